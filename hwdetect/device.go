@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package hwdetect holds the facts about a guest's PCI devices. Its
+// subpackages find them: sysfs reads them, udev says when to look again, kmod
+// knows the modules of the running kernel, modalias matches one to the other.
+package hwdetect
+
+// Device is one PCI function as sysfs showed it at one moment. The values come
+// from the files of the same names (Linux: Documentation/ABI/testing/sysfs-bus-pci).
+type Device struct {
+	Slot       Slot
+	Vendor     uint16
+	Product    uint16
+	SubVendor  uint16
+	SubProduct uint16
+	Class      uint32 // 24 bits: base class, subclass, interface
+
+	// Modalias is the identity that the kernel matches drivers against,
+	// "pci:v00008086d000010C9sv...". It is empty if sysfs held none that is
+	// well-formed; Problem then says so.
+	Modalias string
+
+	// Driver is the name of the bound driver, empty without one.
+	Driver string
+
+	// DriverOverride is what an administrator wrote to driver_override, empty
+	// if nothing was.
+	DriverOverride string
+
+	// PhysFn is the physical function that this virtual function belongs to,
+	// nil if the device is not a virtual function or its physical function is
+	// not visible (a virtual function that was passed through).
+	PhysFn *Slot
+
+	// Problem is what could not be read, nil if all was well. A device with
+	// a problem is still a device: it is there, and somebody will ask for it.
+	Problem error
+}
