@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kernel
+
+import (
+	"path"
+	"strings"
+)
+
+// Module is one loadable module, as its file and depmod describe it.
+type Module struct {
+	// Path is the file below /lib/modules/RELEASE, with any compression
+	// suffix: "kernel/drivers/net/ethernet/intel/igb/igb.ko.xz".
+	Path string
+	// Size is the size of that file in bytes.
+	Size int64
+	// Depends holds the names of the modules that must be loaded before this
+	// one (modules.dep(5); depmod lists them transitively, one hop is enough).
+	Depends []string
+	// Imports holds the symbols that the module takes from elsewhere: the
+	// undefined ones of its ELF symbol table.
+	Imports []string
+	// Aliases, Version and Firmware come from its .modinfo section
+	// (Linux: MODULE_ALIAS, MODULE_VERSION and MODULE_FIRMWARE in
+	// include/linux/module.h). Version is empty for most modules.
+	Aliases  []string
+	Version  string
+	Firmware []string
+}
+
+// File is the file's name without directory and compression suffix: "igb.ko".
+func (m *Module) File() string { return path.Base(m.uncompressedPath()) }
+
+// Name is the name that the kernel and kmod know the module by, where a dash
+// in the file's name is an underscore (modprobe(8)).
+func (m *Module) Name() string { return moduleName(m.File()) }
+
+func (m *Module) uncompressedPath() string {
+	for suffix := range decompressors {
+		if p, ok := strings.CutSuffix(m.Path, suffix); ok {
+			return p
+		}
+	}
+	return m.Path
+}
+
+func moduleName(file string) string {
+	return strings.ReplaceAll(strings.TrimSuffix(file, ".ko"), "-", "_")
+}

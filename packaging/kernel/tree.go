@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kernel
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Tree is one built module tree: /lib/modules/RELEASE after depmod.
+type Tree struct {
+	Dir     string
+	Release string    // uname -r of the kernel that the modules belong to
+	Modules []*Module // sorted by path
+	Builtin []string  // paths of the modules in the kernel image, as modules.builtin has them
+}
+
+// ReadTree reads the tree in dir, whose last element is the kernel's release.
+// depmod(8) must have run on it: a missing modules.dep, or one that disagrees
+// with the files that are there, is an error, and so is any module that cannot
+// be read whole.
+func ReadTree(ctx context.Context, dir string) (*Tree, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read module tree: %w", err)
+	}
+	t := &Tree{Dir: abs, Release: filepath.Base(abs)}
+	depends, err := readDep(filepath.Join(abs, "modules.dep"))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read module tree %s (has depmod run?): %w", dir, err)
+	}
+	if t.Builtin, err = readLines(filepath.Join(abs, "modules.builtin")); err != nil {
+		return nil, fmt.Errorf("cannot read module tree %s: %w", dir, err)
+	}
+	files, err := findModules(abs)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read module tree %s: %w", dir, err)
+	}
+	if err := sameModules(files, depends); err != nil {
+		return nil, fmt.Errorf("cannot read module tree %s: %w", dir, err)
+	}
+	if t.Modules, err = readModules(ctx, abs, files); err != nil {
+		return nil, err
+	}
+	for _, m := range t.Modules {
+		for _, d := range depends[m.Path] {
+			m.Depends = append(m.Depends, (&Module{Path: d}).Name())
+		}
+	}
+	return t, nil
+}
+
+// readModules reads the files on all processors; the time goes into
+// decompression.
+func readModules(ctx context.Context, dir string, files []string) ([]*Module, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	modules := make([]*Module, len(files))
+	next := make(chan int)
+	var readers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		readers.Go(func() {
+			for i := range next {
+				m, err := readModule(ctx, dir, files[i])
+				if err != nil {
+					cancel(err) // the first cause stays, later calls do nothing
+				}
+				modules[i] = m
+			}
+		})
+	}
+	for i := range files {
+		if ctx.Err() != nil {
+			break
+		}
+		next <- i
+	}
+	close(next)
+	readers.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	return modules, nil
+}
+
+// findModules lists the module files below dir, sorted. A compression that is
+// not known is found too, so that reading it can say so.
+func findModules(dir string) ([]string, error) {
+	var files []string
+	err := fs.WalkDir(os.DirFS(dir), ".", func(p string, d fs.DirEntry, err error) error {
+		base := path.Base(p)
+		if err == nil && d.Type().IsRegular() && (strings.HasSuffix(base, ".ko") || strings.Contains(base, ".ko.")) {
+			files = append(files, p)
+		}
+		return err
+	})
+	slices.Sort(files)
+	return files, err
+}
+
+// readDep reads a modules.dep: "PATH: DEPENDENCY...", all paths relative.
+func readDep(file string) (map[string][]string, error) {
+	lines, err := readLines(file)
+	if err != nil {
+		return nil, err
+	}
+	depends := make(map[string][]string, len(lines))
+	for _, line := range lines {
+		module, rest, ok := strings.Cut(line, ":")
+		if !ok {
+			return nil, fmt.Errorf("%s: no colon in %q", file, line)
+		}
+		depends[module] = strings.Fields(rest)
+	}
+	return depends, nil
+}
+
+func sameModules(files []string, depends map[string][]string) error {
+	for _, f := range files {
+		if _, ok := depends[f]; !ok {
+			return fmt.Errorf("module %s is not in modules.dep: run depmod", f)
+		}
+	}
+	for f := range depends {
+		if _, ok := slices.BinarySearch(files, f); !ok {
+			return fmt.Errorf("module %s is in modules.dep and not in the tree: run depmod", f)
+		}
+	}
+	return nil
+}
+
+func readLines(file string) ([]string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	var lines []string
+	scanner := bufio.NewScanner(f)
+	scanner.Buffer(nil, 1<<20)
+	for scanner.Scan() {
+		if line := strings.TrimSpace(scanner.Text()); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines, scanner.Err()
+}
