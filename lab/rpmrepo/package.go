@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package rpmrepo makes small RPM repositories for tests: packages that say of
+// themselves what a test wants them to say, signed with a throwaway key, and
+// served over HTTP with the faults that a network has.
+package rpmrepo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"text/template"
+)
+
+// Package describes one RPM, architecture x86_64. Its only file is one of
+// PayloadBytes incompressible bytes.
+type Package struct {
+	Name    string
+	Epoch   int // 0 is written as no epoch, as most packages have it
+	Version string
+	Release string
+
+	Provides  []string // as in a spec: "kmod(igb.ko)", "a = 1"
+	Requires  []string
+	Obsoletes []string
+	Conflicts []string
+
+	// Pre and Post are scriptlets in rpm's embedded Lua, which need no shell
+	// and so no /bin/sh to be provided by anyone.
+	Pre, Post string
+
+	PayloadBytes int
+	Unsigned     bool
+}
+
+// NEVRA is the package's identity as rpm prints it.
+func (p Package) NEVRA() string {
+	epoch := ""
+	if p.Epoch != 0 {
+		epoch = fmt.Sprintf("%d:", p.Epoch)
+	}
+	return fmt.Sprintf("%s-%s%s-%s.x86_64", p.Name, epoch, p.Version, p.Release)
+}
+
+var spec = template.Must(template.New("spec").Parse(`Name: {{.Name}}
+{{- if .Epoch}}
+Epoch: {{.Epoch}}
+{{- end}}
+Version: {{.Version}}
+Release: {{.Release}}
+Summary: test package {{.Name}}
+License: CC0-1.0
+BuildArch: x86_64
+AutoReqProv: no
+{{- range .Provides}}
+Provides: {{.}}
+{{- end}}
+{{- range .Requires}}
+Requires: {{.}}
+{{- end}}
+{{- range .Obsoletes}}
+Obsoletes: {{.}}
+{{- end}}
+{{- range .Conflicts}}
+Conflicts: {{.}}
+{{- end}}
+%description
+A test package.
+%install
+mkdir -p %{buildroot}/opt/test
+head -c {{.PayloadBytes}} /dev/urandom >%{buildroot}/opt/test/{{.Name}}-{{.Version}}-{{.Release}}
+{{- if .Pre}}
+%pre -p <lua>
+{{.Pre}}
+{{- end}}
+{{- if .Post}}
+%post -p <lua>
+{{.Post}}
+{{- end}}
+%files
+/opt/test/*
+`))
+
+// build makes the package's RPM in dir, signed unless the package says no.
+func (p Package) build(ctx context.Context, dir string, key *Key) (err error) {
+	top, err := os.MkdirTemp("", "rpmbuild-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(top)) }()
+
+	var text bytes.Buffer
+	if err := spec.Execute(&text, p); err != nil {
+		return err
+	}
+	file := filepath.Join(top, p.Name+".spec")
+	if err := os.WriteFile(file, text.Bytes(), 0o644); err != nil {
+		return err
+	}
+	err = run(exec.CommandContext(ctx, "rpmbuild", "-bb", "--quiet", "--noclean",
+		"--define", "_topdir "+top,
+		"--define", "_rpmdir "+dir,
+		"--define", "_build_name_fmt %{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm",
+		"--define", "_binary_payload w1.zstdio",
+		"--define", "_dbpath "+filepath.Join(top, "rpmdb"),
+		"--define", "__os_install_post %{nil}",
+		file))
+	if err != nil || p.Unsigned {
+		return err
+	}
+	return key.sign(ctx, filepath.Join(dir, fmt.Sprintf("%s-%s-%s.x86_64.rpm", p.Name, p.Version, p.Release)))
+}
+
+func run(cmd *exec.Cmd) error {
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot run %s: %w: %s", strings.Join(cmd.Args, " "), err, bytes.TrimSpace(out))
+	}
+	return nil
+}
