@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package dnfbridge talks to the package manager: which packages belong to a
+// kernel build, and install these and nothing else. It knows no package by
+// name and no device; the backend is dnf5daemon-server (org.rpm.dnf.v0).
+package dnfbridge
+
+import (
+	"context"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+	"github.com/rs/zerolog"
+)
+
+// A Dialer connects to the bus that the backend is on. It must hand opts to
+// godbus, as dbus.ConnectSystemBus takes them, and return a connection of its
+// own for each call: every session closes the one it was given.
+type Dialer func(ctx context.Context, opts ...dbus.ConnOption) (*dbus.Conn, error)
+
+// SystemBus is the Dialer of the system bus.
+func SystemBus(ctx context.Context, opts ...dbus.ConnOption) (*dbus.Conn, error) {
+	return dbus.ConnectSystemBus(append(opts, dbus.WithContext(ctx))...)
+}
+
+// DNF5 is the backend dnf5daemon-server. It holds no connection and no session
+// between calls, and is safe for concurrent use.
+type DNF5 struct {
+	dial     Dialer
+	log      zerolog.Logger
+	silence  time.Duration
+	attempts int
+	backoff  time.Duration
+}
+
+// Option changes a default of NewDNF5.
+type Option func(*DNF5)
+
+// Silence sets how long the server may say nothing, neither signal nor reply,
+// before a call is given up: 10 minutes by default. There is no other limit,
+// because a kernel package's scriptlets (dracut) are long and silent.
+func Silence(d time.Duration) Option { return func(b *DNF5) { b.silence = d } }
+
+// Retry sets how often a transaction is tried that finds the package database
+// locked, 8 times by default, and the pause before the second try, 1 second by
+// default. The pauses double, up to half a minute.
+func Retry(attempts int, first time.Duration) Option {
+	return func(b *DNF5) { b.attempts, b.backoff = attempts, first }
+}
+
+// NewDNF5 returns the backend on the bus that dial connects to. Nothing is
+// connected yet.
+func NewDNF5(dial Dialer, log zerolog.Logger, options ...Option) *DNF5 {
+	d := &DNF5{dial: dial, log: log, silence: 10 * time.Minute, attempts: 8, backoff: time.Second}
+	for _, option := range options {
+		option(d)
+	}
+	return d
+}
+
+// Name returns "dnf5daemon".
+func (d *DNF5) Name() string { return "dnf5daemon" }

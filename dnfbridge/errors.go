@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dnfbridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+
+	"driverd/reason"
+)
+
+// silentError is the error of a server that neither answers nor signals.
+type silentError struct{ silence time.Duration }
+
+func (e *silentError) Error() string {
+	return fmt.Sprintf("dnf5daemon has been silent for %v", e.silence)
+}
+
+// The result of an rpm transaction, known only from the text of the error
+// (libdnf5: Transaction::TransactionRunResult).
+const (
+	runOK       = 0
+	runLocked   = 3 // libdnf5's transaction lock is held
+	runFailed   = 5 // rpm failed: its own lock is held, a scriptlet, the disk, a file conflict
+	runUnsigned = 6
+)
+
+// runResult reads the code of "rpm transaction failed with code N.", runOK if
+// err is none of these.
+func runResult(err error) int {
+	var bus dbus.Error
+	if !errors.As(err, &bus) {
+		return runOK
+	}
+	_, tail, found := strings.Cut(bus.Error(), "rpm transaction failed with code ")
+	var code int
+	if _, err := fmt.Sscanf(tail, "%d", &code); !found || err != nil {
+		return runOK
+	}
+	return code
+}
+
+// explain gives an error of a call its reason and says it in a person's words.
+// The server knows few error names, so its texts are matched as well: they are
+// C-locale texts, and one that is not known is only less well explained.
+func explain(err error) error {
+	var silent *silentError
+	var bus dbus.Error
+	switch {
+	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.As(err, &silent):
+		return reason.With(reason.BackendBusy, err)
+	case errors.Is(err, dbus.ErrClosed):
+		return reason.With(reason.BackendMissing, fmt.Errorf("the connection to the bus was lost: %w", err))
+	case !errors.As(err, &bus):
+		return reason.With(reason.TransactionFailed, err)
+	}
+	text := bus.Error()
+	says := func(part string) bool { return strings.Contains(text, part) }
+	switch {
+	case bus.Name == "org.freedesktop.DBus.Error.AccessDenied", says("Not authorized"):
+		return reason.With(reason.NotAuthorized, fmt.Errorf("polkit does not let this user do it, "+
+			"or the packages come from a repository without gpgcheck: %w", err))
+	case says("Failed to check authorization"):
+		return reason.With(reason.NotAuthorized, fmt.Errorf("polkit does not answer: %w", err))
+	case died(bus):
+		return reason.With(reason.BackendMissing, fmt.Errorf("dnf5daemon ended before it answered: %w", err))
+	case absent(bus):
+		return reason.With(reason.BackendMissing, fmt.Errorf("dnf5daemon cannot be reached: %w", err))
+	case says("maximal number"):
+		return reason.With(reason.BackendBusy, err)
+	case says("Cannot load repositories"), says("Failed to download"):
+		return reason.With(reason.RepoUnreachable, err)
+	}
+	switch runResult(err) {
+	case runLocked:
+		return reason.With(reason.BackendBusy, fmt.Errorf("another program holds the lock of the package database: %w", err))
+	case runUnsigned:
+		return reason.With(reason.UntrustedPackage, fmt.Errorf("a package is not signed, or by no key that is trusted here: %w", err))
+	}
+	return reason.With(reason.TransactionFailed, err)
+}
+
+// died says whether the server left the bus with a call pending. Both
+// dbus-daemon and dbus-broker answer in its place.
+func died(err dbus.Error) bool {
+	return err.Name == "org.freedesktop.DBus.Error.NoReply"
+}
+
+// absent says whether there is no server, and none that the bus can start.
+func absent(err dbus.Error) bool {
+	switch err.Name {
+	case "org.freedesktop.DBus.Error.ServiceUnknown",
+		"org.freedesktop.DBus.Error.NameHasNoOwner",
+		"org.freedesktop.DBus.Error.TimedOut":
+		return true
+	}
+	return strings.HasPrefix(err.Name, "org.freedesktop.DBus.Error.Spawn.") ||
+		strings.HasPrefix(err.Name, "org.freedesktop.systemd1.")
+}

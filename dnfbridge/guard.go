@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dnfbridge
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/godbus/dbus/v5"
+
+	"driverd/reason"
+)
+
+// item is one item of a resolved transaction, as Goal.resolve returns it.
+type item struct {
+	Type   string // "Package", "Group", ...
+	Action string // "Install", "Remove", "Upgrade", "Reason Change", ...
+	Reason string
+	Attrs  map[string]dbus.Variant
+	Object map[string]dbus.Variant
+}
+
+// nevra puts the package's name together, as rpm prints it: the object has no
+// "nevra", and its "evr" leaves a zero epoch out.
+func (i item) nevra() string {
+	text := func(key string) string {
+		s, _ := i.Object[key].Value().(string)
+		return s
+	}
+	return fmt.Sprintf("%s-%s.%s", text("name"), text("evr"), text("arch"))
+}
+
+func (i item) downloadSize() int64 {
+	size, _ := i.Object["download_size"].Value().(uint64)
+	return int64(size)
+}
+
+// guard lets a transaction pass only if all it does is to install what was
+// asked for or may come along. The one exception changes no package: dnf notes
+// that a wanted package, already installed, is wanted now.
+func (t Transaction) guard(items []item) error {
+	var refused []string
+	for _, i := range items {
+		nevra := i.nevra()
+		wanted := slices.Contains(t.Install, nevra)
+		switch {
+		case i.Type == "Package" && i.Action == "Install" && (wanted || slices.Contains(t.Allowed, nevra)):
+		case i.Type == "Package" && i.Action == "Reason Change" && wanted:
+		case i.Type == "Package":
+			refused = append(refused, fmt.Sprintf("%s %s", strings.ToLower(i.Action), nevra))
+		default:
+			refused = append(refused, strings.ToLower(i.Action+" of a "+i.Type))
+		}
+	}
+	if len(refused) == 0 {
+		return nil
+	}
+	return reason.With(reason.TransactionRefused, errors.New("the transaction would also do this: "+strings.Join(refused, ", ")))
+}

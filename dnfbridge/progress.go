@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dnfbridge
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// Phase is a part of a transaction.
+type Phase string
+
+// The phases, in the order they come. Install, Unpacked and Script repeat for
+// every package.
+const (
+	PhaseResolve  Phase = "resolve"  // metadata is fetched, dependencies are solved
+	PhaseDownload Phase = "download" // packages are fetched
+	PhaseInstall  Phase = "install"  // a package's files are being written
+	PhaseUnpacked Phase = "unpacked" // they are all on the disk; scriptlets and triggers may follow
+	PhaseScript   Phase = "script"   // a scriptlet runs
+	PhaseVerify   Phase = "verify"   // the package database is asked what became of it
+)
+
+// Progress is one step of a transaction.
+type Progress struct {
+	Phase      Phase
+	Package    string  // the NEVRA that the step is about, if it is about one
+	BytesDone  int64   // of all packages' downloads
+	BytesTotal int64   // 0 until the transaction is resolved
+	Fraction   float64 // of the whole transaction, 0 to 1; within one try it never falls
+}
+
+// How the whole is divided between its parts. Unpacking small packages is
+// faster than fetching them, scriptlets are slower than both.
+const (
+	resolved   = 0.1
+	downloaded = 0.5
+	installed  = 0.95
+)
+
+// The signals of dnf5daemon-server that matter here. The first argument of each
+// is the session (org.rpm.dnf.v0.Base.xml, org.rpm.dnf.v0.rpm.Rpm.xml).
+const (
+	signalDownloadNew      = busName + ".Base.download_add_new"
+	signalDownloadProgress = busName + ".Base.download_progress"
+	signalMirrorFailure    = busName + ".Base.download_mirror_failure"
+	signalDownloadEnd      = busName + ".Base.download_end"
+	signalKeyRequest       = busName + ".Base.repo_key_import_request"
+	signalElemProgress     = busName + ".rpm.Rpm.transaction_elem_progress"
+	signalActionStart      = busName + ".rpm.Rpm.transaction_action_start"
+	signalActionProgress   = busName + ".rpm.Rpm.transaction_action_progress"
+	signalActionStop       = busName + ".rpm.Rpm.transaction_action_stop"
+	signalScriptStart      = busName + ".rpm.Rpm.transaction_script_start"
+	signalScriptStop       = busName + ".rpm.Rpm.transaction_script_stop"
+	signalScriptError      = busName + ".rpm.Rpm.transaction_script_error"
+)
+
+// downloadFailed is the transfer status of a failed download_end.
+const downloadFailed = 2
+
+// tracker learns from a session's signals how far it is, and what went wrong:
+// the server's error replies say little of it.
+type tracker struct {
+	report func(Progress)
+	state  Progress
+
+	downloads map[string]*download // by the server's download id
+	mirrors   map[string]string    // the last mirror failure by download id
+
+	index, count uint64 // of the package at work in the rpm transaction
+	began        bool   // the rpm transaction has touched a package
+	failures     []string
+	deadRepos    []string
+	deniedKey    string
+}
+
+type download struct {
+	nevra string
+	done  int64
+}
+
+func newTracker(report func(Progress)) *tracker {
+	if report == nil {
+		report = func(Progress) {}
+	}
+	return &tracker{report: report, downloads: make(map[string]*download), mirrors: make(map[string]string)}
+}
+
+// step reports progress.
+func (t *tracker) step(phase Phase, nevra string, fraction float64) {
+	t.state.Phase, t.state.Package = phase, withoutZeroEpoch(nevra)
+	t.state.Fraction = max(t.state.Fraction, min(fraction, 1))
+	t.report(t.state)
+}
+
+// handle takes one signal. One that does not have the arguments it should have
+// is passed over: the server of tomorrow may say more than today's.
+func (t *tracker) handle(signal *dbus.Signal) {
+	var id, text, url string
+	var total, done int64
+	var number, code uint64
+	var kind uint32
+	args := func(into ...any) bool {
+		return len(signal.Body) > len(into) && dbus.Store(signal.Body[1:len(into)+1], into...) == nil
+	}
+	switch signal.Name {
+	case signalDownloadNew:
+		if args(&id, &text, &total) {
+			t.downloads[id] = &download{nevra: text}
+			t.downloadStep(id)
+		}
+	case signalDownloadProgress:
+		if args(&id, &total, &done) && t.downloads[id] != nil {
+			t.downloads[id].done = done
+			t.downloadStep(id)
+		}
+	case signalMirrorFailure:
+		if args(&id, &text, &url) {
+			t.mirrors[id] = fmt.Sprintf("%s: %s", url, text)
+		}
+	case signalDownloadEnd:
+		if args(&id, &kind, &text) {
+			t.downloadEnd(id, kind, text)
+		}
+	case signalKeyRequest:
+		if args(&id) {
+			t.deniedKey = id
+		}
+	case signalElemProgress:
+		if args(&id, &t.index, &t.count) {
+			t.installStep(PhaseInstall, id, 0)
+		}
+	case signalActionStart:
+		if args(&id) {
+			t.began = true
+			t.installStep(PhaseInstall, id, 0)
+		}
+	case signalActionProgress:
+		if args(&id, &number, &code) && code > 0 {
+			t.installStep(PhaseInstall, id, float64(number)/float64(code))
+		}
+	case signalActionStop:
+		if args(&id) {
+			t.installStep(PhaseUnpacked, id, 1)
+		}
+	case signalScriptStart:
+		if args(&id) {
+			t.began = true
+			t.installStep(PhaseScript, id, 0)
+		}
+	case signalScriptStop, signalScriptError:
+		if args(&id, &kind, &code) && code != 0 {
+			t.failures = append(t.failures, fmt.Sprintf("the %s scriptlet of %s failed", scriptlet(kind), withoutZeroEpoch(id)))
+		}
+	}
+}
+
+func (t *tracker) downloadStep(id string) {
+	if !strings.HasPrefix(id, "package:") {
+		t.step(PhaseResolve, "", 0)
+		return
+	}
+	var sum int64
+	for _, d := range t.downloads {
+		sum += d.done
+	}
+	t.state.BytesDone = max(t.state.BytesDone, sum)
+	fraction := resolved
+	if t.state.BytesTotal > 0 {
+		fraction += (downloaded - resolved) * float64(sum) / float64(t.state.BytesTotal)
+	}
+	t.step(PhaseDownload, t.downloads[id].nevra, fraction)
+}
+
+func (t *tracker) downloadEnd(id string, status uint32, text string) {
+	if status != downloadFailed {
+		return
+	}
+	if mirror := t.mirrors[id]; mirror != "" {
+		text = mirror
+	}
+	what, name, _ := strings.Cut(id, ":")
+	if d := t.downloads[id]; what == "package" && d != nil {
+		name = withoutZeroEpoch(d.nevra)
+	}
+	failure := fmt.Sprintf("cannot download %s: %s", name, oneLine(text))
+	if what == "repo" {
+		t.deadRepos = append(t.deadRepos, failure)
+	}
+	t.failures = append(t.failures, failure)
+}
+
+// installStep reports a package at work, part of which is done.
+func (t *tracker) installStep(phase Phase, nevra string, part float64) {
+	fraction := downloaded
+	if t.count > 0 {
+		fraction += (installed - downloaded) * (float64(t.index) + part) / float64(t.count)
+	}
+	t.step(phase, nevra, fraction)
+}
+
+// scriptlet names a type of scriptlet (libdnf5: TransactionCallbacks::ScriptType).
+func scriptlet(kind uint32) string {
+	switch kind {
+	case 1:
+		return "%pre"
+	case 2:
+		return "%post"
+	case 5:
+		return "%pretrans"
+	case 6:
+		return "%posttrans"
+	}
+	return "trigger"
+}
+
+// oneLine makes one line of a message with several.
+func oneLine(text string) string {
+	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
+	for i := range lines {
+		lines[i] = strings.TrimLeft(strings.TrimSpace(lines[i]), "- ")
+	}
+	return strings.Join(slices.DeleteFunc(lines, func(s string) bool { return s == "" }), "; ")
+}

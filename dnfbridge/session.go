@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dnfbridge
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+
+	"driverd/reason"
+)
+
+const (
+	busName     = "org.rpm.dnf.v0"
+	managerPath = dbus.ObjectPath("/org/rpm/dnf/v0")
+
+	openSession   = busName + ".SessionManager.open_session"
+	listPackages  = busName + ".rpm.Rpm.list"
+	markInstall   = busName + ".rpm.Rpm.install"
+	confirmKey    = busName + ".rpm.Repo.confirm_key"
+	resolve       = busName + ".Goal.resolve"
+	problems      = busName + ".Goal.get_transaction_problems"
+	problemsText  = busName + ".Goal.get_transaction_problems_string"
+	doTransaction = busName + ".Goal.do_transaction"
+)
+
+// session is a session of dnf5daemon-server on a connection of its own.
+// Closing the connection ends both: the server drops the sessions of a client
+// that leaves the bus. Its close_session is avoided because it blocks while the
+// session is busy.
+//
+// A session belongs to one goroutine, which handles the signals while it waits
+// in call. So no signal is handled after the caller has its answer.
+type session struct {
+	conn    *dbus.Conn
+	owner   string // the server's unique name: the server that made the session
+	path    dbus.ObjectPath
+	signals *signalQueue
+	silence time.Duration
+	handle  func(*dbus.Signal)
+}
+
+// open opens a session. The handler gets the session's signals in order.
+func (d *DNF5) open(ctx context.Context, handle func(*dbus.Signal), options map[string]any) (*session, error) {
+	signals := &signalQueue{ready: make(chan struct{}, 1)}
+	conn, err := d.dial(ctx, dbus.WithSignalHandler(signals))
+	if err != nil {
+		return nil, reason.With(reason.BackendMissing, fmt.Errorf("cannot connect to the bus of dnf5daemon: %w", err))
+	}
+	s := &session{conn: conn, path: managerPath, signals: signals, silence: d.silence, handle: handle}
+	if err := s.start(ctx, options); err != nil {
+		s.close()
+		return nil, fmt.Errorf("cannot open a session of dnf5daemon: %w", explain(err))
+	}
+	return s, nil
+}
+
+func (s *session) start(ctx context.Context, options map[string]any) error {
+	bus := s.conn.BusObject()
+	var started uint32
+	if err := s.wait(ctx, bus, "org.freedesktop.DBus.StartServiceByName", []any{busName, uint32(0)}, &started); err != nil {
+		return err
+	}
+	if err := s.wait(ctx, bus, "org.freedesktop.DBus.GetNameOwner", []any{busName}, &s.owner); err != nil {
+		return err
+	}
+	// The server's messages are read by errors.go, and end in driverd's own.
+	options["locale"] = "C.UTF-8"
+	return s.call(ctx, openSession, []any{variants(options)}, &s.path)
+}
+
+func (s *session) close() { _ = s.conn.Close() }
+
+// call calls a method of the session and stores its results.
+func (s *session) call(ctx context.Context, method string, args []any, results ...any) error {
+	return s.wait(ctx, s.conn.Object(s.owner, s.path), method, args, results...)
+}
+
+// wait calls a method and handles signals until its reply is there, the server
+// has been silent for too long, or ctx ends, whose cause it then returns. A
+// server that dies is no silence: the bus answers in its place.
+func (s *session) wait(ctx context.Context, object dbus.BusObject, method string, args []any, results ...any) error {
+	call := object.Go(method, 0, make(chan *dbus.Call, 1), args...)
+	silence := time.NewTimer(s.silence)
+	defer silence.Stop()
+	for {
+		select {
+		case <-call.Done:
+			s.handleSignals()
+			return call.Store(results...)
+		case <-s.signals.ready:
+			s.handleSignals()
+			silence.Reset(s.silence)
+		case <-silence.C:
+			return &silentError{s.silence}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// handleSignals handles what the server itself sent about this session. Anybody
+// on the bus may send a signal to anybody.
+func (s *session) handleSignals() {
+	for _, signal := range s.signals.take() {
+		if signal.Sender != s.owner || len(signal.Body) == 0 || signal.Body[0] != s.path {
+			continue
+		}
+		if signal.Name == signalKeyRequest && len(signal.Body) > 1 {
+			// Whom to trust is the administrator's business. The server waits
+			// for this answer in the middle of the call that is pending.
+			s.conn.Object(s.owner, s.path).Go(confirmKey, dbus.FlagNoReplyExpected, nil, signal.Body[1], false)
+		}
+		s.handle(signal)
+	}
+}
+
+// list lists packages with the given attributes.
+func (s *session) list(ctx context.Context, options map[string]any) ([]map[string]dbus.Variant, error) {
+	var packages []map[string]dbus.Variant
+	err := s.call(ctx, listPackages, []any{variants(options)}, &packages)
+	return packages, err
+}
+
+// variants makes an a{sv}. The server refuses a value of another type than the
+// one it expects, an i for a u for example, so callers choose Go types with care.
+func variants(options map[string]any) map[string]dbus.Variant {
+	m := make(map[string]dbus.Variant, len(options))
+	for key, value := range options {
+		m[key] = dbus.MakeVariant(value)
+	}
+	return m
+}
+
+// signalQueue keeps signals in the order they came, without a bound. It is used
+// instead of godbus's sequential handler because that one hands signals on
+// through a goroutine: here all signals that came before a reply are in the
+// queue when the reply is seen, so a failed download is known when the list is.
+type signalQueue struct {
+	mu    sync.Mutex
+	queue []*dbus.Signal
+	ready chan struct{} // holds one if the queue may hold something
+}
+
+// DeliverSignal implements dbus.SignalHandler; godbus calls it from its one
+// reading goroutine.
+func (q *signalQueue) DeliverSignal(_, _ string, signal *dbus.Signal) {
+	q.mu.Lock()
+	q.queue = append(q.queue, signal)
+	q.mu.Unlock()
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (q *signalQueue) take() []*dbus.Signal {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	taken := q.queue
+	q.queue = nil
+	return taken
+}

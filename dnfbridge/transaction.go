@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dnfbridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"driverd/reason"
+)
+
+// Transaction says what to install, and what else may happen. Everything that
+// is not in it must not happen.
+type Transaction struct {
+	Install []string // NEVRAs to install, as Package.NEVRA has them
+	Allowed []string // NEVRAs that may come along as dependencies
+}
+
+// maxBackoff bounds the pause between two tries.
+const maxBackoff = 30 * time.Second
+
+// Install runs one transaction and returns when the rpmdb shows its packages,
+// which may be so although dnf reports a failure: a failed %post leaves its
+// package installed. What is installed already is no error. It calls progress,
+// which may be nil, from its own goroutine, never after it returned.
+//
+// When ctx ends, Install returns at once with its cause, and without reason. A
+// transaction that was under way then is finished by the server on its own;
+// dnf5daemon has no way to stop it (Goal.cancel waits for its end since 5.3).
+//
+// The reason of an error is one of NoPackage, RepoUnreachable,
+// TransactionRefused, TransactionFailed, UntrustedPackage, NotAuthorized,
+// BackendBusy and BackendMissing.
+func (d *DNF5) Install(ctx context.Context, t Transaction, progress func(Progress)) error {
+	if len(t.Install) == 0 {
+		return nil
+	}
+	pause := d.backoff
+	for left := d.attempts - 1; ; left-- {
+		err := d.try(ctx, t, progress)
+		if err == nil {
+			return nil
+		}
+		var again *lockedError
+		if left <= 0 || !errors.As(err, &again) {
+			return fmt.Errorf("cannot install %s: %w", strings.Join(t.Install, ", "), err)
+		}
+		d.log.Debug().Err(err).Dur("pause", pause).Msg("package manager is busy, trying again")
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return fmt.Errorf("cannot install %s: %w", strings.Join(t.Install, ", "), context.Cause(ctx))
+		}
+		pause = min(2*pause, maxBackoff)
+	}
+}
+
+// lockedError marks an error that a later try may not meet.
+type lockedError struct{ error }
+
+func (e *lockedError) Unwrap() error { return e.error }
+
+// try runs the transaction once, in a session of its own: a second transaction
+// in one session fails on stale state.
+func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress)) error {
+	track := newTracker(progress)
+	track.step(PhaseResolve, "", 0)
+	s, err := d.open(ctx, track.handle, map[string]any{"config": t.config()})
+	if err != nil {
+		if reason.Of(err) == reason.BackendBusy && !errors.As(err, new(*silentError)) {
+			return &lockedError{err} // all sessions are taken
+		}
+		return err
+	}
+	defer s.close()
+
+	items, err := s.resolve(ctx, t, track)
+	if err != nil {
+		return err
+	}
+	if err := t.guard(items); err != nil {
+		return err
+	}
+	before, err := d.installedNEVRAs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, i := range items {
+		track.state.BytesTotal += i.downloadSize()
+	}
+	track.step(PhaseDownload, "", resolved)
+	// Between the guard and this call another client could still change the
+	// session, which is why includepkgs is set and the rpmdb is compared.
+	ran := s.call(ctx, doTransaction, []any{variants(map[string]any{"interactive": false})})
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if errors.As(ran, new(*silentError)) {
+		return explain(ran) // and would be silent again
+	}
+
+	track.step(PhaseVerify, "", installed)
+	after, err := d.installedNEVRAs(ctx)
+	if err != nil {
+		return errors.Join(track.explain(ran), err)
+	}
+	missing := slices.DeleteFunc(slices.Clone(t.Install), func(nevra string) bool { return after[nevra] })
+	switch {
+	case len(missing) == 0:
+		if ran != nil {
+			d.log.Warn().Err(track.explain(ran)).Strs("packages", t.Install).Msg("dnf reported a failure, but the packages are installed")
+		}
+		d.compare(t, before, after)
+		track.step(PhaseVerify, "", 1)
+		return nil
+	case ran != nil:
+		return track.explain(ran)
+	}
+	return reason.With(reason.TransactionFailed,
+		fmt.Errorf("dnf reported success, but the package database lacks %s", strings.Join(missing, ", ")))
+}
+
+// config returns the dnf settings of the session. All of them are among those
+// that any user may set.
+func (t Transaction) config() map[string]string {
+	return map[string]string{
+		"install_weak_deps": "0",
+		// A fourth installed build must not push out the oldest.
+		"installonly_limit": "0",
+		"includepkgs":       strings.Join(slices.Concat(t.Install, t.Allowed), ","),
+	}
+}
+
+// resolve marks the packages and returns what dnf would do to install them.
+func (s *session) resolve(ctx context.Context, t Transaction, track *tracker) ([]item, error) {
+	if err := s.call(ctx, markInstall, []any{t.Install, variants(nil)}); err != nil {
+		return nil, track.explain(err)
+	}
+	var items []item
+	var result uint32
+	options := map[string]any{"allow_erasing": false, "interactive": false}
+	if err := s.call(ctx, resolve, []any{variants(options)}, &items, &result); err != nil {
+		return nil, track.explain(err)
+	}
+	if result != resolveFailed {
+		return items, nil
+	}
+	return nil, s.unresolved(ctx, track)
+}
+
+// resolveFailed is the result of a failed Goal.resolve; 0 and 1, which comes
+// with remarks ("is already installed"), are success.
+const resolveFailed = 2
+
+// compare reports what changed in the rpmdb that the transaction does not
+// account for. It is no failure: an administrator may have used dnf meanwhile.
+func (d *DNF5) compare(t Transaction, before, after map[string]bool) {
+	var changed []string
+	for nevra := range after {
+		if !before[nevra] && !slices.Contains(t.Install, nevra) && !slices.Contains(t.Allowed, nevra) {
+			changed = append(changed, "+"+nevra)
+		}
+	}
+	for nevra := range before {
+		if !after[nevra] {
+			changed = append(changed, "-"+nevra)
+		}
+	}
+	if len(changed) > 0 {
+		slices.Sort(changed)
+		d.log.Warn().Strs("changed", changed).Msg("the package database changed by more than this transaction")
+	}
+}

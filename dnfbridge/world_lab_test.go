@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package dnfbridge_test
+
+import (
+	"strings"
+
+	"driverd/lab/rpmrepo"
+)
+
+// subpackage is a package of the kernel build with the given release, with the
+// Provides and Requires that Fedora's kernel.spec gives its module subpackages.
+func subpackage(name, release string) rpmrepo.Package {
+	version, rel, _ := strings.Cut(release, "-")
+	return rpmrepo.Package{
+		Name: name, Version: version, Release: rel,
+		Provides:     []string{name + "-uname-r = " + release, "installonlypkg(kernel-module)"},
+		Requires:     []string{"kernel-uname-r = " + release},
+		PayloadBytes: 64,
+	}
+}
+
+func with(p rpmrepo.Package, change func(*rpmrepo.Package)) rpmrepo.Package {
+	change(&p)
+	return p
+}
+
+// build is one kernel build, small.
+func build(release string) []rpmrepo.Package {
+	return []rpmrepo.Package{
+		with(subpackage("kernel-core", release), func(p *rpmrepo.Package) {
+			p.Provides = []string{"kernel-core-uname-r = " + release, "kernel-uname-r = " + release, "installonlypkg(kernel)"}
+			p.Requires = []string{"kernel-modules-core-uname-r = " + release}
+		}),
+		subpackage("kernel-modules-core", release),
+		with(subpackage("kernel-modules-sriov", release), func(p *rpmrepo.Package) {
+			p.Provides = append(p.Provides, "kmod(igb.ko)", "modalias(pci:v00008086d000010C9sv*sd*bc*sc*i*)")
+			p.Requires = append(p.Requires, "kernel-modules-core-uname-r = "+release)
+		}),
+		with(subpackage("kernel-modules-gpu", release), func(p *rpmrepo.Package) {
+			p.Provides = append(p.Provides, "kmod(amdgpu.ko)", "modalias(pci:v00001002d*sv*sd*bc03sc*i*) = 1.0")
+		}),
+	}
+}
+
+// world is everything in the repository.
+func world() []rpmrepo.Package {
+	all := append(build(release), build(newer)...)
+	return append(all,
+		// What a build may contain that driverd must survive.
+		with(subpackage("kernel-modules-garbage", release), func(p *rpmrepo.Package) {
+			p.Provides = append(p.Provides, "modalias(pci:v[)", "kmod()", "modalias()", "kmod(a b.ko)", "kernel-other-uname-r = 1")
+		}),
+		// Says what the others say, of another build.
+		with(subpackage("kernel-modules-liar", release), func(p *rpmrepo.Package) {
+			p.Provides = []string{"kernel-modules-liar-uname-r-x = " + release, "kernel-modules-liar-uname-r >= 1"}
+		}),
+		with(subpackage("kernel-modules-foreign", release), func(p *rpmrepo.Package) {
+			p.Requires = append(p.Requires, "foreign")
+		}),
+		rpmrepo.Package{Name: "foreign", Version: "1", Release: "1"},
+		with(subpackage("kernel-modules-replacer", release), func(p *rpmrepo.Package) {
+			p.Obsoletes = []string{"victim < 2"}
+		}),
+		rpmrepo.Package{Name: "victim", Version: "1", Release: "1"},
+		with(subpackage("kernel-modules-broken", release), func(p *rpmrepo.Package) {
+			p.Requires = append(p.Requires, "nobody-has-this")
+		}),
+		with(subpackage("kernel-modules-unsigned", release), func(p *rpmrepo.Package) { p.Unsigned = true }),
+		with(subpackage("kernel-modules-badpost", release), func(p *rpmrepo.Package) { p.Post = `error("depmod fell over")` }),
+		with(subpackage("kernel-modules-badpre", release), func(p *rpmrepo.Package) { p.Pre = `error("no")` }),
+		with(subpackage("kernel-modules-slow", release), func(p *rpmrepo.Package) {
+			p.Post = `os.execute("while [ ! -e /run/go-on ]; do sleep 0.1; done")`
+		}),
+		with(subpackage("kernel-modules-big", release), func(p *rpmrepo.Package) { p.PayloadBytes = 8 << 20 }),
+	)
+}
