@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	notify "github.com/coreos/go-systemd/v22/daemon"
+	systemd "github.com/coreos/go-systemd/v22/dbus"
+	"github.com/godbus/dbus/v5"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"driverd/daemon"
+	"driverd/daemon/bus"
+	"driverd/daemon/journal"
+	"driverd/daemon/load"
+	"driverd/daemon/state"
+	"driverd/dnfbridge"
+	"driverd/hwdetect/kmod"
+	"driverd/hwdetect/pciids"
+	"driverd/hwdetect/sysfs"
+	"driverd/hwdetect/udev"
+	"driverd/plan"
+)
+
+func daemonCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "daemon",
+		Short: "Watch for PCI devices and install their drivers (run by driverd.service)",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := runDaemon(cmd.Context()); err != nil {
+				return status{exitFailed, err}
+			}
+			return nil
+		},
+	}
+}
+
+// modules gives the engine the module index of one release, read anew when it
+// has changed on disk.
+type modules struct{ *kmod.Cache }
+
+func (m modules) Modules() (plan.Kernel, error) { return m.Index() }
+
+type names struct{}
+
+func (names) Names(vendor, product uint16) (string, string) { return pciids.Names(vendor, product) }
+
+func runDaemon(ctx context.Context) error {
+	log := journal.New(zerolog.InfoLevel)
+	release, err := kernelRelease()
+	if err != nil {
+		return err
+	}
+	address := os.Getenv("DBUS_SYSTEM_BUS_ADDRESS")
+	if address == "" {
+		address = "unix:path=/run/dbus/system_bus_socket"
+	}
+	dial := func(ctx context.Context) (*dbus.Conn, error) {
+		return dbus.Connect(address, dbus.WithContext(ctx), dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
+	}
+
+	// The service listens before the engine knows anything, and takes its name
+	// when the engine has looked once: nobody meets it empty.
+	var server *bus.Server
+	looked := make(chan struct{})
+	var once sync.Once
+	engine := daemon.New(daemon.Config{
+		Version:  version,
+		Release:  release,
+		Platform: platform(ctx),
+		Hardware: sysfs.New("/"),
+		Modules:  modules{kmod.NewCache(filepath.Join("/lib/modules", release))},
+		Backend:  dnfbridge.NewDNF5(dial, log),
+		Loader:   load.Units{},
+		Namer:    names{},
+		Cache:    state.Catalogs{Dir: stateDirectory()},
+		Log:      log,
+		Publish: func(v daemon.View) {
+			server.Publish(v)
+			once.Do(func() { close(looked) })
+		},
+	})
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if server, err = bus.Listen(ctx, address, engine, log); err != nil {
+		return err
+	}
+	defer server.Close()
+
+	var work sync.WaitGroup
+	defer work.Wait()
+	defer cancel(nil)
+	work.Go(func() { engine.Run(ctx) })
+	work.Go(func() {
+		if err := udev.Watch(ctx, log, engine.Kick); err != nil && ctx.Err() == nil {
+			cancel(fmt.Errorf("cannot watch for devices: %w", err))
+		}
+	})
+	work.Go(func() { watchdog(ctx, engine, log) })
+
+	select {
+	case <-looked:
+	case <-ctx.Done():
+	}
+	if ctx.Err() == nil {
+		if err := server.Serve(); err != nil {
+			return err
+		}
+		tell(log, notify.SdNotifyReady)
+	}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-hangups:
+			engine.Kick()
+		case <-server.Closed():
+			if ctx.Err() == nil {
+				return errors.New("cannot go on: the connection to the bus is lost")
+			}
+			return nil
+		case <-ctx.Done():
+			tell(log, notify.SdNotifyStopping)
+			if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+				return cause
+			}
+			return nil
+		}
+	}
+}
+
+// watchdog tells systemd that the engine is alive, each time it has proved it.
+func watchdog(ctx context.Context, engine *daemon.Engine, log zerolog.Logger) {
+	interval, err := notify.SdWatchdogEnabled(false)
+	if err != nil || interval == 0 {
+		return
+	}
+	ticker := time.NewTicker(interval / 2)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			if engine.Ping(ctx) == nil {
+				tell(log, notify.SdNotifyWatchdog)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func tell(log zerolog.Logger, what string) {
+	if _, err := notify.SdNotify(false, what); err != nil {
+		log.Warn().Err(err).Msgf("cannot tell systemd %s: %v", what, err)
+	}
+}
+
+// stateDirectory is where systemd's StateDirectory= says; see systemd.exec(5).
+func stateDirectory() string {
+	if dir := os.Getenv("STATE_DIRECTORY"); dir != "" {
+		return dir
+	}
+	return "/var/lib/driverd"
+}
+
+// platform asks systemd where this guest runs, in the words of
+// systemd-detect-virt(1).
+func platform(ctx context.Context) string {
+	conn, err := systemd.NewSystemConnectionContext(ctx)
+	if err != nil {
+		return "unknown"
+	}
+	defer conn.Close()
+	quoted, err := conn.GetManagerProperty("Virtualization")
+	if err != nil {
+		return "unknown"
+	}
+	if name, err := strconv.Unquote(quoted); err == nil && name != "" {
+		return name
+	}
+	return "none"
+}

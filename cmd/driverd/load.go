@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"driverd/daemon/load"
+	"driverd/hwdetect"
+)
+
+func loadCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "load SLOT",
+		Short: "Load the driver of the device in a slot (run by driverd-load@SLOT.service)",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			slot, err := hwdetect.ParseSlot(args[0])
+			if err != nil {
+				return status{exitUsage, err}
+			}
+			release, err := kernelRelease()
+			if err == nil {
+				err = load.Step(cmd.Context(), release, slot)
+			}
+			if err != nil {
+				return status{load.ExitStatus(err), err}
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/godbus/dbus/v5"
+
+	"driverd/api"
+)
+
+const (
+	rootPath            = dbus.ObjectPath(api.RootPath)
+	introspectable      = "org.freedesktop.DBus.Introspectable"
+	propertiesInterface = "org.freedesktop.DBus.Properties"
+
+	errorFailed           = "org.freedesktop.DBus.Error.Failed"
+	errorInvalidArgs      = "org.freedesktop.DBus.Error.InvalidArgs"
+	errorUnknownObject    = "org.freedesktop.DBus.Error.UnknownObject"
+	errorUnknownInterface = "org.freedesktop.DBus.Error.UnknownInterface"
+	errorUnknownProperty  = "org.freedesktop.DBus.Error.UnknownProperty"
+	errorPropertyReadOnly = "org.freedesktop.DBus.Error.PropertyReadOnly"
+	errorAccessDenied     = "org.freedesktop.DBus.Error.AccessDenied"
+	errorInteractive      = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"
+)
+
+// actions is the one place that says what a caller must be allowed to do to
+// call which method of the Manager. A method that is not in it is denied.
+var actions = map[string]string{
+	"Rescan": api.ActionRescan,
+}
+
+// methods are all methods of all interfaces.
+var methods = map[string]map[string]method{
+	introspectable: {
+		"Introspect": {answer: (*Server).introspect},
+	},
+	propertiesInterface: {
+		"Get":    {in: "ss", answer: (*Server).get},
+		"GetAll": {in: "s", answer: (*Server).getAll},
+		"Set":    {in: "ssv", answer: (*Server).set},
+	},
+	objectManager: {
+		"GetManagedObjects": {answer: (*Server).getManagedObjects},
+	},
+	api.ManagerInterface: {
+		"Rescan": {in: "a{sv}", answer: (*Server).rescan},
+	},
+	api.DeviceInterface: {},
+}
+
+func (s *Server) introspect(c call) ([]any, *dbus.Error) {
+	return []any{s.current().introspect(c.path)}, nil
+}
+
+func (s *Server) getManagedObjects(call) ([]any, *dbus.Error) {
+	objects := maps.Clone(s.current())
+	delete(objects, rootPath)
+	return []any{map[dbus.ObjectPath]object(objects)}, nil
+}
+
+func (s *Server) rescan(c call) ([]any, *dbus.Error) {
+	if refusal := noOptions(c.body[0]); refusal != nil {
+		return nil, refusal
+	}
+	if err := s.engine.Rescan(s.ctx); err != nil {
+		return nil, refuse(errorFailed, "cannot look again: %v", err)
+	}
+	return nil, nil
+}
+
+func (s *Server) get(c call) ([]any, *dbus.Error) {
+	all, refusal := s.properties(c)
+	if refusal != nil {
+		return nil, refusal
+	}
+	value, ok := all[c.body[1].(string)]
+	if !ok {
+		return nil, refuse(errorUnknownProperty, "%s has no property %q", c.body[0], c.body[1])
+	}
+	return []any{value}, nil
+}
+
+func (s *Server) getAll(c call) ([]any, *dbus.Error) {
+	all, refusal := s.properties(c)
+	if refusal != nil {
+		return nil, refusal
+	}
+	return []any{all}, nil
+}
+
+func (s *Server) set(c call) ([]any, *dbus.Error) {
+	if _, refusal := s.get(c); refusal != nil {
+		return nil, refusal
+	}
+	return nil, refuse(errorPropertyReadOnly, "%s cannot be set", c.body[1])
+}
+
+// properties finds the properties of the interface that a call names. The
+// standard interfaces have none.
+func (s *Server) properties(c call) (properties, *dbus.Error) {
+	name := c.body[0].(string)
+	object, ok := s.current()[c.path]
+	if !ok {
+		return nil, refuse(errorUnknownObject, "there is no %s any more", c.path)
+	}
+	if all, ok := object[name]; ok {
+		return all, nil
+	}
+	if _, ok := methods[name]; ok && name != api.ManagerInterface && name != api.DeviceInterface {
+		return properties{}, nil
+	}
+	return nil, refuse(errorUnknownInterface, "%s has no interface %q", c.path, name)
+}
+
+// noOptions refuses options: no method knows any yet, and one that is silently
+// passed over would promise what nobody keeps.
+func noOptions(options any) *dbus.Error {
+	if all, _ := options.(map[string]dbus.Variant); len(all) > 0 {
+		return invalidArgs("unknown option %q", slices.Sorted(maps.Keys(all))[0])
+	}
+	return nil
+}
+
+func invalidArgs(format string, args ...any) *dbus.Error {
+	return refuse(errorInvalidArgs, format, args...)
+}
+
+func refuse(name, format string, args ...any) *dbus.Error {
+	return &dbus.Error{Name: name, Body: []any{fmt.Sprintf(format, args...)}}
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"reflect"
+	"strings"
+
+	"github.com/godbus/dbus/v5"
+
+	"driverd/api"
+	"driverd/daemon"
+	"driverd/hwdetect"
+)
+
+// properties are those of one interface, by name.
+type properties map[string]dbus.Variant
+
+// object is one node of the tree: its interfaces with their properties.
+type object map[string]properties
+
+// tree is every object that there is, by path. A tree is never changed: each
+// view of the engine makes a new one.
+type tree map[dbus.ObjectPath]object
+
+func devicePath(slot hwdetect.Slot) dbus.ObjectPath {
+	return dbus.ObjectPath(api.DevicesPath + "/" + strings.NewReplacer(":", "_", ".", "_").Replace(slot.String()))
+}
+
+func newTree(v daemon.View) tree {
+	counts := make(map[string]uint32)
+	t := make(tree)
+	for _, d := range v.Devices {
+		counts[string(d.State)]++
+		t[devicePath(d.Slot)] = object{api.DeviceInterface: deviceProperties(d)}
+	}
+	t[api.RootPath] = object{api.ManagerInterface: properties{
+		"Version":       dbus.MakeVariant(v.Version),
+		"KernelRelease": dbus.MakeVariant(v.Release),
+		"Platform":      dbus.MakeVariant(v.Platform),
+		"Backend":       dbus.MakeVariant(v.Backend),
+		"Status":        dbus.MakeVariant(string(v.Status)),
+		"Reason":        dbus.MakeVariant(string(v.Reason)),
+		"Message":       dbus.MakeVariant(v.Message),
+		"Mode":          dbus.MakeVariant(string(v.Mode)),
+		"Counts":        dbus.MakeVariant(counts),
+	}}
+	return t
+}
+
+func deviceProperties(d daemon.Device) properties {
+	type mark struct {
+		Step string
+		Time uint64
+	}
+	timeline := []mark{}
+	for _, m := range d.Timeline {
+		timeline = append(timeline, mark{m.Step, uint64(m.Time.UnixMicro())})
+	}
+	return properties{
+		"Slot":     dbus.MakeVariant(d.Slot.String()),
+		"Modalias": dbus.MakeVariant(text(d.Modalias)),
+		"Vendor":   dbus.MakeVariant(text(d.Vendor)),
+		"Product":  dbus.MakeVariant(text(d.Product)),
+		"Class":    dbus.MakeVariant(d.Class),
+		"Group":    dbus.MakeVariant(d.Group),
+		"State":    dbus.MakeVariant(string(d.State)),
+		"Reason":   dbus.MakeVariant(string(d.Reason)),
+		"Message":  dbus.MakeVariant(text(d.Message)),
+		"Driver":   dbus.MakeVariant(text(d.Driver)),
+		"Modules":  dbus.MakeVariant(texts(d.Modules)),
+		"Packages": dbus.MakeVariant(texts(d.Packages)),
+		"Job":      dbus.MakeVariant(dbus.ObjectPath("/")),
+		"Timeline": dbus.MakeVariant(timeline),
+	}
+}
+
+// text makes s fit for the bus, which breaks a connection that sends anything
+// but UTF-8 without NUL; sysfs and repositories promise neither.
+func text(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+func texts(list []string) []string {
+	out := []string{}
+	for _, s := range list {
+		out = append(out, text(s))
+	}
+	return out
+}
+
+// changed returns what is different in next, nil if nothing is.
+func (p properties) changed(next properties) properties {
+	var diff properties
+	for name, value := range next {
+		if old, ok := p[name]; !ok || !reflect.DeepEqual(old.Value(), value.Value()) {
+			if diff == nil {
+				diff = make(properties)
+			}
+			diff[name] = value
+		}
+	}
+	return diff
+}

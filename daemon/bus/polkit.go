@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"github.com/godbus/dbus/v5"
+)
+
+// authorize asks polkit whether the caller may call the method. The subject is
+// the caller's name on the bus, which cannot be recycled as a process id can.
+// An administrator is asked for a password only if the call allows it.
+// Whatever goes wrong is a no.
+func (s *Server) authorize(c call, method string) *dbus.Error {
+	action, ok := actions[method]
+	if !ok {
+		return refuse(errorAccessDenied, "nobody may call %s", method)
+	}
+	type subject struct {
+		Kind    string
+		Details map[string]dbus.Variant
+	}
+	type result struct {
+		Authorized bool
+		Challenge  bool
+		Details    map[string]string
+	}
+	const allowUserInteraction = 1
+	var flags uint32
+	if c.flags&dbus.FlagAllowInteractiveAuthorization != 0 {
+		flags = allowUserInteraction
+	}
+	var r result
+	err := s.conn.Object("org.freedesktop.PolicyKit1", "/org/freedesktop/PolicyKit1/Authority").CallWithContext(s.ctx,
+		"org.freedesktop.PolicyKit1.Authority.CheckAuthorization", 0,
+		subject{"system-bus-name", map[string]dbus.Variant{"name": dbus.MakeVariant(c.sender)}},
+		action, map[string]string{}, flags, "").Store(&r)
+	switch {
+	case err != nil:
+		return refuse(errorAccessDenied, "cannot ask polkit about %s: %v", action, err)
+	case r.Authorized:
+		return nil
+	case r.Challenge && flags == 0:
+		return refuse(errorInteractive, "%s needs an authentication that the call does not allow", action)
+	default:
+		return refuse(errorAccessDenied, "polkit does not allow %s", action)
+	}
+}

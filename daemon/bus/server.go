@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package bus shows the engine on D-Bus as org.fedoraproject.Driverd1.
+package bus
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/godbus/dbus/v5"
+	"github.com/rs/zerolog"
+
+	"driverd/api"
+	"driverd/daemon"
+)
+
+// Engine is what the methods call.
+type Engine interface {
+	Rescan(ctx context.Context) error
+}
+
+// Server answers calls from the latest view that was published.
+type Server struct {
+	ctx    context.Context
+	conn   *dbus.Conn
+	engine Engine
+	log    zerolog.Logger
+	tree   atomic.Pointer[tree]
+}
+
+// Listen connects to the bus at address and waits there for the first view.
+// The name is taken by Serve, so that nobody finds a service without objects.
+func Listen(ctx context.Context, address string, engine Engine, log zerolog.Logger) (*Server, error) {
+	s := &Server{ctx: ctx, engine: engine, log: log}
+	s.tree.Store(&tree{})
+	conn, err := dbus.Connect(address, dbus.WithContext(ctx), dbus.WithHandler(s))
+	if err != nil {
+		return nil, fmt.Errorf("cannot connect to the bus: %w", err)
+	}
+	s.conn = conn
+	return s, nil
+}
+
+// Serve takes the bus name.
+func (s *Server) Serve() error {
+	reply, err := s.conn.RequestName(api.BusName, dbus.NameFlagDoNotQueue)
+	if err != nil {
+		return fmt.Errorf("cannot take the bus name %s: %w", api.BusName, err)
+	}
+	if reply != dbus.RequestNameReplyPrimaryOwner {
+		return fmt.Errorf("cannot take the bus name %s: another process has it", api.BusName)
+	}
+	return nil
+}
+
+// Closed is closed when the connection is: the service cannot go on then.
+func (s *Server) Closed() <-chan struct{} { return s.conn.Context().Done() }
+
+// Close leaves the bus.
+func (s *Server) Close() error { return s.conn.Close() }
+
+func (s *Server) current() tree { return *s.tree.Load() }
+
+// Publish shows v, and announces what is new in it. It is called by one
+// goroutine at a time, the engine's.
+func (s *Server) Publish(v daemon.View) {
+	next := newTree(v)
+	last := *s.tree.Swap(&next)
+	for path, object := range last {
+		if _, ok := next[path]; !ok {
+			var names []string
+			for name := range object {
+				names = append(names, name)
+			}
+			s.emit(rootPath, objectManager+".InterfacesRemoved", path, names)
+		}
+	}
+	for path, object := range next {
+		before, ok := last[path]
+		if !ok && path != rootPath {
+			s.emit(rootPath, objectManager+".InterfacesAdded", path, object)
+			continue
+		}
+		for name, properties := range object {
+			if changed := before[name].changed(properties); changed != nil && ok {
+				s.emit(path, propertiesInterface+".PropertiesChanged", name, changed, []string{})
+			}
+		}
+	}
+}
+
+func (s *Server) emit(path dbus.ObjectPath, signal string, values ...any) {
+	if err := s.conn.Emit(path, signal, values...); err != nil {
+		s.log.Debug().Err(err).Msgf("cannot emit %s", signal)
+	}
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"driverd/dnfbridge"
+	"driverd/plan"
+	"driverd/reason"
+)
+
+// catalogAge is how old a catalog gets before it is learned anew, in the
+// background. The packages of one build do not change; whether the
+// repositories still carry them does.
+const catalogAge = 24 * time.Hour
+
+// CatalogCache keeps what was learned about a kernel across restarts.
+type CatalogCache interface {
+	// Load returns the packages of release and when they were learned.
+	Load(release string) ([]dnfbridge.Package, time.Time, error)
+	Save(release string, packages []dnfbridge.Package) error
+}
+
+// catalog is what is known about the packages of the running kernel.
+type catalog struct {
+	known     *plan.Catalog // nil until learned
+	problem   error         // why known is missing or not complete, nil if it is neither
+	learning  bool
+	tries     int // without success, so far
+	refreshAt time.Time
+}
+
+// retryNow lets a failed try be repeated at once.
+func (c *catalog) retryNow() {
+	if c.tries > 0 {
+		c.refreshAt = time.Time{}
+	}
+}
+
+// retryLater puts the next try off, longer each time.
+func (c *catalog) retryLater() {
+	c.tries++
+	c.refreshAt = time.Now().Add(backoff(c.tries))
+}
+
+func (e *Engine) restoreCatalog() {
+	packages, learned, err := e.Cache.Load(e.Release)
+	if err != nil {
+		e.Log.Debug().Err(err).Msg("no catalog in the cache")
+		return
+	}
+	e.catalog.known = newCatalog(packages)
+	e.catalog.refreshAt = learned.Add(catalogAge)
+}
+
+// learnCatalog asks the repositories about the running kernel when it is time.
+func (e *Engine) learnCatalog() {
+	c := &e.catalog
+	if c.learning {
+		return
+	}
+	if time.Now().Before(c.refreshAt) {
+		e.wakeAt(c.refreshAt)
+		return
+	}
+	c.learning = true
+	var packages []dnfbridge.Package
+	e.start(
+		func(ctx context.Context) (err error) {
+			packages, err = e.Backend.KernelPackages(ctx, e.Release)
+			return err
+		},
+		func(err error) { e.learnedCatalog(packages, err) })
+}
+
+func (e *Engine) learnedCatalog(packages []dnfbridge.Package, err error) {
+	c := &e.catalog
+	c.learning = false
+	packages = wanted(packages)
+	if err != nil {
+		c.retryLater()
+		e.Log.Warn().Err(err).Str("reason", string(reason.Of(err))).
+			Msgf("cannot learn the packages of kernel %s, next try at %s: %v", e.Release, c.refreshAt.Format(time.TimeOnly), err)
+		if c.known == nil || c.problem != nil {
+			c.known, c.problem = newCatalog(packages), err
+		}
+		return
+	}
+	c.known, c.problem = newCatalog(packages), nil
+	e.Log.Info().Int("packages", len(packages)).Msgf("learned the packages of kernel %s", e.Release)
+	if len(c.known.NEVRAs()) == 0 {
+		c.retryLater() // they may come back; nothing worth keeping until then
+		return
+	}
+	c.tries = 0
+	c.refreshAt = time.Now().Add(catalogAge)
+	if err := e.Cache.Save(e.Release, packages); err != nil {
+		e.Log.Warn().Err(err).Msgf("the catalog will have to be learned again after a restart: %v", err)
+	}
+}
+
+// wanted leaves out the Provides that no decision needs: most of them, and the
+// cache is on the guest's disk.
+func wanted(packages []dnfbridge.Package) []dnfbridge.Package {
+	packages = slices.Clone(packages)
+	for i, p := range packages {
+		packages[i].Provides = slices.DeleteFunc(slices.Clone(p.Provides), func(capability string) bool {
+			name, _, _ := strings.Cut(capability, " ")
+			return !strings.HasPrefix(capability, "modalias(pci:") &&
+				!strings.HasPrefix(capability, "kmod(") && !strings.HasSuffix(name, "-uname-r")
+		})
+	}
+	return packages
+}
+
+func newCatalog(packages []dnfbridge.Package) *plan.Catalog {
+	var all []plan.Package
+	for _, p := range packages {
+		all = append(all, plan.Package{NEVRA: p.NEVRA, Available: p.RepoID != "", Provides: p.Provides})
+	}
+	return plan.NewCatalog(all)
+}

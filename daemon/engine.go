@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package daemon is the engine of driverd: it looks at the hardware, decides
+// what each device needs, has it done, and looks again. It is level-triggered:
+// whatever wakes it only says that it should look, never what there is to see.
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"driverd/dnfbridge"
+	"driverd/hwdetect"
+	"driverd/plan"
+)
+
+// How long the engine waits for what. A burst of events ends with one look at
+// the hardware, settleTime after its last event, but maxSettleTime after its
+// first at the latest.
+const (
+	settleTime    = 250 * time.Millisecond
+	maxSettleTime = 2 * time.Second
+	// A driver may bind a moment after its module was loaded (asynchronous
+	// probing), and a built-in one a moment after its device appeared.
+	bindTime = 2 * time.Second
+	// Events can be lost; the hardware cannot.
+	resyncTime = time.Minute
+)
+
+// Hardware reads the PCI devices.
+type Hardware interface {
+	Devices() ([]hwdetect.Device, error)
+}
+
+// Modules reads which modules the running kernel has on this guest. It returns
+// the same value as long as nothing has changed on disk.
+type Modules interface {
+	Modules() (plan.Kernel, error)
+}
+
+// Backend is a package manager.
+type Backend interface {
+	Name() string
+	KernelPackages(ctx context.Context, release string) ([]dnfbridge.Package, error)
+	Install(ctx context.Context, t dnfbridge.Transaction, progress func(dnfbridge.Progress)) error
+}
+
+// Loader loads the modules of the device in a slot. It is the only step that
+// needs privilege, and takes place in a process of its own.
+type Loader interface {
+	Load(ctx context.Context, slot hwdetect.Slot) error
+}
+
+// Namer knows the names of vendors and products, empty if unknown.
+type Namer interface {
+	Names(vendor, product uint16) (vendorName, productName string)
+}
+
+// Config is what an Engine works with. All fields are needed.
+type Config struct {
+	Version  string
+	Release  string // of the running kernel
+	Platform string // in the words of systemd-detect-virt(1)
+	Hardware Hardware
+	Modules  Modules
+	Backend  Backend
+	Loader   Loader
+	Namer    Namer
+	Cache    CatalogCache
+	Log      zerolog.Logger
+
+	// Publish is called with every new view of the world, from the engine's
+	// own goroutine; it must not block.
+	Publish func(View)
+}
+
+// Engine owns the state of all devices, in the one goroutine that runs Run.
+type Engine struct {
+	Config
+	kicks  chan struct{}
+	events chan func()
+
+	ctx       context.Context // of Run, for the work that it starts
+	due       time.Time       // of the next look
+	firstKick time.Time       // of the burst that is settling; zero if none is
+
+	records map[hwdetect.Slot]*record
+	kernel  plan.Kernel
+	catalog catalog
+	job     *job
+	blind   error // why the hardware could not be read, nil if it was
+}
+
+// New returns an engine that does nothing until Run.
+func New(c Config) *Engine {
+	return &Engine{
+		Config:  c,
+		kicks:   make(chan struct{}, 1),
+		events:  make(chan func()),
+		records: make(map[hwdetect.Slot]*record),
+	}
+}
+
+// Kick says that something may have changed. It never blocks.
+func (e *Engine) Kick() {
+	select {
+	case e.kicks <- struct{}{}:
+	default:
+	}
+}
+
+// Rescan looks at the hardware at once and tries again what failed. It returns
+// when it has looked.
+func (e *Engine) Rescan(ctx context.Context) error {
+	return e.call(ctx, func() {
+		for _, r := range e.records {
+			r.forget()
+		}
+		e.catalog.retryNow()
+		e.look()
+	})
+}
+
+// Ping returns when the engine's goroutine has answered: the proof of life for
+// the watchdog.
+func (e *Engine) Ping(ctx context.Context) error {
+	return e.call(ctx, func() {})
+}
+
+// Run works until ctx ends. What a package manager is doing then goes on
+// without it; the next Run finds the result.
+func (e *Engine) Run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	e.ctx = ctx
+	e.restoreCatalog()
+	e.due = time.Now()
+	for {
+		timer := time.NewTimer(time.Until(e.due))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-e.kicks:
+			e.settle()
+		case event := <-e.events:
+			event()
+		case <-timer.C:
+			e.look()
+		}
+		timer.Stop()
+	}
+}
+
+// settle puts the next look off until the burst is over.
+func (e *Engine) settle() {
+	now := time.Now()
+	if e.firstKick.IsZero() {
+		e.firstKick = now
+		e.due = now.Add(settleTime)
+		return
+	}
+	e.due = now.Add(settleTime)
+	if latest := e.firstKick.Add(maxSettleTime); latest.Before(e.due) {
+		e.due = latest
+	}
+}
+
+// wakeAt makes sure that the engine looks at t at the latest.
+func (e *Engine) wakeAt(t time.Time) {
+	if t.Before(e.due) {
+		e.due = t
+	}
+}
+
+// call runs f in the engine's goroutine and waits for it.
+func (e *Engine) call(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	select {
+	case e.events <- func() { f(); close(done) }:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	<-done
+	return nil
+}
+
+// start runs work outside the engine's goroutine, and then finish, with the
+// error of work, inside it, followed by a look at what has become of it.
+func (e *Engine) start(work func(context.Context) error, finish func(error)) {
+	go func() {
+		err := work(e.ctx)
+		e.post(func() {
+			finish(err)
+			e.look()
+		})
+	}()
+}
+
+// post hands f to the engine's goroutine; after the end of Run nobody wants it.
+func (e *Engine) post(f func()) {
+	select {
+	case e.events <- f:
+	case <-e.ctx.Done():
+	}
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"driverd/dnfbridge"
+	"driverd/plan"
+	"driverd/reason"
+)
+
+// job is one transaction for all devices that wait for a package. There is one
+// at a time: package managers lock, and a second one would only wait.
+type job struct {
+	packages []string
+	records  []*record
+}
+
+// stepInstall moves on a device whose packages are missing. Those that only
+// wait are taken along by the next startJob.
+func (e *Engine) stepInstall(r *record) {
+	switch a := r.install; {
+	case a.running:
+		e.become(r, plan.Installing, "", "")
+	case a.ended.IsZero():
+		e.become(r, plan.Pending, "", "")
+	case a.err == nil:
+		e.become(r, plan.Failed, reason.TransactionFailed,
+			"its package is installed, but the module index of kernel "+e.Release+
+				" does not know its driver: run depmod -a "+e.Release)
+	case !a.retryAt.IsZero() && !time.Now().Before(a.retryAt):
+		r.install = attempt{tries: a.tries}
+		e.become(r, plan.Pending, "", "")
+	default:
+		e.fail(r, a.err)
+		if !a.retryAt.IsZero() {
+			e.wakeAt(a.retryAt)
+		}
+	}
+}
+
+// startJob starts one transaction for everything that waits for one.
+func (e *Engine) startJob() {
+	if e.job != nil {
+		return
+	}
+	j := &job{}
+	for _, r := range e.sorted() {
+		if r.decision.Action == plan.Install && !r.install.running && r.install.ended.IsZero() {
+			j.records = append(j.records, r)
+			j.packages = append(j.packages, r.decision.Packages...)
+		}
+	}
+	if len(j.records) == 0 {
+		return
+	}
+	slices.Sort(j.packages)
+	j.packages = slices.Compact(j.packages)
+	for _, r := range j.records {
+		r.install.running = true
+		e.become(r, plan.Installing, "", "")
+	}
+	e.job = j
+	e.Log.Info().Strs("packages", j.packages).Int("devices", len(j.records)).
+		Msgf("installing %s", strings.Join(j.packages, " "))
+	t := dnfbridge.Transaction{Install: j.packages, Allowed: e.catalog.known.NEVRAs()}
+	e.start(
+		func(ctx context.Context) error {
+			return e.Backend.Install(ctx, t, func(p dnfbridge.Progress) { e.post(func() { e.progressed(j, p) }) })
+		},
+		func(err error) { e.finishJob(j, err) })
+}
+
+// progressed notes how far the transaction is, on the timelines of its devices.
+func (e *Engine) progressed(j *job, p dnfbridge.Progress) {
+	for _, r := range j.records {
+		switch p.Phase {
+		case dnfbridge.PhaseDownload:
+			r.mark("resolved")
+		case dnfbridge.PhaseInstall:
+			r.mark("resolved")
+			r.mark("downloaded")
+		case dnfbridge.PhaseUnpacked:
+			if slices.Contains(r.decision.Packages, p.Package) {
+				r.mark("unpacked")
+			}
+		}
+	}
+	e.Publish(e.view())
+}
+
+func (e *Engine) finishJob(j *job, err error) {
+	e.job = nil
+	event := e.Log.Info()
+	if err != nil {
+		event = e.Log.Warn().Err(err).Str("reason", string(reason.Of(err)))
+	}
+	event.Strs("packages", j.packages).Msgf("installing %s has ended", strings.Join(j.packages, " "))
+	for _, r := range j.records {
+		a := attempt{ended: time.Now(), err: err, tries: r.install.tries + 1}
+		if err == nil {
+			r.mark("unpacked")
+		} else if plan.StateOf(reason.Of(err)) == plan.Unavailable || reason.Of(err) == reason.TransactionFailed {
+			a.retryAt = a.ended.Add(backoff(a.tries))
+		}
+		r.install = a
+	}
+	if reason.Of(err) == reason.NoPackage {
+		e.catalog.refreshAt = time.Now() // the repositories are not what they were
+	}
+}
+
+// backoff is how long to wait after so many tries: half a minute, doubled each
+// time, an hour at most, and up to a fifth more, so that a fleet that failed
+// together does not come back together.
+func backoff(tries int) time.Duration {
+	d := min(30*time.Second<<min(tries-1, 10), time.Hour)
+	return d + rand.N(d/5)
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"driverd/plan"
+)
+
+// stepLoad moves on a device whose modules are installed.
+func (e *Engine) stepLoad(r *record) {
+	switch {
+	case r.load.running:
+		e.become(r, plan.Loading, "", "")
+	case r.load.ended.IsZero():
+		e.startLoad(r)
+	case r.load.err != nil:
+		e.fail(r, r.load.err)
+	default:
+		e.await(r, r.load.ended, "its module is loaded, but the driver has not taken the device")
+	}
+}
+
+func (e *Engine) startLoad(r *record) {
+	r.load = attempt{running: true}
+	e.become(r, plan.Loading, "", "")
+	slot := r.device.Slot
+	e.start(
+		func(ctx context.Context) error { return e.Loader.Load(ctx, slot) },
+		func(err error) {
+			r.load = attempt{ended: time.Now(), err: err}
+			if err == nil {
+				r.mark("loaded")
+			}
+		})
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"driverd/hwdetect"
+	"driverd/plan"
+)
+
+// look is one turn of the house: snapshot, decide, start what is missing,
+// publish.
+func (e *Engine) look() {
+	e.firstKick = time.Time{}
+	e.due = time.Now().Add(resyncTime)
+	if e.snapshot() {
+		for _, r := range e.sorted() {
+			e.step(r)
+		}
+		e.startJob()
+	}
+	e.learnCatalog()
+	e.Publish(e.view())
+}
+
+// snapshot brings the records in line with the hardware and the module index.
+// A device is the same as before if slot and modalias are.
+func (e *Engine) snapshot() bool {
+	devices, err := e.Hardware.Devices()
+	kernel := e.kernel
+	if err == nil {
+		kernel, err = e.Modules.Modules()
+	}
+	if err != nil {
+		if e.blind == nil || e.blind.Error() != err.Error() {
+			e.Log.Error().Err(err).Msg("cannot see the hardware")
+		}
+		e.blind = err
+		return false
+	}
+	e.blind = nil
+	if kernel != e.kernel {
+		e.kernel = kernel
+		for _, r := range e.records {
+			r.forget() // other modules, other chances
+		}
+	}
+	seen := make(map[hwdetect.Slot]bool, len(devices))
+	for _, d := range devices {
+		seen[d.Slot] = true
+		r := e.records[d.Slot]
+		if r == nil || r.device.Modalias != d.Modalias {
+			r = e.newRecord(d)
+			e.records[d.Slot] = r
+		}
+		r.device = d
+	}
+	for slot, r := range e.records {
+		if !seen[slot] {
+			e.Log.Info().Stringer("slot", slot).Str("state", string(r.state)).Msgf("%s is gone", slot)
+			delete(e.records, slot)
+		}
+	}
+	return true
+}
+
+// step decides about one device and moves it on.
+func (e *Engine) step(r *record) {
+	r.decision = plan.Decide(r.device, plan.Facts{
+		Release:        e.Release,
+		Kernel:         e.kernel,
+		Catalog:        e.catalog.known,
+		CatalogProblem: e.catalog.problem,
+	})
+	if r.decision.Action != plan.Learn {
+		r.mark("decided")
+	}
+	switch r.decision.Action {
+	case plan.Nothing:
+		if r.decision.State == plan.Bound {
+			r.forget()
+			r.mark("bound")
+		}
+		e.become(r, r.decision.State, r.decision.Reason, r.decision.Message)
+	case plan.Learn:
+		e.become(r, plan.Pending, "", "")
+	case plan.Await:
+		e.await(r, r.seen, "the driver is built into the kernel, but has not taken the device")
+	case plan.Load:
+		e.stepLoad(r)
+	case plan.Install:
+		e.stepInstall(r)
+	}
+}
+
+func (e *Engine) sorted() []*record {
+	return slices.SortedFunc(maps.Values(e.records), func(a, b *record) int {
+		return a.device.Slot.Compare(b.device.Slot)
+	})
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package state keeps on disk what driverd would otherwise have to learn
+// again. Losing all of it loses time, nothing else.
+package state
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"driverd/dnfbridge"
+)
+
+// version is that of the files' form; a file of another version is not read.
+const version = 1
+
+// Catalogs keeps the catalog of each kernel release in a folder.
+type Catalogs struct {
+	Dir string
+}
+
+type catalogFile struct {
+	Version  int                 `json:"version"`
+	Release  string              `json:"release"`
+	Learned  time.Time           `json:"learned"`
+	Packages []dnfbridge.Package `json:"packages"`
+}
+
+func (c Catalogs) path(release string) string {
+	return filepath.Join(c.Dir, "catalog-"+filepath.Base(release)+".json")
+}
+
+// Load returns the packages of release and when they were learned.
+func (c Catalogs) Load(release string) ([]dnfbridge.Package, time.Time, error) {
+	var f catalogFile
+	data, err := os.ReadFile(c.path(release))
+	if err == nil {
+		err = json.Unmarshal(data, &f)
+	}
+	if err == nil && (f.Version != version || f.Release != release) {
+		err = fmt.Errorf("it is version %d for kernel %q", f.Version, f.Release)
+	}
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("cannot read the catalog of kernel %s: %w", release, err)
+	}
+	return f.Packages, f.Learned, nil
+}
+
+// Save replaces what is kept about release, all of it or nothing.
+func (c Catalogs) Save(release string, packages []dnfbridge.Package) error {
+	data, err := json.Marshal(catalogFile{version, release, time.Now(), packages})
+	if err == nil {
+		err = renameio.WriteFile(c.path(release), data, 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot keep the catalog of kernel %s: %w", release, err)
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"slices"
+	"strings"
+
+	"driverd/hwdetect/modalias"
+)
+
+// Package is one package of the running kernel's build, as far as a decision
+// needs to know it.
+type Package struct {
+	NEVRA     string
+	Available bool     // a repository offers it; else it is only installed
+	Provides  []string // RPM capabilities; those that nobody here understands are passed over
+}
+
+// Catalog knows which package of one kernel release holds the driver of which
+// device. It learns that from RPM metadata alone: the modalias() Provides that
+// the dependency generators of Fedora's kernel-srpm-macros write. The kmod()
+// Provides beside them say which package holds a module whose name is known
+// already. It does not change once made.
+type Catalog struct {
+	packages []entry
+	aliases  *modalias.Table // its values are indexes into packages
+	modules  map[string]int  // by the kernel's spelling of the name
+	patterns int
+}
+
+type entry struct {
+	nevra     string
+	group     string
+	available bool
+}
+
+// NewCatalog makes the catalog of packages.
+func NewCatalog(packages []Package) *Catalog {
+	c := &Catalog{modules: make(map[string]int)}
+	var aliases modalias.Builder
+	for i, p := range packages {
+		c.packages = append(c.packages, entry{nevra: p.NEVRA, group: groupOf(p.Provides), available: p.Available})
+		for _, capability := range p.Provides {
+			// Repositories are not trusted: a pattern like "*" must not
+			// claim every device there is.
+			if pattern, ok := argument(capability, "modalias("); ok && strings.HasPrefix(pattern, "pci:v") {
+				aliases.Add(pattern, i)
+				c.patterns++
+			}
+			if file, ok := argument(capability, "kmod("); ok {
+				c.modules[moduleName(file)] = i
+			}
+		}
+	}
+	c.aliases = aliases.Build()
+	return c
+}
+
+// NEVRAs lists the packages that a repository offers: all that a transaction
+// for this kernel may bring.
+func (c *Catalog) NEVRAs() []string {
+	var all []string
+	for _, p := range c.packages {
+		if p.available {
+			all = append(all, p.nevra)
+		}
+	}
+	return all
+}
+
+// holders returns the packages that hold modules, without duplicates.
+func (c *Catalog) holders(modules []string) []entry {
+	var found []int
+	for _, module := range modules {
+		if i, ok := c.modules[module]; ok {
+			found = append(found, i)
+		}
+	}
+	return c.pick(found)
+}
+
+// match returns the packages whose aliases match, without duplicates.
+func (c *Catalog) match(alias string) []entry {
+	return c.pick(c.aliases.AppendMatches(nil, alias))
+}
+
+// pick returns the packages with these indexes, each once, in their order.
+func (c *Catalog) pick(indexes []int) []entry {
+	slices.Sort(indexes)
+	var packages []entry
+	for _, i := range slices.Compact(indexes) {
+		packages = append(packages, c.packages[i])
+	}
+	return packages
+}
+
+// moduleName turns the file name of kmod(snd-hda-intel.ko) into the name that
+// the kernel and depmod use, snd_hda_intel.
+func moduleName(file string) string {
+	name, _, _ := strings.Cut(file, ".")
+	return strings.ReplaceAll(name, "-", "_")
+}
+
+// argument returns what stands between the parentheses of a capability such as
+// "modalias(pci:v*)" or "modalias(pci:v*) = 1.0". Patterns hold no parenthesis.
+func argument(capability, opening string) (string, bool) {
+	rest, ok := strings.CutPrefix(capability, opening)
+	if !ok {
+		return "", false
+	}
+	text, _, ok := strings.Cut(rest, ")")
+	return text, ok && text != ""
+}
+
+// groupOf reads the group from the "kernel-modules-GROUP-uname-r" capability,
+// which every kernel subpackage carries; variants put their own word in front
+// ("kernel-64k-modules-GROUP-uname-r").
+func groupOf(provides []string) string {
+	for _, capability := range provides {
+		name, _, _ := strings.Cut(capability, " ")
+		stem, ok := strings.CutSuffix(name, "-uname-r")
+		if !ok {
+			continue
+		}
+		_, group, isModules := strings.Cut(stem+"-", "-modules-")
+		switch group = strings.TrimSuffix(group, "-"); {
+		case isModules && (group == "sriov" || group == "gpu" || group == "passthrough"):
+			return group
+		case isModules && group != "core":
+			return "hardware"
+		}
+	}
+	return "base"
+}

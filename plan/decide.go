@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package plan decides what should happen to a device, and says why. It is
+// pure: no I/O, no clock, no memory; the same facts give the same decision.
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"driverd/hwdetect"
+	"driverd/reason"
+)
+
+// Action is what the engine has to do for a device now.
+type Action int
+
+// The actions.
+const (
+	Nothing Action = iota // the state says it all
+	Learn                 // the catalog of the running kernel is needed first
+	Install               // the packages are missing
+	Load                  // the modules are installed and wait to be loaded
+	Await                 // the driver is in the kernel and binds by itself, if at all
+)
+
+// Kernel knows the modules of the running kernel that are on this guest.
+type Kernel interface {
+	// BuiltIn returns the built-in modules that claim modalias.
+	BuiltIn(modalias string) []string
+	// Installed returns the installed modules that claim modalias.
+	Installed(modalias string) []string
+}
+
+// Facts is all that a decision rests on, the device apart.
+type Facts struct {
+	Release string // of the running kernel, as uname -r prints it
+	Kernel  Kernel
+	Catalog *Catalog // nil until it has been learned
+
+	// CatalogProblem is why the catalog could not be learned, or only in
+	// part; nil if all is well. It carries a reason.
+	CatalogProblem error
+}
+
+// Decision is what should happen to one device.
+type Decision struct {
+	Action   Action
+	State    State
+	Reason   reason.Reason
+	Message  string   // one sentence for a person, with the way out
+	Modules  []string // that claim the device, as far as known
+	Packages []string // NEVRAs that hold them, as far as known
+	Group    string   // of those packages, empty if unknown
+}
+
+// Decide applies the rules in their order; the first that answers wins.
+func Decide(d hwdetect.Device, f Facts) Decision {
+	if d.Driver != "" {
+		return f.describe(d, Decision{State: Bound})
+	}
+	if d.DriverOverride != "" {
+		return stop(reason.DriverOverride,
+			"driver_override reserves this device for %q; write an empty line to /sys/bus/pci/devices/%s/driver_override to release it",
+			d.DriverOverride, d.Slot)
+	}
+	if d.Modalias == "" {
+		return stop(reason.NoDriver, "the kernel gives this device no identity that a driver could be found by: %v", d.Problem)
+	}
+	if modules := f.Kernel.BuiltIn(d.Modalias); len(modules) > 0 {
+		return f.describe(d, Decision{Action: Await, State: Pending, Modules: modules})
+	}
+	if modules := f.Kernel.Installed(d.Modalias); len(modules) > 0 {
+		return f.describe(d, Decision{Action: Load, State: Pending})
+	}
+	return f.fromCatalog(d)
+}
+
+// fromCatalog decides about a device that nothing on this guest can drive.
+func (f Facts) fromCatalog(d hwdetect.Device) Decision {
+	if f.Catalog == nil && f.CatalogProblem == nil {
+		return Decision{Action: Learn, State: Pending}
+	}
+	if f.Catalog != nil {
+		if packages := f.Catalog.match(d.Modalias); len(packages) > 0 {
+			return f.install(packages)
+		}
+	}
+	if f.CatalogProblem != nil {
+		r := reason.Of(f.CatalogProblem)
+		if r == reason.None {
+			r = reason.TransactionFailed
+		}
+		return stop(r, "cannot learn which package holds the driver: %v", f.CatalogProblem)
+	}
+	switch c := f.Catalog; {
+	case len(c.packages) == 0:
+		return stop(reason.ForeignKernel,
+			"the running kernel %s belongs to no package: its modules must come from where it came from", f.Release)
+	case len(c.NEVRAs()) == 0:
+		return stop(reason.StaleKernel,
+			"the repositories no longer carry kernel %s: enable an archive repository, or reboot into the newest installed kernel", f.Release)
+	case c.patterns == 0:
+		return stop(reason.NoPackage,
+			"the repositories' packages of kernel %s do not say which devices they drive (no modalias() among their Provides)", f.Release)
+	default:
+		return stop(reason.NoDriver, "no package of kernel %s has a driver for this device", f.Release)
+	}
+}
+
+// install decides about a device whose driver is in packages.
+func (f Facts) install(packages []entry) Decision {
+	d := Decision{Action: Install, State: Pending, Group: packages[0].group}
+	for _, p := range packages {
+		if p.available {
+			d.Packages = append(d.Packages, p.nevra)
+		}
+	}
+	if len(d.Packages) > 0 {
+		return d
+	}
+	return stop(reason.TransactionFailed,
+		"%s is installed, but the module index of kernel %s does not know its drivers: run depmod -a %s",
+		packages[0].nevra, f.Release, f.Release)
+}
+
+// describe adds what is known about the driver of a device that needs no package.
+func (f Facts) describe(d hwdetect.Device, decision Decision) Decision {
+	if d.Modalias == "" {
+		return decision
+	}
+	if decision.Modules == nil {
+		decision.Modules = f.Kernel.Installed(d.Modalias)
+	}
+	if f.Catalog != nil {
+		for _, p := range f.Catalog.holders(decision.Modules) {
+			decision.Packages = append(decision.Packages, p.nevra)
+			decision.Group = p.group
+		}
+	}
+	return decision
+}
+
+func stop(r reason.Reason, format string, args ...any) Decision {
+	return Decision{State: StateOf(r), Reason: r, Message: strings.TrimSpace(fmt.Sprintf(format, args...))}
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"driverd/hwdetect"
+	"driverd/hwdetect/modalias"
+	"driverd/plan"
+	"driverd/reason"
+)
+
+const (
+	release = "7.2.12+deb14-amd64"
+	igb     = "pci:v00008086d000010C9sv00008086sd0000A03Cbc02sc00i00"
+	edu     = "pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00"
+
+	core  = "kernel-modules-core-7.2.12-1.x86_64"
+	sriov = "kernel-modules-sriov-7.2.12-1.x86_64"
+)
+
+// kernel claims what its maps say.
+type kernel struct{ builtIn, installed map[string][]string }
+
+func (k kernel) BuiltIn(alias string) []string   { return k.builtIn[alias] }
+func (k kernel) Installed(alias string) []string { return k.installed[alias] }
+
+func uname(name string) string { return name + "-uname-r = " + release }
+
+func catalog() *plan.Catalog {
+	return plan.NewCatalog([]plan.Package{
+		{NEVRA: core, Available: true, Provides: []string{uname("kernel-modules-core"), "kmod(virtio-net.ko)"}},
+		{NEVRA: sriov, Available: true, Provides: []string{
+			uname("kernel-modules-sriov"), "kmod(igb.ko)", "installonlypkg(kernel-module)",
+			"modalias(pci:v00008086d000010C9sv*sd*bc*sc*i*) = 5.6.0-k",
+		}},
+	})
+}
+
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	one := func(alias, module string) map[string][]string { return map[string][]string{alias: {module}} }
+	unreachable := reason.With(reason.RepoUnreachable, errors.New("cannot download lab: connection refused"))
+	for name, test := range map[string]struct {
+		device hwdetect.Device
+		facts  plan.Facts
+		want   plan.Decision // Message apart
+	}{
+		"bound": {
+			hwdetect.Device{Modalias: igb, Driver: "igb"},
+			plan.Facts{Kernel: kernel{installed: one(igb, "igb")}, Catalog: catalog()},
+			plan.Decision{State: plan.Bound, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"},
+		},
+		"bound wins over driver_override": {
+			hwdetect.Device{Modalias: igb, Driver: "vfio-pci", DriverOverride: "vfio-pci"},
+			plan.Facts{},
+			plan.Decision{State: plan.Bound},
+		},
+		"bound with a broken modalias": {
+			hwdetect.Device{Driver: "igb", Problem: errors.New("broken")},
+			plan.Facts{},
+			plan.Decision{State: plan.Bound},
+		},
+		"driver_override": {
+			hwdetect.Device{Modalias: igb, DriverOverride: "vfio-pci"},
+			plan.Facts{Catalog: catalog()},
+			plan.Decision{State: plan.Blocked, Reason: reason.DriverOverride},
+		},
+		"broken modalias": {
+			hwdetect.Device{Problem: errors.New("cannot read modalias")},
+			plan.Facts{Catalog: catalog()},
+			plan.Decision{State: plan.Unsupported, Reason: reason.NoDriver},
+		},
+		"built in": {
+			hwdetect.Device{Modalias: igb},
+			plan.Facts{Kernel: kernel{builtIn: one(igb, "igb"), installed: one(igb, "other")}, Catalog: catalog()},
+			plan.Decision{Action: plan.Await, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"},
+		},
+		"installed": {
+			hwdetect.Device{Modalias: igb},
+			plan.Facts{Kernel: kernel{installed: one(igb, "igb")}, Catalog: catalog()},
+			plan.Decision{Action: plan.Load, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"},
+		},
+		"catalog not learned yet": {
+			hwdetect.Device{Modalias: igb}, plan.Facts{},
+			plan.Decision{Action: plan.Learn, State: plan.Pending},
+		},
+		"in the catalog": {
+			hwdetect.Device{Modalias: igb}, plan.Facts{Catalog: catalog()},
+			plan.Decision{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"},
+		},
+		"in a catalog that is only a part": {
+			hwdetect.Device{Modalias: igb}, plan.Facts{Catalog: catalog(), CatalogProblem: unreachable},
+			plan.Decision{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"},
+		},
+		"not in a catalog that is only a part": {
+			hwdetect.Device{Modalias: edu}, plan.Facts{Catalog: catalog(), CatalogProblem: unreachable},
+			plan.Decision{State: plan.Unavailable, Reason: reason.RepoUnreachable},
+		},
+		"catalog cannot be learned": {
+			hwdetect.Device{Modalias: igb}, plan.Facts{CatalogProblem: unreachable},
+			plan.Decision{State: plan.Unavailable, Reason: reason.RepoUnreachable},
+		},
+		"nobody knows it": {
+			hwdetect.Device{Modalias: edu}, plan.Facts{Catalog: catalog()},
+			plan.Decision{State: plan.Unsupported, Reason: reason.NoDriver},
+		},
+		"kernel of no package": {
+			hwdetect.Device{Modalias: igb}, plan.Facts{Catalog: plan.NewCatalog(nil)},
+			plan.Decision{State: plan.Blocked, Reason: reason.ForeignKernel},
+		},
+		"kernel gone from the repositories": {
+			hwdetect.Device{Modalias: igb},
+			plan.Facts{Catalog: plan.NewCatalog([]plan.Package{{NEVRA: core, Provides: []string{uname("kernel-modules-core")}}})},
+			plan.Decision{State: plan.Unavailable, Reason: reason.StaleKernel},
+		},
+		"packages without modalias()": {
+			hwdetect.Device{Modalias: igb},
+			plan.Facts{Catalog: plan.NewCatalog([]plan.Package{{NEVRA: core, Available: true, Provides: []string{uname("kernel-modules-core"), "kmod(igb.ko)"}}})},
+			plan.Decision{State: plan.Unavailable, Reason: reason.NoPackage},
+		},
+		"installed package whose modules the index does not know": {
+			hwdetect.Device{Modalias: igb},
+			plan.Facts{Catalog: plan.NewCatalog([]plan.Package{{NEVRA: sriov, Provides: []string{"modalias(" + igb + ")"}}})},
+			plan.Decision{State: plan.Failed, Reason: reason.TransactionFailed},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if test.facts.Kernel == nil {
+				test.facts.Kernel = kernel{}
+			}
+			test.facts.Release = release
+			got := plan.Decide(test.device, test.facts)
+			if (got.Message != "") != (test.want.Reason != reason.None) {
+				t.Errorf("reason %q comes with the message %q", got.Reason, got.Message)
+			}
+			got.Message = ""
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestGroupComesFromTheCapability(t *testing.T) {
+	t.Parallel()
+	for capability, group := range map[string]string{
+		"kernel-uname-r":                     "base",
+		"kernel-core-uname-r":                "base",
+		"kernel-modules-core-uname-r":        "base",
+		"kernel-modules-sriov-uname-r":       "sriov",
+		"kernel-modules-gpu-uname-r":         "gpu",
+		"kernel-64k-modules-gpu-uname-r":     "gpu",
+		"kernel-modules-passthrough-uname-r": "passthrough",
+		"kernel-modules-uname-r":             "hardware",
+		"kernel-modules-extra-uname-r":       "hardware",
+		"kernel-64k-modules-core-uname-r":    "base",
+	} {
+		c := plan.NewCatalog([]plan.Package{{NEVRA: "p", Available: true, Provides: []string{capability + " = " + release, "modalias(" + igb + ")"}}})
+		got := plan.Decide(hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: kernel{}, Catalog: c})
+		if got.Group != group {
+			t.Errorf("%s: group %q, want %q", capability, got.Group, group)
+		}
+	}
+}
+
+// Two packages that claim a device are both installed; modprobe lets the
+// kernel choose.
+func TestSeveralPackages(t *testing.T) {
+	t.Parallel()
+	both := plan.NewCatalog([]plan.Package{
+		{NEVRA: "a", Available: true, Provides: []string{"modalias(pci:v00008086d*sv*sd*bc02sc00i*)", "modalias(" + igb + ")"}},
+		{NEVRA: "b", Available: true, Provides: []string{"modalias(pci:v00008086d000010C[8-9]sv*sd*bc*sc*i*)"}},
+	})
+	got := plan.Decide(hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: kernel{}, Catalog: both})
+	if diff := cmp.Diff([]string{"a", "b"}, got.Packages); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Whatever a repository claims, a decision comes out, only packages of the
+// catalog are installed, and a pattern without a PCI vendor field claims nothing.
+func TestGarbageProvides(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		garbage := rapid.SliceOf(rapid.OneOf(
+			rapid.String(),
+			rapid.SampledFrom([]string{"modalias(", "modalias()", "modalias(*)", "modalias([)", "modalias(p*)", "kmod()", "kmod(.ko)", "-uname-r", ")(", "modalias(pci:v[)"}),
+		)).Draw(t, "provides")
+		c := plan.NewCatalog([]plan.Package{{NEVRA: "garbage", Available: true, Provides: garbage}})
+		alias := rapid.Custom(func(t *rapid.T) string {
+			return modalias.ID{Vendor: rapid.Uint32().Draw(t, "vendor"), Product: rapid.Uint32().Draw(t, "device")}.String()
+		}).Draw(t, "modalias")
+		got := plan.Decide(hwdetect.Device{Modalias: alias}, plan.Facts{Kernel: kernel{}, Catalog: c})
+		if got.State == "" || got.Action == plan.Install {
+			t.Fatalf("garbage decides %+v", got)
+		}
+	})
+}
+
+func TestEveryReasonHasItsState(t *testing.T) {
+	t.Parallel()
+	for r, want := range map[reason.Reason]plan.State{
+		reason.NoDriver:          plan.Unsupported,
+		reason.RepoUnreachable:   plan.Unavailable,
+		reason.BackendMissing:    plan.Unavailable,
+		reason.StaleKernel:       plan.Unavailable,
+		reason.NotAuthorized:     plan.Blocked,
+		reason.Blacklisted:       plan.Blocked,
+		reason.ProbeFailed:       plan.Failed,
+		reason.FirmwareMissing:   plan.Failed,
+		reason.TransactionFailed: plan.Failed,
+	} {
+		if got := plan.StateOf(r); got != want {
+			t.Errorf("%s: %s, want %s", r, got, want)
+		}
+	}
+}
