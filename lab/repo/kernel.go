@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package repo
+
+import (
+	"context"
+	_ "embed" // for kernel.spec
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/template"
+
+	"driverd/packaging/kernel"
+)
+
+// kernelBuild is one build of a kernel: what its packages are made of.
+type kernelBuild struct {
+	tree            *kernel.Tree
+	vmlinuz, config string
+}
+
+//go:embed kernel.spec
+var kernelSpec string
+
+var kernelTemplate = template.Must(template.New("kernel.spec").Parse(kernelSpec))
+
+// pack divides the build's modules and leaves its packages in dir.
+func (b kernelBuild) pack(ctx context.Context, work, dir string) error {
+	tree := b.tree
+	split, err := kernel.Divide(tree.Release, tree.Modules, kernel.DefaultRules())
+	if err != nil {
+		return err
+	}
+	splitDir, err := os.MkdirTemp(work, "split-")
+	if err != nil {
+		return err
+	}
+	if err := split.Write(splitDir); err != nil {
+		return err
+	}
+	capability := kernel.CapabilityVersion(tree.Release)
+	version, release, ok := strings.Cut(capability, "-")
+	if !ok {
+		release = "1"
+	}
+	var spec strings.Builder
+	if err := kernelTemplate.Execute(&spec, map[string]any{
+		"Version":    version,
+		"Release":    release,
+		"UnameR":     tree.Release,
+		"Capability": capability,
+		"SplitDir":   splitDir,
+		"Fragment":   kernel.FragmentFile,
+		"Tree":       tree.Dir,
+		"Vmlinuz":    b.vmlinuz,
+		"Config":     b.config,
+		"Provides":   kernel.BuiltinProvides(tree),
+	}); err != nil {
+		return err
+	}
+	return rpmbuild(ctx, spec.String(), work, dir)
+}
+
+// newerModules are the modules of the newer build: enough that whoever does
+// not ask for the running kernel's build would take it for each group.
+var newerModules = []string{"virtio_net", "igb", "igbvf", "bochs", "e1000e", "megaraid_sas", "sdhci_pci"}
+
+// newer makes, in dir, a later build of the same kernel with few modules. They
+// are the running kernel's own: nothing ever loads them.
+func (b kernelBuild) newer(ctx context.Context, dir string) (kernelBuild, error) {
+	release := "99." + b.tree.Release
+	modules := filepath.Join(dir, "lib", "modules", release)
+	files := []string{"modules.builtin", "modules.builtin.modinfo", "modules.order"}
+	names := slices.Clone(newerModules)
+	for _, m := range b.tree.Modules {
+		if slices.Contains(newerModules, m.Name()) {
+			names = append(names, m.Depends...) // depmod lists them transitively
+		}
+	}
+	for _, m := range b.tree.Modules {
+		if slices.Contains(names, m.Name()) {
+			files = append(files, m.Path)
+		}
+	}
+	for _, file := range files {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(modules, file)), 0o755); err != nil {
+			return kernelBuild{}, err
+		}
+		data, err := os.ReadFile(filepath.Join(b.tree.Dir, file))
+		if err != nil {
+			return kernelBuild{}, err
+		}
+		if err := os.WriteFile(filepath.Join(modules, file), data, 0o644); err != nil {
+			return kernelBuild{}, err
+		}
+	}
+	if err := run(exec.CommandContext(ctx, "depmod", "-b", dir, release)); err != nil {
+		return kernelBuild{}, err
+	}
+	tree, err := kernel.ReadTree(ctx, modules)
+	return kernelBuild{tree: tree, vmlinuz: b.vmlinuz, config: b.config}, err
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package repo makes the lab's package repository: the guest's kernel, divided
+// by packaging/kernel and packed as signed RPMs.
+//
+// It also holds what the main job must not fall for, a newer build of the same
+// kernel, and what RPM misses on a Debian root: a stub that provides what
+// Debian's packages brought.
+package repo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"driverd/packaging/kernel"
+)
+
+// Input is what a repository is made from. Nothing of it is changed.
+type Input struct {
+	ModulesDir string // the kernel's modules after depmod; its last element is the release
+	Vmlinuz    string // the kernel image
+	Config     string // the kernel's configuration
+	Root       string // the guest's root, for the libraries that it has
+}
+
+// Build makes out/repo, an rpm-md repository, and out/key.asc, the public half
+// of the key that signed it, thrown away after. out must exist. It needs rpm,
+// createrepo_c, gpg, depmod, and what decompresses the modules; no root.
+func Build(ctx context.Context, in Input, out string) (err error) {
+	work, err := os.MkdirTemp("", "driverd-repo-") // short: gpg-agent has its socket in it
+	if err != nil {
+		return fmt.Errorf("cannot build repository: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	rpms := filepath.Join(out, "repo")
+	if err := os.Mkdir(rpms, 0o755); err != nil {
+		return fmt.Errorf("cannot build repository: %w", err)
+	}
+
+	tree, err := kernel.ReadTree(ctx, in.ModulesDir)
+	if err != nil {
+		return err
+	}
+	running := kernelBuild{tree: tree, vmlinuz: in.Vmlinuz, config: in.Config}
+	newer, err := running.newer(ctx, filepath.Join(work, "newer"))
+	if err != nil {
+		return fmt.Errorf("cannot make a newer kernel build: %w", err)
+	}
+	for _, build := range []kernelBuild{running, newer} {
+		if err := build.pack(ctx, work, rpms); err != nil {
+			return fmt.Errorf("cannot pack kernel %s: %w", build.tree.Release, err)
+		}
+	}
+	if err := packStub(ctx, in.Root, work, rpms); err != nil {
+		return fmt.Errorf("cannot pack %s: %w", stubName, err)
+	}
+	if err := sign(ctx, work, rpms, filepath.Join(out, "key.asc")); err != nil {
+		return fmt.Errorf("cannot sign packages: %w", err)
+	}
+	return run(exec.CommandContext(ctx, "createrepo_c", "--quiet", "--no-database", "--workers=2", rpms))
+}
+
+// rpmbuild packs the spec into RPMs in dir. Compression is as good as off:
+// modules are compressed already, and the guest has better things to do.
+func rpmbuild(ctx context.Context, spec, work, dir string) (err error) {
+	top, err := os.MkdirTemp(work, "rpmbuild-")
+	if err != nil {
+		return err
+	}
+	// Away at once: with the copy of the modules it is the largest thing here.
+	defer func() { err = errors.Join(err, os.RemoveAll(top)) }()
+	file := filepath.Join(top, "lab.spec")
+	if err := os.WriteFile(file, []byte(spec), 0o644); err != nil {
+		return err
+	}
+	return run(exec.CommandContext(ctx, "rpmbuild", "-bb", "--quiet",
+		"--define", "_topdir "+top,
+		"--define", "_rpmdir "+dir,
+		"--define", "_dbpath "+filepath.Join(top, "rpmdb"),
+		"--define", "_build_name_fmt %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
+		"--define", "_binary_payload w1.zstdio",
+		"--define", "_build_id_links none",
+		"--define", "debug_package %{nil}",
+		"--define", "__os_install_post %{nil}", // nothing may strip a module
+		file))
+}
+
+// run runs a command whose output matters only if it fails.
+func run(cmd *exec.Cmd) error {
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot run %s: %w: %s", strings.Join(cmd.Args, " "), err, bytes.TrimSpace(out))
+	}
+	return nil
+}
