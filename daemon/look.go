@@ -45,7 +45,7 @@ func (e *Engine) snapshot() bool {
 	if kernel != e.kernel {
 		e.kernel = kernel
 		for _, r := range e.records {
-			r.forget() // other modules, other chances
+			r.forgetFailures() // other modules, other chances
 		}
 	}
 	seen := make(map[hwdetect.Slot]bool, len(devices))

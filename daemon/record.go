@@ -75,6 +75,17 @@ func (r *record) forget() {
 	}
 }
 
+// forgetFailures is forget for all but an install that went well and did not
+// help: it would not help the next time either.
+func (r *record) forgetFailures() {
+	if install := r.install; install.err == nil {
+		r.forget()
+		r.install = install
+		return
+	}
+	r.forget()
+}
+
 // mark notes the first time that a step was reached.
 func (r *record) mark(step string) {
 	if !slices.ContainsFunc(r.timeline, func(m Mark) bool { return m.Step == step }) {

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"driverd/daemon"
+	"driverd/dnfbridge"
+	"driverd/hwdetect"
+	"driverd/plan"
+)
+
+const release = "7.2.12+deb14-amd64"
+
+// world is a guest in memory: devices, modules on disk, repositories. The
+// engine sees it through its interfaces; a test changes it and kicks.
+type world struct {
+	mu        sync.Mutex
+	devices   map[hwdetect.Slot]hwdetect.Device
+	installed *kernel
+	packages  []dnfbridge.Package
+	published daemon.View
+
+	looks    int
+	listings int
+	installs [][]string
+	loads    []hwdetect.Slot
+
+	// What the next steps do; nil is what goes well.
+	onList    func(context.Context) error
+	onInstall func(context.Context) error
+	onLoad    func(hwdetect.Slot) error
+	saved     []dnfbridge.Package
+}
+
+// kernel claims aliases with modules.
+type kernel struct{ builtIn, installed map[string]string }
+
+func (k *kernel) BuiltIn(alias string) []string   { return list(k.builtIn[alias]) }
+func (k *kernel) Installed(alias string) []string { return list(k.installed[alias]) }
+
+func list(module string) []string {
+	if module == "" {
+		return nil
+	}
+	return []string{module}
+}
+
+// driver is one that the repositories have.
+type driver struct{ module, alias, nevra string }
+
+var (
+	igb  = driver{"igb", "pci:v00008086d000010C9sv00008086sd0000A03Cbc02sc00i00", "kernel-modules-sriov-1.x86_64"}
+	mega = driver{"megaraid_sas", "pci:v00001000d00000060sv00001000sd00001013bc01sc04i00", "kernel-modules-passthrough-1.x86_64"}
+)
+
+const edu = "pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00"
+
+func newWorld() *world {
+	w := &world{
+		devices:   make(map[hwdetect.Slot]hwdetect.Device),
+		installed: &kernel{map[string]string{}, map[string]string{}},
+	}
+	for _, d := range []driver{igb, mega} {
+		w.packages = append(w.packages, dnfbridge.Package{
+			NEVRA: d.nevra, RepoID: "lab",
+			Provides: []string{"x-uname-r = " + release, "modalias(" + d.alias + ")", "kmod(" + d.module + ".ko)", "noise"},
+		})
+	}
+	return w
+}
+
+func slot(n uint8) hwdetect.Slot { return hwdetect.Slot{Bus: n} }
+
+func (w *world) plug(n uint8, alias string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.devices[slot(n)] = hwdetect.Device{Slot: slot(n), Modalias: alias}
+}
+
+// change lets f change the world while an engine lives in it.
+func (w *world) change(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
+}
+
+func (w *world) unplug(n uint8) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.devices, slot(n))
+}
+
+func (w *world) looked() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.looks
+}
+
+func (w *world) Devices() ([]hwdetect.Device, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.looks++
+	var all []hwdetect.Device
+	for _, d := range w.devices {
+		all = append(all, d)
+	}
+	return all, nil
+}
+
+func (w *world) Modules() (plan.Kernel, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.installed, nil
+}
+
+func (w *world) Name() string                       { return "fake" }
+func (w *world) Names(_, _ uint16) (string, string) { return "", "" }
+
+func (w *world) KernelPackages(ctx context.Context, _ string) ([]dnfbridge.Package, error) {
+	w.mu.Lock()
+	w.listings++
+	on := w.onList
+	w.mu.Unlock()
+	if on != nil {
+		if err := on(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return w.packages, nil
+}
+
+// Install takes ten seconds, and gives the kernel the modules of the packages.
+func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress func(dnfbridge.Progress)) error {
+	w.mu.Lock()
+	w.installs = append(w.installs, slices.Clone(t.Install))
+	on := w.onInstall
+	w.mu.Unlock()
+	progress(dnfbridge.Progress{Phase: dnfbridge.PhaseDownload})
+	select {
+	case <-time.After(10 * time.Second):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if on != nil {
+		if err := on(ctx); err != nil {
+			return err
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	next := &kernel{w.installed.builtIn, map[string]string{}}
+	for alias, module := range w.installed.installed {
+		next.installed[alias] = module
+	}
+	for _, d := range []driver{igb, mega} {
+		if slices.Contains(t.Install, d.nevra) {
+			next.installed[d.alias] = d.module
+		}
+	}
+	w.installed = next
+	return nil
+}
+
+// Load binds the device's driver.
+func (w *world) Load(_ context.Context, s hwdetect.Slot) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.loads = append(w.loads, s)
+	if w.onLoad != nil {
+		return w.onLoad(s)
+	}
+	if d, ok := w.devices[s]; ok {
+		d.Driver = w.installed.installed[d.Modalias]
+		w.devices[s] = d
+	}
+	return nil
+}
+
+// cache is the world's catalog cache: empty until the engine saves.
+type cache struct{ *world }
+
+func (c cache) Load(string) ([]dnfbridge.Package, time.Time, error) {
+	if c.saved == nil {
+		return nil, time.Time{}, errors.New("nothing saved")
+	}
+	return c.saved, time.Now(), nil
+}
+
+func (c cache) Save(_ string, packages []dnfbridge.Package) error {
+	c.saved = packages
+	return nil
+}
+
+// run starts an engine in the world; it ends with the test, or with stop.
+func (w *world) run(t *testing.T) (engine *daemon.Engine, stop func()) {
+	t.Helper()
+	engine = daemon.New(daemon.Config{
+		Release: release, Hardware: w, Modules: w, Backend: w, Loader: w, Namer: w, Cache: cache{w},
+		Log: zerolog.New(zerolog.NewTestWriter(t)),
+		Publish: func(v daemon.View) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.published = v
+		},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		engine.Run(ctx)
+	}()
+	stop = func() {
+		cancel()
+		<-done
+	}
+	t.Cleanup(stop)
+	synctest.Wait()
+	return engine, stop
+}
+
+// device returns what is published about slot n; no state if nothing is.
+func (w *world) device(n uint8) daemon.Device {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, d := range w.published.Devices {
+		if d.Slot == slot(n) {
+			return d
+		}
+	}
+	return daemon.Device{}
+}
+
+// after lets time pass, and all that is due in it happen.
+func after(d time.Duration) {
+	time.Sleep(d) // in the bubble's time
+	synctest.Wait()
+}
