@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package kmod knows the modules of one kernel release by the indexes that
+// depmod(8) and the kernel's build leave in /lib/modules/RELEASE. It loads
+// nothing: modprobe(8) does.
+package kmod
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"driverd/hwdetect/modalias"
+)
+
+// The files of /lib/modules/RELEASE that are read. modules.alias is depmod's,
+// modules.builtin.modinfo comes from the kernel's build. (modules.builtin.alias
+// exists as a binary index only, made from the latter.)
+const (
+	aliasFile   = "modules.alias"
+	builtInFile = "modules.builtin.modinfo"
+)
+
+// Index says which modules of a kernel release claim a PCI device. It is
+// immutable. The zero Index knows no module.
+type Index struct {
+	installed owners
+	builtIn   owners
+}
+
+// Read reads the index of the modules under dir, /lib/modules/RELEASE. A file
+// that does not exist is an empty one: the packages are not there yet. Lines
+// that make no sense are skipped, as kmod does.
+func Read(dir string) (*Index, error) {
+	var installed, builtIn ownersBuilder
+	text, err := readFile(dir, aliasFile)
+	if err != nil {
+		return nil, err
+	}
+	for line := range bytes.Lines(text) {
+		// alias PATTERN MODULE
+		if f := bytes.Fields(line); len(f) == 3 && string(f[0]) == "alias" {
+			installed.add(f[1], f[2])
+		}
+	}
+	if text, err = readFile(dir, builtInFile); err != nil {
+		return nil, err
+	}
+	for record := range bytes.SplitSeq(text, []byte{0}) {
+		// MODULE.alias=PATTERN
+		if module, pattern, ok := bytes.Cut(record, []byte(".alias=")); ok {
+			builtIn.add(pattern, module)
+		}
+	}
+	return &Index{installed: installed.build(), builtIn: builtIn.build()}, nil
+}
+
+func readFile(dir, name string) ([]byte, error) {
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot read the index of kernel modules: %w", err)
+	}
+	return text, nil
+}
+
+// Installed returns the names of the loadable modules on disk that claim the
+// PCI device with this modalias, each once, in the order of modules.alias.
+func (x *Index) Installed(modalias string) []string { return x.installed.of(modalias) }
+
+// BuiltIn returns the names of the modules within the kernel's image that
+// claim the PCI device with this modalias. Kernels before 6.18 list no PCI
+// alias of theirs, so none found does not mean that none is there.
+func (x *Index) BuiltIn(modalias string) []string { return x.builtIn.of(modalias) }
+
+// owners maps aliases to the modules that own them.
+type owners struct {
+	modules []string
+	aliases *modalias.Table
+}
+
+func (o owners) of(name string) []string {
+	if o.aliases == nil {
+		return nil
+	}
+	var modules []string
+	for _, i := range o.aliases.AppendMatches(nil, name) {
+		modules = append(modules, o.modules[i])
+	}
+	return modules
+}
+
+// ownersBuilder collects owners. Each module's name is kept once, and of the
+// patterns only those that a PCI device can match, a third of all.
+type ownersBuilder struct {
+	modules []string
+	numbers map[string]int
+	aliases modalias.Builder
+}
+
+func (b *ownersBuilder) add(pattern, module []byte) {
+	if !mayMatchPCI(pattern) || len(module) == 0 {
+		return
+	}
+	name := normalize(string(module))
+	n, known := b.numbers[name]
+	if !known {
+		if b.numbers == nil {
+			b.numbers = make(map[string]int)
+		}
+		n = len(b.modules)
+		b.modules = append(b.modules, name)
+		b.numbers[name] = n
+	}
+	b.aliases.Add(string(pattern), n)
+}
+
+func (b *ownersBuilder) build() owners {
+	return owners{modules: b.modules, aliases: b.aliases.Build()}
+}
+
+// mayMatchPCI says whether a PCI modalias may match pattern, by how it begins.
+func mayMatchPCI(pattern []byte) bool {
+	const bus = "pci:"
+	for i := range min(len(pattern), len(bus)) {
+		switch pattern[i] {
+		case '*', '?', '[', '\\':
+			return true
+		case bus[i]:
+		default:
+			return false
+		}
+	}
+	return len(pattern) >= len(bus)
+}
+
+// normalize spells a module's name as the kernel does in /sys/module and
+// /proc/modules: with '_' for '-' (MODULE names, scripts/Makefile.lib).
+func normalize(module string) string {
+	return strings.ReplaceAll(module, "-", "_")
+}
+
+// Loaded says whether the kernel that owns the sysfs under root has this module
+// loaded, or loading, or built in with parameters or a version.
+func Loaded(root, module string) bool {
+	name := normalize(module)
+	if name == "" || name == "." || name == ".." || strings.Contains(name, "/") {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(root, "sys/module", name))
+	return err == nil
+}
