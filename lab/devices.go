@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"driverd/hwdetect"
+)
+
+// A guest has root ports rp1 to rp12 on bus 0, in order the first devices that
+// the firmware numbers a bus for: what is plugged into rp1 is at 0000:01:00.0.
+const rootPorts = 12
+
+// widePort is the one with room for a large prefetchable BAR: elsewhere a
+// display finds "no space" and its driver fails to probe.
+const widePort = "rp12"
+
+func rootPort(n int) string { return fmt.Sprintf("rp%d", n) }
+
+// Device is an emulated PCI device, for a guest's start or for Plug.
+type Device struct {
+	ID     string // QEMU's id, of the caller's choice
+	Driver string // QEMU's name of the model: igb, e1000e, vmxnet3, megasas, edu...
+
+	// Port is the root port it goes behind, the lowest free one if empty.
+	Port string
+
+	// Props are further properties, as device_add takes them.
+	Props map[string]any
+
+	// Blockdev is the disk that the device needs, as blockdev-add takes it,
+	// node-name apart: that is the device's ID with "-disk" appended.
+	Blockdev map[string]any
+}
+
+// NVMe is an NVMe controller with a disk of 64 MiB of zeroes.
+func NVMe(id string) Device {
+	return Device{
+		ID: id, Driver: "nvme",
+		Props:    map[string]any{"serial": id, "drive": id + "-disk"},
+		Blockdev: map[string]any{"driver": "null-co", "size": 64 << 20, "read-zeroes": true},
+	}
+}
+
+// BochsDisplay is a virtual display, on the one port that it fits behind.
+func BochsDisplay(id string) Device {
+	return Device{ID: id, Driver: "bochs-display", Port: widePort}
+}
+
+// arguments returns what QEMU is told of the device and of its disk; the latter
+// is nil if it has none.
+func (d Device) arguments() (device, blockdev map[string]any) {
+	device = map[string]any{"driver": d.Driver, "id": d.ID, "bus": d.Port}
+	maps.Copy(device, d.Props)
+	if d.Blockdev != nil {
+		blockdev = map[string]any{"node-name": d.ID + "-disk"}
+		maps.Copy(blockdev, d.Blockdev)
+	}
+	return device, blockdev
+}
+
+// claim notes that d sits behind its port, choosing one if it names none.
+func (g *Guest) claim(d Device) (Device, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, ok := g.plugged[d.ID]; ok {
+		return d, fmt.Errorf("cannot plug in %s: there is a device of that id", d.ID)
+	}
+	used := map[string]bool{}
+	for _, other := range g.plugged {
+		used[other.Port] = true
+	}
+	for n := 1; d.Port == "" && n <= rootPorts; n++ {
+		if port := rootPort(n); port != widePort && !used[port] {
+			d.Port = port
+		}
+	}
+	if d.Port == "" || used[d.Port] {
+		return d, fmt.Errorf("cannot plug in %s: no free root port", d.ID)
+	}
+	g.plugged[d.ID] = d
+	return d, nil
+}
+
+// release forgets the device of that id.
+func (g *Guest) release(id string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.plugged, id)
+}
+
+// Plug puts a device into the running guest and returns its slot. The guest
+// sees it a moment later.
+func (g *Guest) Plug(ctx context.Context, d Device) (hwdetect.Slot, error) {
+	d, err := g.claim(d)
+	if err != nil {
+		return hwdetect.Slot{}, err
+	}
+	device, blockdev := d.arguments()
+	if blockdev != nil {
+		if err := g.qmp.execute(ctx, "blockdev-add", blockdev, nil); err != nil {
+			g.release(d.ID)
+			return hwdetect.Slot{}, err
+		}
+	}
+	if err := g.qmp.execute(ctx, "device_add", device, nil); err != nil {
+		g.release(d.ID)
+		return hwdetect.Slot{}, errors.Join(err, g.removeDisk(ctx, d))
+	}
+	return g.Slot(ctx, d.ID)
+}
+
+// Unplug asks the guest to let a device go and waits until it is gone, which
+// takes it half a second with ACPI hotplug, and a display driver far longer.
+func (g *Guest) Unplug(ctx context.Context, id string) error {
+	g.mu.Lock()
+	d, ok := g.plugged[id]
+	g.mu.Unlock()
+	if !ok {
+		return fmt.Errorf("cannot unplug %s: no such device", id)
+	}
+	mark := g.qmp.mark()
+	if err := g.qmp.execute(ctx, "device_del", map[string]any{"id": id}, nil); err != nil {
+		return err
+	}
+	_, err := g.qmp.wait(ctx, mark, func(e qmpEvent) bool {
+		return e.Name == "DEVICE_DELETED" && e.Data.Device == id
+	})
+	if err != nil {
+		return fmt.Errorf("cannot unplug %s: the guest keeps it: %w", id, err)
+	}
+	g.release(id)
+	return g.removeDisk(ctx, d)
+}
+
+func (g *Guest) removeDisk(ctx context.Context, d Device) error {
+	_, blockdev := d.arguments()
+	if blockdev == nil {
+		return nil
+	}
+	return g.qmp.execute(ctx, "blockdev-del", map[string]any{"node-name": blockdev["node-name"]}, nil)
+}
+
+// Slot returns where the device of that id is, as the guest's firmware or
+// kernel numbered the buses.
+func (g *Guest) Slot(ctx context.Context, id string) (hwdetect.Slot, error) {
+	type pciDevice struct {
+		QdevID   string `json:"qdev_id"`
+		Bus      uint8  `json:"bus"`
+		Slot     uint8  `json:"slot"`
+		Function uint8  `json:"function"`
+		Bridge   struct {
+			Devices []pciDevice `json:"devices"`
+		} `json:"pci_bridge"`
+	}
+	var buses []struct {
+		Devices []pciDevice `json:"devices"`
+	}
+	if err := g.qmp.execute(ctx, "query-pci", nil, &buses); err != nil {
+		return hwdetect.Slot{}, err
+	}
+	for _, bus := range buses {
+		for _, port := range bus.Devices {
+			for _, d := range port.Bridge.Devices {
+				if d.QdevID == id {
+					return hwdetect.Slot{Bus: d.Bus, Device: d.Slot, Function: d.Function}, nil
+				}
+			}
+		}
+	}
+	return hwdetect.Slot{}, fmt.Errorf("cannot find device %s in the guest", id)
+}

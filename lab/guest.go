@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const guestCPUs = 2
+
+// Options say what guest to boot.
+type Options struct {
+	Image *Image
+
+	// Repo answers the guest's requests to its package repository; nil serves
+	// Image.Repo. A test that wants a fault wraps the file server.
+	Repo http.Handler
+
+	// Devices are there when the guest starts.
+	Devices []Device
+
+	// Terminal puts the serial console on this process's terminal, for a
+	// person; without it, it goes to a file that Collect saves.
+	Terminal bool
+}
+
+// Guest is a running guest. Its methods may be called from several goroutines.
+type Guest struct {
+	dir    string
+	cmd    *exec.Cmd
+	exited chan struct{} // closed when QEMU has ended
+	output *os.File      // what QEMU itself says
+	qmp    *qmp
+	agent  *agent
+	server *http.Server
+
+	mu      sync.Mutex
+	plugged map[string]Device // by id
+}
+
+// Boot starts a guest on a fresh overlay of its image's disk and returns when
+// its agent answers, about ten seconds later under software emulation. Close
+// ends it; so does the end of this process.
+func Boot(ctx context.Context, o Options) (_ *Guest, err error) {
+	accel, err := acceleration(ctx, o.Image)
+	if err != nil {
+		return nil, err
+	}
+	// A short path: a unix socket's has at most 107 characters.
+	dir, err := os.MkdirTemp("", "driverd-guest-")
+	if err != nil {
+		return nil, fmt.Errorf("cannot boot a guest: %w", err)
+	}
+	g := &Guest{dir: dir, agent: &agent{socket: filepath.Join(dir, "agent")}, plugged: map[string]Device{}}
+	defer func() {
+		if err != nil {
+			console, _ := os.ReadFile(filepath.Join(dir, "console"))
+			said, _ := os.ReadFile(filepath.Join(dir, "qemu"))
+			err = fmt.Errorf("cannot boot a guest: %w; QEMU: %s; console: %s", errors.Join(err, g.Close()), tail(said), tail(console))
+		}
+	}()
+
+	overlay := exec.CommandContext(ctx, "qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", o.Image.Disk, filepath.Join(dir, "disk.qcow2"))
+	if err := run(ctx, overlay); err != nil {
+		return nil, err
+	}
+	port, err := g.serve(o)
+	if err != nil {
+		return nil, err
+	}
+	devices := make([]Device, len(o.Devices))
+	for i, d := range o.Devices {
+		if devices[i], err = g.claim(d); err != nil {
+			return nil, err
+		}
+	}
+	args, err := qemuArgs(dir, o, devices, accel, port)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.start(args, o.Terminal); err != nil {
+		return nil, err
+	}
+	if g.qmp, err = g.dialQMP(ctx); err != nil {
+		return nil, err
+	}
+	return g, g.awaitAgent(ctx, 0)
+}
+
+// serve starts the package repository's server and returns its port.
+func (g *Guest) serve(o Options) (int, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("cannot serve the package repository: %w", err)
+	}
+	handler := o.Repo
+	if handler == nil {
+		handler = http.FileServer(http.Dir(o.Image.Repo))
+	}
+	g.server = &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
+	go func() { _ = g.server.Serve(listener) }() // ends with Close
+	return listener.Addr().(*net.TCPAddr).Port, nil
+}
+
+// start starts QEMU.
+func (g *Guest) start(args []string, terminal bool) error {
+	var err error
+	if g.output, err = os.Create(filepath.Join(g.dir, "qemu")); err != nil {
+		return err
+	}
+	cmd := exec.Command(qemuBinary, args...)
+	cmd.Stderr = g.output
+	if terminal {
+		cmd.Stdin, cmd.Stdout = os.Stdin, os.Stdout
+	}
+	cmd.SysProcAttr = dieWithParent()
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("cannot start QEMU: %w", err)
+	}
+	g.cmd, g.exited = cmd, make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // how it ended is in its output
+		close(g.exited)
+	}()
+	return nil
+}
+
+// dialQMP connects to QEMU as soon as it has made its socket.
+func (g *Guest) dialQMP(ctx context.Context) (*qmp, error) {
+	for {
+		q, err := dialQMP(ctx, filepath.Join(g.dir, "qmp"))
+		if err == nil {
+			return q, nil
+		}
+		select {
+		case <-g.exited:
+			return nil, errors.New("QEMU ended at once")
+		case <-ctx.Done():
+			return nil, errors.Join(context.Cause(ctx), err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// awaitAgent waits until the guest has opened the agent's port, looking at
+// events from mark on.
+func (g *Guest) awaitAgent(ctx context.Context, mark int) error {
+	_, err := g.qmp.wait(ctx, mark, func(e qmpEvent) bool {
+		return e.Name == "VSERPORT_CHANGE" && e.Data.ID == "agent" && e.Data.Open
+	})
+	if err != nil {
+		return fmt.Errorf("the guest agent did not come up: %w", err)
+	}
+	return nil
+}
+
+// Run runs a script with /bin/sh as root in the guest. An exit code other than
+// 0 is a result, not an error.
+func (g *Guest) Run(ctx context.Context, script string) (Result, error) {
+	return g.agent.run(ctx, script)
+}
+
+// Output runs a script like Run and returns its standard output; an exit code
+// other than 0 is an error.
+func (g *Guest) Output(ctx context.Context, script string) (string, error) {
+	r, err := g.Run(ctx, script)
+	if err == nil && r.Code != 0 {
+		err = fmt.Errorf("cannot run %q in the guest: exit code %d: %s%s", script, r.Code, tail([]byte(r.Stdout)), tail([]byte(r.Stderr)))
+	}
+	return r.Stdout, err
+}
+
+// Until runs a script again and again until its exit code is 0, and returns
+// what it then printed. At the end of ctx the error says how it ended last.
+func (g *Guest) Until(ctx context.Context, script string) (string, error) {
+	var last error
+	for {
+		out, err := g.Output(ctx, script)
+		if err == nil {
+			return out, nil
+		}
+		if ctx.Err() == nil {
+			last = err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return "", errors.Join(context.Cause(ctx), last)
+		}
+	}
+}
+
+// Reboot reboots the guest, disk and devices staying as they are, and returns
+// when its agent answers again.
+func (g *Guest) Reboot(ctx context.Context) error {
+	mark := g.qmp.mark()
+	if _, err := g.Output(ctx, "systemctl --no-block reboot"); err != nil {
+		return err
+	}
+	mark, err := g.qmp.wait(ctx, mark, func(e qmpEvent) bool { return e.Name == "RESET" })
+	if err != nil {
+		return fmt.Errorf("cannot reboot the guest: %w", err)
+	}
+	g.agent.close()
+	return g.awaitAgent(ctx, mark)
+}
+
+// QMPSocket is the socket of a second QMP monitor, for a person's own tools.
+func (g *Guest) QMPSocket() string { return filepath.Join(g.dir, "monitor") }
+
+// Wait returns when QEMU has ended, or at the end of ctx.
+func (g *Guest) Wait(ctx context.Context) error {
+	select {
+	case <-g.exited:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Close ends the guest at once and removes what belonged to it.
+func (g *Guest) Close() error {
+	var errs []error
+	if g.cmd != nil {
+		// Its disk is thrown away: there is nothing to write back.
+		if err := g.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			errs = append(errs, fmt.Errorf("cannot end QEMU: %w", err))
+		}
+		<-g.exited
+	}
+	if g.qmp != nil {
+		errs = append(errs, g.qmp.conn.Close())
+	}
+	g.agent.close()
+	if g.server != nil {
+		errs = append(errs, g.server.Close())
+	}
+	if g.output != nil {
+		errs = append(errs, g.output.Close())
+	}
+	return errors.Join(append(errs, os.RemoveAll(g.dir))...)
+}
+
+// dieWithParent makes a process end with this one, however this one ends.
+func dieWithParent() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+}

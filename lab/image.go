@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// rootfs is laid over the guest root: the lab's settings, as they lie there.
+//
+//go:embed rootfs
+var rootfs embed.FS
+
+//go:embed image.sh
+var imageScript string
+
+//go:embed init.sh
+var initScript string
+
+// initrdModules are what the kernel needs before it can read its disk.
+var initrdModules = []string{"virtio_blk", "ext4"}
+
+// Image is a guest's disk, and what to boot it with.
+type Image struct {
+	Disk    string // raw ext4, read-only for everybody: each boot writes to an overlay
+	Kernel  string
+	Initrd  string
+	Release string // the kernel's, as uname -r in the guest
+	Repo    string // folder of the rpm-md repository that the guest uses
+}
+
+// BuildImage makes the guest's disk from the root, the repository and driverd's
+// RPM. The guest has kernel-core and kernel-modules-core installed, and driverd
+// unless rpm is empty.
+func BuildImage(ctx context.Context, rpm string) (*Image, error) {
+	root, err := Root(ctx)
+	if err != nil {
+		return nil, err
+	}
+	kernel, err := rootKernel(root)
+	if err != nil {
+		return nil, err
+	}
+	repo, err := Repo(ctx)
+	if err != nil {
+		return nil, err
+	}
+	boot, err := bootFiles(ctx, root, kernel)
+	if err != nil {
+		return nil, err
+	}
+
+	// Both kinds of image are in use at once: each has its own stage.
+	name, inputs := "image", []string{root, repo, imageScript}
+	if rpm == "" {
+		name = "bare-image"
+	} else {
+		sum, err := hashFiles(nil, rpm)
+		if err != nil {
+			return nil, err
+		}
+		inputs = append(inputs, sum)
+	}
+	files, err := os.MkdirTemp("", "driverd-lab-")
+	if err != nil {
+		return nil, fmt.Errorf("cannot unpack the guest's files: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(files) }()
+	if err := os.CopyFS(files, rootfs); err != nil {
+		return nil, fmt.Errorf("cannot unpack the guest's files: %w", err)
+	}
+	files = filepath.Join(files, "rootfs")
+	sum, err := hashFiles(func(string) bool { return true }, files)
+	if err != nil {
+		return nil, err
+	}
+
+	dir, err := stage(ctx, name, append(inputs, sum), func(ctx context.Context, dir string) error {
+		if err := needRoot("guest image"); err != nil {
+			return err
+		}
+		return run(ctx, isolated(ctx, "sh", "-c", imageScript, "image.sh",
+			root, repo, kernel.release, files, rpm, filepath.Join(dir, "disk.raw")))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Image{
+		Disk:    filepath.Join(dir, "disk.raw"),
+		Kernel:  filepath.Join(boot, "vmlinuz"),
+		Initrd:  filepath.Join(boot, "initrd"),
+		Release: kernel.release,
+		Repo:    filepath.Join(repo, "repo"),
+	}, nil
+}
+
+// bootFiles returns a folder with the root's kernel and an initrd for it of a
+// few modules: under software emulation the stock one takes three times as long.
+func bootFiles(ctx context.Context, root string, kernel kernelFiles) (string, error) {
+	inputs := append([]string{root, initScript}, initrdModules...)
+	return stage(ctx, "boot", inputs, func(ctx context.Context, dir string) error {
+		if err := run(ctx, exec.CommandContext(ctx, "cp", kernel.vmlinuz, filepath.Join(dir, "vmlinuz"))); err != nil {
+			return err
+		}
+		tree := filepath.Join(dir, "tree")
+		for _, name := range []string{"bin", "dev", "proc", "root", "modules"} {
+			if err := os.MkdirAll(filepath.Join(tree, name), 0o755); err != nil {
+				return err
+			}
+		}
+		if err := os.WriteFile(filepath.Join(tree, "init"), []byte(initScript), 0o755); err != nil {
+			return err
+		}
+		if err := run(ctx, exec.CommandContext(ctx, "cp", "/bin/busybox", filepath.Join(tree, "bin"))); err != nil {
+			return err
+		}
+		if err := copyModules(ctx, root, kernel.release, filepath.Join(tree, "modules")); err != nil {
+			return err
+		}
+		pack := exec.CommandContext(ctx, "sh", "-c", "find . | cpio --quiet -o -H newc -R 0:0 >../initrd")
+		pack.Dir = tree
+		if err := run(ctx, pack); err != nil {
+			return err
+		}
+		return os.RemoveAll(tree)
+	})
+}
+
+// copyModules copies initrdModules and what they depend on into dir, unpacked,
+// with names that sort in the order of loading.
+func copyModules(ctx context.Context, root, release, dir string) error {
+	args := append([]string{"-d", root, "-S", release, "--show-depends", "-a"}, initrdModules...)
+	out, err := exec.CommandContext(ctx, "modprobe", args...).Output()
+	if err != nil {
+		return fmt.Errorf("cannot find the initrd's modules: %w", err)
+	}
+	n := 0
+	for line := range strings.Lines(string(out)) {
+		// "insmod PATH options" or "builtin NAME": modprobe(8).
+		fields := strings.Fields(line)
+		if len(fields) < 2 || fields[0] != "insmod" {
+			continue
+		}
+		name, _, _ := strings.Cut(filepath.Base(fields[1]), ".ko")
+		target := filepath.Join(dir, fmt.Sprintf("%02d-%s.ko", n, name))
+		unpack := exec.CommandContext(ctx, "sh", "-c", `case $1 in *.xz) xz -dc "$1";; *.zst) zstd -dc "$1";; *) cat "$1";; esac >"$2"`, "sh", fields[1], target)
+		if err := run(ctx, unpack); err != nil {
+			return err
+		}
+		n++
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+#!/bin/sh
+# image.sh ROOT REPO RELEASE FILES RPM DISK: make the guest's disk.
+#
+# Runs in namespaces of its own. ROOT is the read-only lower layer of an
+# overlay; REPO holds repo/ and key.asc; FILES are laid over the root; RPM is
+# driverd's package, or empty for a guest without it.
+set -eu
+root=$1 repo=$2 release=$3 files=$4 rpm=$5 disk=$6
+
+work=$(dirname "$disk")/work
+mkdir "$work"
+mount -t tmpfs -o size=4G lab "$work"
+mkdir "$work/upper" "$work/overlay" "$work/guest"
+guest=$work/guest
+mount -t overlay -o "lowerdir=$root,upperdir=$work/upper,workdir=$work/overlay" lab "$guest"
+
+# Debian's kernel goes: it comes back through RPMs, as much of it as is base.
+rm -rf "$guest"/usr/lib/modules/* "$guest"/boot/* "$guest"/vmlinuz* "$guest"/initrd.img*
+cp -r "$files/." "$guest/"
+mkdir -p "$guest/etc/pki/rpm-gpg" "$guest/etc/dnf/vars"
+cp "$repo/key.asc" "$guest/etc/pki/rpm-gpg/lab.asc"
+echo 0 >"$guest/etc/dnf/vars/labport"
+
+echo guest >"$guest/etc/hostname"
+# An id of its own: with none, systemd would take every boot for the first one.
+echo 64726976657264206c61622067756573 >"$guest/etc/machine-id"
+sed -i 's/^root:[^:]*:/root::/' "$guest/etc/shadow"
+# What a throwaway guest does not need, and what would make noise in a test.
+for unit in apt-daily.timer apt-daily-upgrade.timer dnf5-automatic.timer dnf5-makecache.timer \
+	dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
+	systemd-networkd.service systemd-networkd.socket systemd-pstore.service systemd-tpm2-setup.service \
+	getty@tty1.service systemd-hwdb-update.service systemd-random-seed.service; do
+	ln -sf /dev/null "$guest/etc/systemd/system/$unit"
+done
+
+# A /dev of its own: the host's devtmpfs is one for the whole machine.
+mount -t tmpfs lab "$guest/dev"
+mknod -m 666 "$guest/dev/null" c 1 3
+mknod -m 666 "$guest/dev/zero" c 1 5
+mknod -m 666 "$guest/dev/random" c 1 8
+mknod -m 666 "$guest/dev/urandom" c 1 9
+mount -t proc lab "$guest/proc"
+mount -t tmpfs lab "$guest/run"
+mkdir "$guest/run/repo"
+mount --bind "$repo/repo" "$guest/run/repo"
+
+chroot "$guest" rpm --import /etc/pki/rpm-gpg/lab.asc
+chroot "$guest" dnf5 -y --setopt=lab.baseurl=file:///run/repo install \
+	"kernel-core-uname-r = $release" "kernel-modules-core-uname-r = $release"
+if [ -n "$rpm" ]; then
+	cp "$rpm" "$guest/run/driverd.rpm"
+	chroot "$guest" dnf5 -y --setopt=lab.baseurl=file:///run/repo install /run/driverd.rpm
+fi
+chroot "$guest" dnf5 clean all
+rm -rf "$guest"/var/log/dnf5.log* "$guest"/boot/*
+# Otherwise systemd rebuilds its caches at boot: systemd-update-done.service(8).
+touch "$guest/etc/.updated" "$guest/var/.updated"
+
+umount "$guest/run/repo" "$guest/run" "$guest/proc" "$guest/dev"
+truncate -s 2G "$disk"
+mke2fs -q -t ext4 -O ^has_journal -E lazy_itable_init=1 -L guest -d "$guest" "$disk"
+umount "$guest" "$work"
+rmdir "$work"

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const qemuBinary = "qemu-system-x86_64"
+
+// software is what always works: two threads of emulation.
+var software = []string{"-accel", "tcg,thread=multi", "-cpu", "max,la57=off"}
+
+// hardware is what is faster where it works.
+var hardware = []string{"-accel", "kvm", "-cpu", "host"}
+
+// kernelArgs make a guest start quickly and stay quiet.
+var kernelArgs = []string{
+	"console=ttyS0", "quiet", "panic=-1", "mitigations=off", "audit=0",
+	"random.trust_cpu=on", "tsc=unstable", "systemd.show_status=0",
+}
+
+// acceleration returns QEMU's arguments for the fastest way that works here. A
+// /dev/kvm may exist and still fail on the guest's first instructions (nested
+// virtualization), so one guest is run to see; the verdict is kept for as long
+// as kernel, processor, QEMU and guest kernel are the same.
+func acceleration(ctx context.Context, image *Image) ([]string, error) {
+	kvm, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	if err != nil {
+		return software, nil
+	}
+	_ = kvm.Close()
+	var host unix.Utsname
+	if err := unix.Uname(&host); err != nil {
+		return nil, fmt.Errorf("cannot read the kernel's name: %w", err)
+	}
+	cpu, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the processor's name: %w", err)
+	}
+	_, model, _ := strings.Cut(string(cpu), "model name")
+	model, _, _ = strings.Cut(model, "\n")
+	version, err := exec.CommandContext(ctx, qemuBinary, "--version").Output()
+	if err != nil {
+		return nil, fmt.Errorf("cannot run QEMU: %w", err)
+	}
+	inputs := append([]string{string(host.Release[:]), model, string(version), image.Kernel, image.Initrd}, hardware...)
+	dir, err := stage(ctx, "kvm-verdict", inputs, func(ctx context.Context, dir string) error {
+		verdict := "no"
+		if kvmRuns(ctx, image) {
+			verdict = "yes"
+		}
+		say("does KVM run a guest here? %s", verdict)
+		return errors.Join(ctx.Err(), os.WriteFile(filepath.Join(dir, verdict), nil, 0o644))
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, "yes")); err == nil {
+		return hardware, nil
+	}
+	return software, nil
+}
+
+// kvmRuns reports whether a guest under KVM comes as far as its initrd, which
+// takes a second where it works.
+func kvmRuns(ctx context.Context, image *Image) bool {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	args := append([]string{"-machine", "q35", "-m", "512", "-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio",
+		"-kernel", image.Kernel, "-initrd", image.Initrd, "-append", "console=ttyS0 panic=-1 lab.probe"}, hardware...)
+	cmd := exec.CommandContext(ctx, qemuBinary, args...)
+	cmd.SysProcAttr = dieWithParent()
+	out, err := cmd.Output()
+	return err == nil && strings.Contains(string(out), "lab: guest runs")
+}
+
+// qemuArgs returns QEMU's arguments for a guest whose sockets, console and
+// overlay are in dir.
+func qemuArgs(dir string, o Options, devices []Device, accel []string, port int) ([]string, error) {
+	args := append([]string{
+		"-machine", "q35", "-smp", strconv.Itoa(guestCPUs), "-m", "1024",
+		"-nodefaults", "-nographic",
+		"-kernel", o.Image.Kernel, "-initrd", o.Image.Initrd,
+		"-append", strings.Join(append(kernelArgs, "lab.port="+strconv.Itoa(port)), " "),
+		"-qmp", "unix:" + filepath.Join(dir, "qmp") + ",server=on,wait=off",
+		"-qmp", "unix:" + filepath.Join(dir, "monitor") + ",server=on,wait=off",
+	}, accel...)
+	if o.Terminal {
+		args = append(args, "-serial", "mon:stdio")
+	} else {
+		args = append(args, "-serial", "file:"+filepath.Join(dir, "console"))
+	}
+	// Root ports come first, so that their buses are numbered from 01.
+	for n := 1; n <= rootPorts; n++ {
+		port := fmt.Sprintf("pcie-root-port,id=%s,chassis=%d,slot=%d,addr=%#x.%#x,multifunction=on", rootPort(n), n, n, 2+(n-1)/8, (n-1)%8)
+		if rootPort(n) == widePort {
+			port += ",pref64-reserve=128M"
+		}
+		args = append(args, "-device", port)
+	}
+	args = append(args,
+		"-drive", "if=none,id=disk,format=qcow2,cache=unsafe,file="+filepath.Join(dir, "disk.qcow2"),
+		"-device", "virtio-blk-pci,drive=disk,addr=0x8",
+		"-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile=,addr=0x9",
+		"-device", "virtio-serial-pci,addr=0xa",
+		"-chardev", "socket,id=agent,server=on,wait=off,path="+filepath.Join(dir, "agent"),
+		"-device", "virtserialport,id=agent,chardev=agent,name=org.qemu.guest_agent.0",
+		"-device", "virtio-rng-pci,addr=0xb",
+	)
+	for _, d := range devices {
+		device, blockdev := d.arguments()
+		if blockdev != nil {
+			text, err := json.Marshal(blockdev)
+			if err != nil {
+				return nil, fmt.Errorf("cannot describe the disk of %s: %w", d.ID, err)
+			}
+			args = append(args, "-blockdev", string(text))
+		}
+		text, err := json.Marshal(device)
+		if err != nil {
+			return nil, fmt.Errorf("cannot describe device %s: %w", d.ID, err)
+		}
+		args = append(args, "-device", string(text))
+	}
+	return args, nil
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"driverd/lab/repo"
+)
+
+// rootPackages are what a guest is made of; the rest comes by dependency. The
+// kernel comes whole: Repo takes it apart, and BuildImage removes it.
+var rootPackages = []string{
+	"systemd", "systemd-sysv", "udev", "dbus", "polkitd", "kmod",
+	"dnf5", "dnf5-server", "rpm", "linux-image-amd64", "qemu-guest-agent",
+	"iproute2", "pci.ids", "pciutils",
+}
+
+// rootArgs are mmdebstrap's arguments, the target apart.
+func rootArgs() []string {
+	return []string{
+		"--mode=root", "--variant=minbase",
+		`--aptopt=Acquire::Check-Valid-Until "false"`,
+		`--aptopt=APT::Install-Recommends "false"`,
+		"--dpkgopt=force-unsafe-io",
+		"--dpkgopt=path-exclude=/usr/share/doc/*",
+		"--dpkgopt=path-exclude=/usr/share/man/*",
+		"--dpkgopt=path-exclude=/usr/share/locale/*",
+		// The hooks build a stock initrd, which the guest does not use.
+		"--dpkgopt=path-exclude=/etc/kernel/postinst.d/*",
+		"--include=" + strings.Join(rootPackages, ","),
+	}
+}
+
+// Root returns the folder of the guest root: Debian testing with the kernel of
+// the day, as mmdebstrap leaves it. It belongs to the cache: read it, mount it
+// under an overlay, never write to it.
+func Root(ctx context.Context) (string, error) {
+	args := rootArgs()
+	return stage(ctx, "root", args, func(ctx context.Context, dir string) error {
+		if err := needRoot("guest root"); err != nil {
+			return err
+		}
+		argv := append(append([]string{"mmdebstrap"}, args...),
+			"--format=directory", "testing", dir, "deb "+debianMirror+" testing main")
+		return run(ctx, isolated(ctx, argv...))
+	})
+}
+
+// Repo returns the folder of the package repository made of the root's kernel:
+// repo/ is the rpm-md repository, key.asc the public key that signed its
+// packages.
+func Repo(ctx context.Context) (string, error) {
+	root, err := Root(ctx)
+	if err != nil {
+		return "", err
+	}
+	kernel, err := rootKernel(root)
+	if err != nil {
+		return "", err
+	}
+	checkout, err := Checkout()
+	if err != nil {
+		return "", err
+	}
+	// What the repository is made by is an input like what it is made of.
+	code, err := hashFiles(isShippedCode, filepath.Join(checkout, "packaging", "kernel"), filepath.Join(checkout, "lab", "repo"))
+	if err != nil {
+		return "", err
+	}
+	return stage(ctx, "repo", []string{root, code}, func(ctx context.Context, dir string) error {
+		return repo.Build(ctx, repo.Input{
+			ModulesDir: kernel.modules,
+			Vmlinuz:    kernel.vmlinuz,
+			Config:     kernel.config,
+			Root:       root,
+		}, dir)
+	})
+}
+
+func isShippedCode(path string) bool {
+	return !strings.HasSuffix(path, "_test.go") && !strings.Contains(path, "/testdata/")
+}
+
+// kernelFiles is where one kernel lies in a root.
+type kernelFiles struct{ release, modules, vmlinuz, config string }
+
+// rootKernel finds the one kernel of a root.
+func rootKernel(root string) (kernelFiles, error) {
+	found, err := filepath.Glob(filepath.Join(root, "usr", "lib", "modules", "*"))
+	if err != nil || len(found) != 1 {
+		return kernelFiles{}, fmt.Errorf("cannot find the kernel of %s: want one folder in usr/lib/modules, found %d", root, len(found))
+	}
+	release := filepath.Base(found[0])
+	return kernelFiles{
+		release: release,
+		modules: found[0],
+		vmlinuz: filepath.Join(root, "boot", "vmlinuz-"+release),
+		config:  filepath.Join(root, "boot", "config-"+release),
+	}, nil
+}
+
+// Checkout returns the top folder of driverd's source tree, which is the
+// working folder or above it.
+func Checkout() (string, error) {
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	mod := strings.TrimSpace(string(out))
+	if err != nil || mod == "" || mod == os.DevNull {
+		return "", fmt.Errorf("cannot find driverd's source tree: run this inside it (%w)", err)
+	}
+	return filepath.Dir(mod), nil
+}
