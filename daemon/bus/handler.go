@@ -34,16 +34,15 @@ type method struct {
 	answer func(*Server, call) ([]any, *dbus.Error)
 }
 
-// LookupObject implements dbus.Handler.
+// LookupObject implements dbus.Handler. Every path is an object to godbus, as
+// its own answer for one that is not has a name that no specification knows.
 func (s *Server) LookupObject(path dbus.ObjectPath) (dbus.ServerObject, bool) {
-	t := s.current()
-	return node{server: s, tree: t, path: path}, t.has(path)
+	return node{server: s, path: path}, true
 }
 
 // node implements dbus.ServerObject for one path of the tree.
 type node struct {
 	server *Server
-	tree   tree
 	path   dbus.ObjectPath
 }
 
@@ -51,21 +50,12 @@ type node struct {
 // call without an interface; we ask for one, so that no method is ever reached
 // under another's name.
 func (n node) LookupInterface(name string) (dbus.Interface, bool) {
-	if _, ok := methods[name]; !ok {
-		return nil, false
+	_, known := methods[name]
+	t := n.server.current()
+	if known && t.has(n.path) {
+		known = t.serves(n.path, name)
 	}
-	object, exists := n.tree[n.path]
-	_, ours := object[name]
-	switch name {
-	case introspectable:
-		return iface{n.server, name}, true
-	case propertiesInterface:
-		return iface{n.server, name}, exists
-	case objectManager:
-		return iface{n.server, name}, n.path == rootPath
-	default:
-		return iface{n.server, name}, ours
-	}
+	return iface{n.server, name}, known
 }
 
 type iface struct {
@@ -101,6 +91,9 @@ func (m method) Call(args ...any) (out []any, err error) {
 		}
 	}()
 	c := args[0].(call)
+	if !m.server.current().has(c.path) {
+		return nil, refuse(errorUnknownObject, "there is no %s", c.path)
+	}
 	if m.iface == api.ManagerInterface {
 		if refusal := m.server.authorize(c, m.name); refusal != nil {
 			return nil, refusal

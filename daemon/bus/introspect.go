@@ -79,6 +79,22 @@ func (t tree) has(path dbus.ObjectPath) bool {
 	return ok || len(t.children(path)) > 0 || path == api.DevicesPath
 }
 
+// serves says whether path, which is there, has the interface.
+func (t tree) serves(path dbus.ObjectPath, name string) bool {
+	object, isObject := t[path]
+	_, ours := object[name]
+	switch name {
+	case introspectable:
+		return true
+	case propertiesInterface:
+		return isObject
+	case objectManager:
+		return path == rootPath
+	default:
+		return ours
+	}
+}
+
 // children returns the names directly below path, sorted.
 func (t tree) children(path dbus.ObjectPath) []string {
 	prefix := strings.TrimSuffix(string(path), "/") + "/"

@@ -110,7 +110,8 @@ func (s *Server) properties(c call) (properties, *dbus.Error) {
 	if all, ok := object[name]; ok {
 		return all, nil
 	}
-	if _, ok := methods[name]; ok && name != api.ManagerInterface && name != api.DeviceInterface {
+	switch name {
+	case introspectable, propertiesInterface, objectManager:
 		return properties{}, nil
 	}
 	return nil, refuse(errorUnknownInterface, "%s has no interface %q", c.path, name)

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package testbus starts a D-Bus daemon of a test's own, so that no test ever
+// talks to the machine's.
+package testbus
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+)
+
+const config = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <listen>unix:dir=DIR</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>
+    <allow own="*"/>
+  </policy>
+  <limit name="max_connections_per_user">1024</limit>
+  <limit name="max_completed_connections">2048</limit>
+</busconfig>
+`
+
+// Start starts a bus that ends with the test, and returns its address.
+func Start(t testing.TB) string {
+	t.Helper()
+	// Not t.TempDir: it carries the test's name, and an address may not hold
+	// just any character, nor a socket's path just any length.
+	dir, err := os.MkdirTemp("", "bus")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	file := filepath.Join(dir, "bus.conf")
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(config, "DIR", dir)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	daemon := exec.Command("dbus-daemon", "--config-file="+file, "--print-address", "--nofork", "--nopidfile")
+	daemon.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	var complaints bytes.Buffer
+	daemon.Stderr = &complaints
+	out, err := daemon.StdoutPipe()
+	if err == nil {
+		err = daemon.Start()
+	}
+	if err != nil {
+		t.Fatalf("cannot start a bus: %v", err)
+	}
+	t.Cleanup(func() {
+		_ = daemon.Process.Kill()
+		_ = daemon.Wait()
+	})
+	address, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		_ = daemon.Wait()
+		t.Fatalf("cannot read the bus's address: %v\n%s", err, &complaints)
+	}
+	return strings.TrimSpace(address)
+}
+
+// Connect returns a connection to the bus at address that ends with the test.
+func Connect(t testing.TB, address string, options ...dbus.ConnOption) *dbus.Conn {
+	t.Helper()
+	conn, err := dbus.Connect(address, options...)
+	if err != nil {
+		t.Fatalf("cannot connect to the bus: %v", err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
