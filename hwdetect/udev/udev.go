@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package udev says when to look at the PCI devices again. It is the only
+// package that imports go-udev, and with it libudev and cgo.
+package udev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/jochenvg/go-udev"
+	"github.com/rs/zerolog"
+)
+
+const (
+	// netlinkGroup is where udevd sends an event when its rules have run. The
+	// kernel's own group is too early: 80-drivers.rules loads modules, so only
+	// udevd's "add" of a device without a driver means that nobody had one.
+	netlinkGroup = "udev"
+
+	// control exists while udevd runs, or systemd would start it
+	// (systemd-udevd-control.socket).
+	control = "/run/udev/control"
+
+	// receiveBuffer is what udevd itself asks for. The kernel's default holds
+	// some 220 events, and 120 virtual functions at once make 600.
+	receiveBuffer = 128 << 20
+
+	firstBackoff = 100 * time.Millisecond
+	lastBackoff  = 30 * time.Second
+)
+
+// Watch calls kick for each udev event of a PCI device, and once after every
+// start of the monitor, since events may have been missed before. A kick says
+// that it is time to look, not what there is to see. kick must not block.
+//
+// Watch starts the monitor again when it breaks, and returns ctx's error when
+// ctx is done; since libudev is polled, that takes up to a second.
+//
+// Events can still be lost without a trace: go-udev takes an overrun of the
+// receive buffer for its end, and libudev cannot tell that udevd is missing. So
+// whoever uses Watch looks once in a while without being asked.
+func Watch(ctx context.Context, log zerolog.Logger, kick func()) error {
+	if _, err := os.Stat(control); err != nil {
+		log.Warn().Err(err).Msg("udevd does not run: PCI devices are seen at the periodic look only")
+	}
+	u := new(udev.Udev)
+	backoff := firstBackoff
+	for {
+		start := time.Now()
+		err := monitor(ctx, u, log, kick)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if time.Since(start) > lastBackoff {
+			backoff = firstBackoff
+		}
+		log.Warn().Err(err).Dur("backoff", backoff).Msg("the udev monitor broke and is started again")
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(backoff):
+		}
+		backoff = min(2*backoff, lastBackoff)
+	}
+}
+
+// monitor runs one udev monitor until it breaks or ctx is done. Its socket is
+// closed by a finalizer of go-udev.
+func monitor(ctx context.Context, u *udev.Udev, log zerolog.Logger, kick func()) error {
+	m := u.NewMonitorFromNetlink(netlinkGroup)
+	if m == nil {
+		return errors.New("cannot open a netlink socket for udev events")
+	}
+	if err := m.FilterAddMatchSubsystem("pci"); err != nil {
+		return fmt.Errorf("cannot filter udev events: %w", err)
+	}
+	// Beyond net.core.rmem_max this takes CAP_NET_ADMIN. Without it the buffer
+	// has grown to that limit, and the error says that it is not what was asked.
+	if err := m.SetReceiveBufferSize(receiveBuffer); err != nil {
+		log.Debug().Err(err).Int("bytes", receiveBuffer).Msg("the udev monitor has a smaller receive buffer")
+	}
+	devices, failures, err := m.DeviceChan(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot listen to udev events: %w", err)
+	}
+	kick()
+
+	// go-udev's goroutine sends without looking at ctx: only a closed channel
+	// shows that it is gone.
+	err = errors.New("the monitor ended by itself")
+	for {
+		select {
+		case device, open := <-devices:
+			if !open {
+				return err
+			}
+			kick()
+			if event := log.Debug(); event.Enabled() {
+				event.Str("slot", device.Sysname()).Str("action", device.Action()).Msg("udev event")
+			}
+		case failure, open := <-failures:
+			if !open {
+				failures = nil // it is closed before devices is
+				continue
+			}
+			err = failure
+		}
+	}
+}
