@@ -16,7 +16,6 @@ import (
 
 	notify "github.com/coreos/go-systemd/v22/daemon"
 	systemd "github.com/coreos/go-systemd/v22/dbus"
-	"github.com/godbus/dbus/v5"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
@@ -67,10 +66,6 @@ func runDaemon(ctx context.Context) error {
 	if address == "" {
 		address = "unix:path=/run/dbus/system_bus_socket"
 	}
-	dial := func(ctx context.Context) (*dbus.Conn, error) {
-		return dbus.Connect(address, dbus.WithContext(ctx), dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
-	}
-
 	// The service listens before the engine knows anything, and takes its name
 	// when the engine has looked once: nobody meets it empty.
 	var server *bus.Server
@@ -82,7 +77,7 @@ func runDaemon(ctx context.Context) error {
 		Platform: platform(ctx),
 		Hardware: sysfs.New("/"),
 		Modules:  modules{kmod.NewCache(filepath.Join("/lib/modules", release))},
-		Backend:  dnfbridge.NewDNF5(dial, log),
+		Backend:  dnfbridge.NewDNF5(dnfbridge.SystemBus, log),
 		Loader:   load.Units{},
 		Namer:    names{},
 		Cache:    state.Catalogs{Dir: stateDirectory()},

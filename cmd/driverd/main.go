@@ -41,11 +41,12 @@ func main() {
 
 func run(ctx context.Context, args []string) int {
 	root := &cobra.Command{
-		Use:           "driverd",
-		Short:         "The driver service of a cloud guest",
-		Version:       version,
-		SilenceErrors: true,
-		SilenceUsage:  true,
+		Use:               "driverd",
+		Short:             "The driver service of a cloud guest",
+		Version:           version,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.AddCommand(daemonCommand(), loadCommand())
 	root.SetArgs(args)
