@@ -22,7 +22,7 @@ func main() {
 	defer stop()
 	rulesFile := flag.String("rules", "", "rules `FILE` (default: the built-in rules)")
 	flag.Usage = func() {
-		fmt.Fprintf(flag.CommandLine.Output(), "Usage: %s [-rules FILE] /lib/modules/RELEASE OUTDIR\n", os.Args[0])
+		_, _ = fmt.Fprintf(flag.CommandLine.Output(), "Usage: %s [-rules FILE] /lib/modules/RELEASE OUTDIR\n", os.Args[0])
 		flag.PrintDefaults()
 	}
 	flag.Parse()

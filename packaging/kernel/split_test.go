@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kernel_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"driverd/packaging/kernel"
+)
+
+func TestDefaultRules(t *testing.T) {
+	const net, hw = "kernel/drivers/net/ethernet/", "kernel/drivers/infiniband/hw/"
+	pci := []string{"pci:v00001234d00005678sv*sd*bc*sc*i*"}
+	sriov := []string{"pci_enable_sriov"}
+	modules := []*kernel.Module{
+		{Path: net + "intel/igb/igb.ko.xz", Imports: sriov, Aliases: pci},
+		{Path: net + "intel/igbvf/igbvf.ko", Aliases: pci},
+		{Path: net + "intel/i40e/i40e.ko", Imports: []string{"pci_sriov_configure_simple"}, Aliases: pci},
+		{Path: net + "qlogic/qed/qed.ko", Imports: sriov, Aliases: pci},
+		{Path: net + "qlogic/qede/qede.ko", Depends: []string{"qed"}, Aliases: pci},
+		{Path: net + "intel/e1000e/e1000e.ko", Depends: []string{"ptp"}, Aliases: pci},
+		{Path: net + "amazon/ena/ena.ko", Aliases: pci},
+		{Path: net + "microsoft/mana/mana.ko", Aliases: pci},
+		{Path: net + "chelsio/cxgb4/cxgb4.ko", Imports: sriov, Aliases: pci},
+		{Path: "kernel/drivers/target/iscsi/cxgbit/cxgbit.ko", Depends: []string{"cxgb4"}},
+		{Path: hw + "efa/efa.ko", Aliases: pci},
+		{Path: hw + "mana/mana_ib.ko", Depends: []string{"mana"}},
+		{Path: hw + "irdma/irdma.ko", Depends: []string{"i40e"}},
+		{Path: "kernel/drivers/ptp/ptp.ko"},
+		{Path: "kernel/drivers/net/vmxnet3/vmxnet3.ko", Aliases: pci},
+		{Path: "kernel/drivers/net/virtio_net.ko"},
+		{Path: "kernel/drivers/net/veth.ko"},
+		{Path: "kernel/drivers/net/wireless/intel/iwlwifi/iwlwifi.ko", Aliases: pci},
+		{Path: "kernel/drivers/net/phy/realtek/realtek.ko"},
+		{Path: "kernel/drivers/nvme/host/nvme.ko", Imports: []string{"pci_sriov_configure_simple"}, Aliases: pci},
+		{Path: "kernel/drivers/gpu/drm/drm.ko"},
+		{Path: "kernel/drivers/gpu/drm/ttm/ttm.ko", Depends: []string{"drm"}},
+		{Path: "kernel/drivers/gpu/drm/amd/amdgpu/amdgpu.ko", Depends: []string{"ttm", "drm"}, Aliases: pci},
+		{Path: "kernel/drivers/gpu/drm/xe/xe.ko", Depends: []string{"drm"}, Imports: sriov, Aliases: pci},
+		{Path: "kernel/drivers/gpu/drm/tiny/bochs.ko", Depends: []string{"drm"}, Aliases: pci},
+		{Path: "kernel/drivers/gpu/drm/virtio/virtio-gpu.ko", Depends: []string{"drm"}},
+		{Path: "kernel/drivers/accel/habanalabs/habanalabs.ko", Aliases: pci},
+		{Path: "kernel/drivers/scsi/megaraid/megaraid_sas.ko", Aliases: pci},
+		{Path: "kernel/drivers/scsi/lpfc/lpfc.ko", Imports: sriov, Aliases: pci},
+		{Path: "kernel/drivers/scsi/sd_mod.ko"},
+		{Path: "kernel/drivers/message/fusion/mptsas.ko", Aliases: pci},
+		{Path: "kernel/drivers/crypto/intel/qat/qat_common/intel_qat.ko", Imports: sriov},
+		{Path: "kernel/drivers/pci/pci-pf-stub.ko", Imports: []string{"pci_sriov_configure_simple"}, Aliases: pci},
+		{Path: "kernel/drivers/mmc/host/sdhci-pci.ko", Aliases: pci},
+		{Path: "kernel/sound/pci/snd-es1370.ko", Aliases: pci},
+		{Path: "kernel/net/netfilter/xt_comment.ko"},
+		{Path: "kernel/net/mac80211/mac80211.ko"},
+		{Path: "kernel/fs/overlayfs/overlay.ko"},
+	}
+	want := map[kernel.Group]string{
+		// virtio-gpu draws drm into the base; ttm is amdgpu's alone.
+		kernel.Base: "drm ena mana nvme overlay sd_mod veth virtio_gpu virtio_net vmxnet3 xt_comment",
+		// qede and irdma import nothing themselves.
+		kernel.SRIOV:       "cxgb4 cxgbit efa i40e igb igbvf irdma mana_ib qed qede",
+		kernel.GPU:         "amdgpu bochs habanalabs ttm xe",
+		kernel.Passthrough: "e1000e intel_qat lpfc megaraid_sas mptsas ptp realtek",
+		kernel.Hardware:    "iwlwifi mac80211 pci_pf_stub sdhci_pci snd_es1370",
+	}
+
+	split, err := kernel.Divide(release, modules, kernel.DefaultRules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range kernel.Groups() {
+		if diff := cmp.Diff(want[g], names(split.In(g))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", g, diff)
+		}
+	}
+}
+
+func names(modules []*kernel.Module) string {
+	set := map[string]bool{}
+	for _, m := range modules {
+		set[m.Name()] = true
+	}
+	return strings.Join(sortedKeys(set), " ")
+}
+
+func TestDivideSaysWhy(t *testing.T) {
+	rules := parse(t, "sriov name=nic\npassthrough name=hba\nhardware path=kernel/")
+	split, err := kernel.Divide(release, []*kernel.Module{
+		{Path: "kernel/nic.ko", Depends: []string{"ptp"}},
+		{Path: "kernel/hba.ko", Depends: []string{"ptp"}},
+		{Path: "kernel/ptp.ko"},
+		{Path: "kernel/radio.ko"},
+	}, rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, p := range split.Placements {
+		got[p.Name()] = fmt.Sprintf("%s by %q", p.Group, p.Rule.Text)
+		if p.For != nil {
+			got[p.Name()] += " for " + p.For.Name()
+		}
+	}
+	want := map[string]string{
+		"nic":   `sriov by "sriov name=nic"`,
+		"hba":   `passthrough by "passthrough name=hba"`,
+		"ptp":   `base by "hardware path=kernel/" for nic`, // hba before it, nic had the last word
+		"radio": `hardware by "hardware path=kernel/"`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestDivideRefuses(t *testing.T) {
+	rules := parse(t, "base path=kernel/")
+	for _, test := range []struct {
+		name    string
+		modules []*kernel.Module
+		want    string
+	}{
+		{"no rule", []*kernel.Module{{Path: "updates/a.ko"}}, "updates/a.ko: no rule matches it"},
+		{"no such dependency", []*kernel.Module{{Path: "kernel/a.ko", Depends: []string{"b"}}}, "kernel/a.ko: it depends on b"},
+		{"one name twice", []*kernel.Module{{Path: "kernel/x/a-b.ko"}, {Path: "kernel/y/a_b.ko"}}, "kernel/x/a-b.ko has the same name"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			split, err := kernel.Divide(release, test.modules, rules)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, error %v, want %q", split, err, test.want)
+			}
+		})
+	}
+}
+
+// anyModules draws modules that depend on each other in any way, cycles
+// included, each with a wish of its own, and the rules that say so.
+func anyModules(t *rapid.T) ([]*kernel.Module, kernel.Rules) {
+	n := rapid.IntRange(0, 25).Draw(t, "modules")
+	var modules []*kernel.Module
+	var text strings.Builder
+	for i := range n {
+		m := &kernel.Module{Path: fmt.Sprintf("kernel/m-%d.ko.xz", i)}
+		for _, d := range rapid.SliceOfNDistinct(rapid.IntRange(0, n-1), 0, min(n, 3), rapid.ID[int]).Draw(t, "depends") {
+			m.Depends = append(m.Depends, fmt.Sprintf("m_%d", d))
+		}
+		modules = append(modules, m)
+		fmt.Fprintf(&text, "%s name=m-%d\n", rapid.SampledFrom(kernel.Groups()).Draw(t, "group"), i)
+	}
+	rules, err := kernel.ParseRules(text.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return modules, rules
+}
+
+func TestDivideProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		modules, rules := anyModules(t)
+		split, err := kernel.Divide(release, modules, rules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		group := map[string]kernel.Group{}
+		for _, g := range kernel.Groups() { // partition
+			for _, m := range split.In(g) {
+				if before, twice := group[m.Name()]; twice {
+					t.Errorf("%s is in %s and in %s", m.Path, before, g)
+				}
+				group[m.Name()] = g
+			}
+		}
+		if len(group) != len(modules) {
+			t.Errorf("%d modules became %d", len(modules), len(group))
+		}
+		for _, m := range modules { // closure
+			for _, d := range m.Depends {
+				if !group[m.Name()].Reaches(group[d]) {
+					t.Errorf("%s in %s depends on %s in %s", m.Path, group[m.Name()], d, group[d])
+				}
+			}
+		}
+		for _, p := range split.Placements { // nobody moves without a reason, and only down
+			if p.For == nil && p.Group != p.Rule.Group || !p.Rule.Group.Reaches(p.Group) {
+				t.Errorf("%s wanted %s and is in %s for %v", p.Path, p.Rule.Group, p.Group, p.For)
+			}
+		}
+	})
+}
+
+func TestWriteIsDeterministic(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		modules, rules := anyModules(rt)
+		write := func() map[string]string {
+			split, err := kernel.Divide(release, modules, rules)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			dir, err := os.MkdirTemp(t.TempDir(), "")
+			if err != nil {
+				rt.Fatal(err)
+			}
+			if err := split.Write(dir); err != nil {
+				rt.Fatal(err)
+			}
+			return contents(rt, dir)
+		}
+		first := write()
+		rand.Shuffle(len(modules), func(i, j int) { modules[i], modules[j] = modules[j], modules[i] })
+		if diff := cmp.Diff(first, write()); diff != "" {
+			rt.Errorf("another order, another split (-first +second):\n%s", diff)
+		}
+	})
+}
+
+func contents(t rapid.TB, dir string) map[string]string {
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[filepath.Base(f)] = string(data)
+	}
+	return all
+}
+
+func TestGroupsAreALattice(t *testing.T) {
+	for _, a := range kernel.Groups() {
+		for _, b := range kernel.Groups() {
+			meet := a.Meet(b)
+			if meet != b.Meet(a) || !a.Reaches(meet) || !b.Reaches(meet) {
+				t.Errorf("%s and %s meet in %s", a, b, meet)
+			}
+			for _, c := range kernel.Groups() {
+				if a.Reaches(c) && b.Reaches(c) && !meet.Reaches(c) {
+					t.Errorf("%s and %s meet in %s, but both reach %s", a, b, meet, c)
+				}
+				if a.Reaches(b) && b.Reaches(c) && !a.Reaches(c) {
+					t.Errorf("%s reaches %s, that reaches %s, but %s does not", a, b, c, a)
+				}
+			}
+		}
+	}
+}
