@@ -35,7 +35,7 @@ func (d *DNF5) KernelPackages(ctx context.Context, release string) ([]Package, e
 
 func (d *DNF5) kernelPackages(ctx context.Context, version string) ([]Package, error) {
 	track := newTracker(nil)
-	s, err := d.open(ctx, track.handle, map[string]any{})
+	s, err := d.open(ctx, track, map[string]any{})
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func packagesOf(found []map[string]dbus.Variant, version string) ([]Package, err
 // installedNEVRAs asks the rpmdb, in a session of its own: the answers of one
 // that installed something are stale, and includepkgs hides installed packages.
 func (d *DNF5) installedNEVRAs(ctx context.Context) (map[string]bool, error) {
-	s, err := d.open(ctx, newTracker(nil).handle, map[string]any{"load_available_repos": false})
+	s, err := d.open(ctx, newTracker(nil), map[string]any{"load_available_repos": false})
 	if err != nil {
 		return nil, err
 	}

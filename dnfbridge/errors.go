@@ -73,8 +73,8 @@ func explain(err error) error {
 		return reason.With(reason.BackendMissing, fmt.Errorf("dnf5daemon ended before it answered: %w", err))
 	case absent(bus):
 		return reason.With(reason.BackendMissing, fmt.Errorf("dnf5daemon cannot be reached: %w", err))
-	case says("maximal number"):
-		return reason.With(reason.BackendBusy, err)
+	case says("maximal number"): // of sessions, 10 for all clients together
+		return &lockedError{reason.With(reason.BackendBusy, err)}
 	case says("Cannot load repositories"), says("Failed to download"):
 		return reason.With(reason.RepoUnreachable, err)
 	}

@@ -10,8 +10,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/godbus/dbus/v5"
+	"github.com/rs/zerolog"
+
+	"driverd/dnfbridge"
 	"driverd/lab/dnfroot"
 	"driverd/lab/rpmrepo"
 )
@@ -125,4 +132,71 @@ func (g *guest) run(t *testing.T, name string, args ...string) string {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// backend is the DNF5 of a user of the guest.
+func (g *guest) backend(uid int, options ...dnfbridge.Option) *dnfbridge.DNF5 {
+	dial := func(_ context.Context, opts ...dbus.ConnOption) (*dbus.Conn, error) { return g.Dial(uid, opts...) }
+	return dnfbridge.NewDNF5(dial, zerolog.Nop(), append([]dnfbridge.Option{dnfbridge.Retry(4, 50*time.Millisecond)}, options...)...)
+}
+
+// installed returns the NEVRAs in the rpmdb, keys apart, sorted.
+func (g *guest) installed(t *testing.T) []string {
+	t.Helper()
+	nevras := strings.Fields(g.run(t, "rpm", "-qa", "--qf", "%{NEVRA}\n"))
+	nevras = slices.DeleteFunc(nevras, func(s string) bool { return strings.HasPrefix(s, "gpg-pubkey") })
+	slices.Sort(nevras)
+	return nevras
+}
+
+// forgetMetadata makes dnf fetch the metadata anew. With strict, a repository
+// that is not there is an error, not passed over.
+func (g *guest) forgetMetadata(t *testing.T, strict bool) {
+	t.Helper()
+	g.run(t, "rm", "-rf", "/var/cache/libdnf5", "/var/cache/dnf5daemon-server", "/root/.cache/libdnf5")
+	if strict {
+		g.write(t, "/etc/dnf/dnf.conf", "[main]\ngpgcheck=True\nskip_if_unavailable=False\n")
+	}
+}
+
+// background starts a command in the guest.
+func (g *guest) background(t *testing.T, name string, args ...string) <-chan error {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		_, err := g.Run(t.Context(), name, args...)
+		done <- err
+	}()
+	return done
+}
+
+// waitForFile waits until a file is in the guest.
+func (g *guest) waitForFile(t *testing.T, name string) {
+	t.Helper()
+	g.run(t, "timeout", "20", "sh", "-c", `until [ -e "$1" ]; do sleep 0.05; done`, "sh", name)
+}
+
+// kill ends the server as a crash does.
+func (g *guest) kill(t *testing.T) {
+	t.Helper()
+	if err := g.Kill(t.Context(), "org.rpm.dnf.v0"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// within fails the test if f takes longer.
+func within(t *testing.T, limit time.Duration, what string, f func()) {
+	t.Helper()
+	start := time.Now()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+		t.Logf("%s took %v", what, time.Since(start).Round(time.Millisecond))
+	case <-time.After(limit):
+		t.Fatalf("%s took more than %v", what, limit)
+	}
 }

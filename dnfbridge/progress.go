@@ -78,8 +78,9 @@ type tracker struct {
 }
 
 type download struct {
-	nevra string
-	done  int64
+	name        string // a NEVRA with epoch, or a repository
+	done, total int64
+	ended       bool
 }
 
 func newTracker(report func(Progress)) *tracker {
@@ -96,9 +97,11 @@ func (t *tracker) step(phase Phase, nevra string, fraction float64) {
 	t.report(t.state)
 }
 
-// handle takes one signal. One that does not have the arguments it should have
-// is passed over: the server of tomorrow may say more than today's.
-func (t *tracker) handle(signal *dbus.Signal) {
+// handle takes one signal and says whether it is a sign of life. A stalled
+// download is none, although its progress is signalled every second. A signal
+// without the arguments it should have is passed over: the server of tomorrow
+// may say more than today's.
+func (t *tracker) handle(signal *dbus.Signal) (alive bool) {
 	var id, text, url string
 	var total, done int64
 	var number, code uint64
@@ -109,11 +112,14 @@ func (t *tracker) handle(signal *dbus.Signal) {
 	switch signal.Name {
 	case signalDownloadNew:
 		if args(&id, &text, &total) {
-			t.downloads[id] = &download{nevra: text}
+			t.downloads[id] = &download{name: text, total: max(total, 0)}
 			t.downloadStep(id)
 		}
 	case signalDownloadProgress:
 		if args(&id, &total, &done) && t.downloads[id] != nil {
+			if t.downloads[id].done == done {
+				return false
+			}
 			t.downloads[id].done = done
 			t.downloadStep(id)
 		}
@@ -153,44 +159,72 @@ func (t *tracker) handle(signal *dbus.Signal) {
 		}
 	case signalScriptStop, signalScriptError:
 		if args(&id, &kind, &code) && code != 0 {
-			t.failures = append(t.failures, fmt.Sprintf("the %s scriptlet of %s failed", scriptlet(kind), withoutZeroEpoch(id)))
+			t.failed(fmt.Sprintf("the %s scriptlet of %s failed", scriptlet(kind), withoutZeroEpoch(id)))
 		}
+	}
+	return true
+}
+
+// failed notes a failure, once: a scriptlet's is signalled twice.
+func (t *tracker) failed(what string) {
+	if !slices.Contains(t.failures, what) {
+		t.failures = append(t.failures, what)
 	}
 }
 
 func (t *tracker) downloadStep(id string) {
-	if !strings.HasPrefix(id, "package:") {
+	if !isPackage(id) {
 		t.step(PhaseResolve, "", 0)
 		return
 	}
 	var sum int64
-	for _, d := range t.downloads {
-		sum += d.done
+	for id, d := range t.downloads {
+		if isPackage(id) {
+			sum += d.done
+		}
 	}
 	t.state.BytesDone = max(t.state.BytesDone, sum)
 	fraction := resolved
 	if t.state.BytesTotal > 0 {
 		fraction += (downloaded - resolved) * float64(sum) / float64(t.state.BytesTotal)
 	}
-	t.step(PhaseDownload, t.downloads[id].nevra, fraction)
+	t.step(PhaseDownload, t.downloads[id].name, min(fraction, downloaded))
 }
 
 func (t *tracker) downloadEnd(id string, status uint32, text string) {
+	d := t.downloads[id]
+	if d == nil {
+		d = &download{name: id}
+		t.downloads[id] = d
+	}
+	d.ended = true
 	if status != downloadFailed {
+		d.done = max(d.done, d.total)
+		t.downloadStep(id)
 		return
 	}
 	if mirror := t.mirrors[id]; mirror != "" {
 		text = mirror
 	}
-	what, name, _ := strings.Cut(id, ":")
-	if d := t.downloads[id]; what == "package" && d != nil {
-		name = withoutZeroEpoch(d.nevra)
-	}
-	failure := fmt.Sprintf("cannot download %s: %s", name, oneLine(text))
-	if what == "repo" {
+	failure := fmt.Sprintf("cannot download %s: %s", withoutZeroEpoch(d.name), oneLine(text))
+	if !isPackage(id) {
 		t.deadRepos = append(t.deadRepos, failure)
 	}
-	t.failures = append(t.failures, failure)
+	t.failed(failure)
+}
+
+// isPackage says whether a download id is a package's: "package:17". Others are
+// a repository's, "repo:fedora", or a key's, "".
+func isPackage(id string) bool { return strings.HasPrefix(id, "package:") }
+
+// stalled names a download that is under way.
+func (t *tracker) stalled() (name string, found bool) {
+	for _, d := range t.downloads {
+		if !d.ended {
+			return withoutZeroEpoch(d.name), true
+		}
+	}
+	return "", false
 }
 
 // installStep reports a package at work, part of which is done.

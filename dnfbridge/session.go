@@ -40,17 +40,17 @@ type session struct {
 	path    dbus.ObjectPath
 	signals *signalQueue
 	silence time.Duration
-	handle  func(*dbus.Signal)
+	track   *tracker
 }
 
-// open opens a session. The handler gets the session's signals in order.
-func (d *DNF5) open(ctx context.Context, handle func(*dbus.Signal), options map[string]any) (*session, error) {
+// open opens a session. The tracker gets its signals in order.
+func (d *DNF5) open(ctx context.Context, track *tracker, options map[string]any) (*session, error) {
 	signals := &signalQueue{ready: make(chan struct{}, 1)}
 	conn, err := d.dial(ctx, dbus.WithSignalHandler(signals))
 	if err != nil {
 		return nil, reason.With(reason.BackendMissing, fmt.Errorf("cannot connect to the bus of dnf5daemon: %w", err))
 	}
-	s := &session{conn: conn, path: managerPath, signals: signals, silence: d.silence, handle: handle}
+	s := &session{conn: conn, path: managerPath, signals: signals, silence: d.silence, track: track}
 	if err := s.start(ctx, options); err != nil {
 		s.close()
 		return nil, fmt.Errorf("cannot open a session of dnf5daemon: %w", explain(err))
@@ -92,8 +92,9 @@ func (s *session) wait(ctx context.Context, object dbus.BusObject, method string
 			s.handleSignals()
 			return call.Store(results...)
 		case <-s.signals.ready:
-			s.handleSignals()
-			silence.Reset(s.silence)
+			if s.handleSignals() {
+				silence.Reset(s.silence)
+			}
 		case <-silence.C:
 			return &silentError{s.silence}
 		case <-ctx.Done():
@@ -102,9 +103,9 @@ func (s *session) wait(ctx context.Context, object dbus.BusObject, method string
 	}
 }
 
-// handleSignals handles what the server itself sent about this session. Anybody
-// on the bus may send a signal to anybody.
-func (s *session) handleSignals() {
+// handleSignals handles what the server itself sent about this session, and says
+// whether it is alive. Anybody on the bus may send a signal to anybody.
+func (s *session) handleSignals() (alive bool) {
 	for _, signal := range s.signals.take() {
 		if signal.Sender != s.owner || len(signal.Body) == 0 || signal.Body[0] != s.path {
 			continue
@@ -114,8 +115,11 @@ func (s *session) handleSignals() {
 			// for this answer in the middle of the call that is pending.
 			s.conn.Object(s.owner, s.path).Go(confirmKey, dbus.FlagNoReplyExpected, nil, signal.Body[1], false)
 		}
-		s.handle(signal)
+		if s.track.handle(signal) {
+			alive = true
+		}
 	}
+	return alive
 }
 
 // list lists packages with the given attributes.

@@ -69,11 +69,8 @@ func (e *lockedError) Unwrap() error { return e.error }
 func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress)) error {
 	track := newTracker(progress)
 	track.step(PhaseResolve, "", 0)
-	s, err := d.open(ctx, track.handle, map[string]any{"config": t.config()})
+	s, err := d.open(ctx, track, map[string]any{"config": t.config()})
 	if err != nil {
-		if reason.Of(err) == reason.BackendBusy && !errors.As(err, new(*silentError)) {
-			return &lockedError{err} // all sessions are taken
-		}
 		return err
 	}
 	defer s.close()
@@ -100,7 +97,7 @@ func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress)) 
 		return context.Cause(ctx)
 	}
 	if errors.As(ran, new(*silentError)) {
-		return explain(ran) // and would be silent again
+		return track.explain(ran) // and would be silent again
 	}
 
 	track.step(PhaseVerify, "", installed)
@@ -131,7 +128,10 @@ func (t Transaction) config() map[string]string {
 		"install_weak_deps": "0",
 		// A fourth installed build must not push out the oldest.
 		"installonly_limit": "0",
-		"includepkgs":       strings.Join(slices.Concat(t.Install, t.Allowed), ","),
+		// Also keeps dnf from removing what is installed to solve a conflict,
+		// which it does in spite of allow_erasing=false. What is installed
+		// still provides what new packages require.
+		"includepkgs": strings.Join(slices.Concat(t.Install, t.Allowed), ","),
 	}
 }
 

@@ -54,6 +54,9 @@ func (t *tracker) explain(err error) error {
 	}
 	code := runResult(err)
 	explained := explain(err)
+	if name, found := t.stalled(); found && errors.As(err, new(*silentError)) {
+		return reason.With(reason.RepoUnreachable, fmt.Errorf("cannot download %s: nothing came for too long: %w", name, err))
+	}
 	if len(t.failures) > 0 {
 		explained = reason.With(reason.Of(explained), fmt.Errorf("%w: %s", explained, strings.Join(t.failures, "; ")))
 	}

@@ -10,6 +10,9 @@ import (
 	"driverd/lab/rpmrepo"
 )
 
+// olderReleases are as many as dnf keeps of an installonly package.
+var olderReleases = []string{"7.1.1-amd64", "7.1.2-amd64", "7.1.3-amd64"}
+
 // subpackage is a package of the kernel build with the given release, with the
 // Provides and Requires that Fedora's kernel.spec gives its module subpackages.
 func subpackage(name, release string) rpmrepo.Package {
@@ -48,6 +51,9 @@ func build(release string) []rpmrepo.Package {
 // world is everything in the repository.
 func world() []rpmrepo.Package {
 	all := append(build(release), build(newer)...)
+	for _, old := range olderReleases {
+		all = append(all, with(subpackage("kernel-modules-sriov", old), func(p *rpmrepo.Package) { p.Requires = nil }))
+	}
 	return append(all,
 		// What a build may contain that driverd must survive.
 		with(subpackage("kernel-modules-garbage", release), func(p *rpmrepo.Package) {
@@ -65,6 +71,12 @@ func world() []rpmrepo.Package {
 			p.Obsoletes = []string{"victim < 2"}
 		}),
 		rpmrepo.Package{Name: "victim", Version: "1", Release: "1"},
+		with(subpackage("kernel-modules-needs-gpu", release), func(p *rpmrepo.Package) {
+			p.Requires = append(p.Requires, "kernel-modules-gpu-uname-r = "+release)
+		}),
+		with(subpackage("kernel-modules-needs-tool", release), func(p *rpmrepo.Package) { p.Requires = append(p.Requires, "tool(x)") }),
+		rpmrepo.Package{Name: "tool", Version: "1", Release: "1", Provides: []string{"tool(x)"}},
+		with(subpackage("kernel-modules-hater", release), func(p *rpmrepo.Package) { p.Conflicts = []string{"victim"} }),
 		with(subpackage("kernel-modules-broken", release), func(p *rpmrepo.Package) {
 			p.Requires = append(p.Requires, "nobody-has-this")
 		}),
@@ -72,8 +84,7 @@ func world() []rpmrepo.Package {
 		with(subpackage("kernel-modules-badpost", release), func(p *rpmrepo.Package) { p.Post = `error("depmod fell over")` }),
 		with(subpackage("kernel-modules-badpre", release), func(p *rpmrepo.Package) { p.Pre = `error("no")` }),
 		with(subpackage("kernel-modules-slow", release), func(p *rpmrepo.Package) {
-			p.Post = `os.execute("while [ ! -e /run/go-on ]; do sleep 0.1; done")`
+			p.Post = `os.execute("touch /run/post-runs; while [ ! -e /run/go-on ]; do sleep 0.1; done")`
 		}),
-		with(subpackage("kernel-modules-big", release), func(p *rpmrepo.Package) { p.PayloadBytes = 8 << 20 }),
 	)
 }

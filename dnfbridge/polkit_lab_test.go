@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package dnfbridge_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"driverd/reason"
+)
+
+const (
+	nobody = 65534
+
+	trustedRule = `polkit.addRule(function(action, subject) {
+	if (action.id == "org.rpm.dnf.v0.rpm.execute_trusted_transaction" && subject.user == "nobody")
+		return polkit.Result.YES;
+});
+`
+)
+
+func TestOrdinaryUserIsNotAuthorized(t *testing.T) {
+	g := newGuest(t)
+	d := g.backend(nobody)
+	if packages, err := d.KernelPackages(t.Context(), release); err != nil || len(packages) == 0 {
+		t.Errorf("reading needs no authorization: %d packages, %v", len(packages), err)
+	}
+	before := g.installed(t)
+	err := d.Install(t.Context(), install("kernel-modules-sriov"), nil)
+	if reason.Of(err) != reason.NotAuthorized {
+		t.Errorf("the reason of %v is %q, want %q", err, reason.Of(err), reason.NotAuthorized)
+	}
+	t.Log(err)
+	if got := g.installed(t); !slices.Equal(got, before) {
+		t.Errorf("installed are %v, want %v", got, before)
+	}
+}
+
+// The one rule that driverd's own user needs is enough, and is not enough for
+// a repository whose signatures nobody checks.
+func TestTrustedTransactionRule(t *testing.T) {
+	g := newGuest(t)
+	g.write(t, "/etc/polkit-1/rules.d/50-test.rules", trustedRule)
+	d := g.backend(nobody)
+	if err := d.Install(t.Context(), install("kernel-modules-sriov"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := g.installed(t); !slices.Contains(got, nevra("kernel-modules-sriov")) {
+		t.Errorf("installed are %v", got)
+	}
+
+	g.write(t, "/etc/yum.repos.d/kernel.repo", fmt.Sprintf("[kernel]\nname=kernel\nbaseurl=%s\ngpgcheck=0\n", g.repo.URL))
+	err := d.Install(t.Context(), install("kernel-modules-gpu"), nil)
+	if reason.Of(err) != reason.NotAuthorized {
+		t.Errorf("the reason of %v is %q, want %q", err, reason.Of(err), reason.NotAuthorized)
+	}
+}
+
+// The administrator has not imported the key: driverd's user may not, and says no.
+func TestKeyIsNotImported(t *testing.T) {
+	g := newGuest(t)
+	g.write(t, "/etc/polkit-1/rules.d/50-test.rules", trustedRule)
+	g.run(t, "sh", "-ec", "rpm -e --allmatches gpg-pubkey")
+	err := g.backend(nobody).Install(t.Context(), install("kernel-modules-sriov"), nil)
+	if reason.Of(err) != reason.UntrustedPackage {
+		t.Errorf("the reason of %v is %q, want %q", err, reason.Of(err), reason.UntrustedPackage)
+	}
+	t.Log(err)
+}
