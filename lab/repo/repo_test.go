@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package repo_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"driverd/lab/repo"
+	"driverd/packaging/kernel"
+	"driverd/packaging/kernel/kerneltest"
+)
+
+const release = "7.2.12+deb14-amd64"
+
+// build makes a repository of a few made-up modules, on this machine's libraries.
+func build(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	in := repo.Input{
+		ModulesDir: kerneltest.WriteTree(t, dir, release, []*kernel.Module{
+			{Path: "kernel/drivers/dca/dca.ko.xz"},
+			{
+				Path:    "kernel/drivers/net/ethernet/intel/igb/igb.ko.xz",
+				Imports: []string{"pci_enable_sriov"}, Depends: []string{"dca"},
+				Aliases: []string{"pci:v00008086d000010C9sv*sd*bc*sc*i*", "pci:v00008086d000010CAsv*sd*bc*sc*i*"},
+			},
+			{Path: "kernel/drivers/net/virtio_net.ko.xz", Aliases: []string{"virtio:d00000001v*"}},
+		}),
+		Vmlinuz: filepath.Join(dir, "vmlinuz"),
+		Config:  filepath.Join(dir, "config"),
+		Root:    "/",
+	}
+	kerneltest.Write(t, in.Vmlinuz, []byte("vmlinuz"))
+	kerneltest.Write(t, in.Config, []byte("config"))
+	out := t.TempDir()
+	if err := repo.Build(t.Context(), in, out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestBuild(t *testing.T) {
+	out := build(t)
+	rpms := filepath.Join(out, "repo")
+
+	t.Run("packages of both builds", func(t *testing.T) {
+		var want []string
+		for _, version := range []string{"-7.2.12+deb14-amd64", "-99.7.2.12+deb14-amd64"} {
+			for _, name := range []string{"core", "modules", "modules-core", "modules-gpu", "modules-passthrough", "modules-sriov"} {
+				want = append(want, filepath.Join(rpms, "kernel-"+name+version+".x86_64.rpm"))
+			}
+		}
+		want = append(want, filepath.Join(rpms, "debian-base-1-1.x86_64.rpm"))
+		slices.Sort(want)
+		got, err := filepath.Glob(filepath.Join(rpms, "*.rpm"))
+		if err != nil || !slices.Equal(want, got) {
+			t.Errorf("want %q, got %q, %v", want, got, err)
+		}
+	})
+
+	// What driverd asks for, word for word.
+	for _, test := range []struct {
+		name, pkg, query string
+		want             []string
+	}{
+		{"the image", "kernel-core", "--provides", []string{
+			"installonlypkg(kernel)", "kernel-core-uname-r = 7.2.12+deb14-amd64",
+			"kernel-uname-r = 7.2.12+deb14-amd64", "kmod(virtio_pci.ko)",
+		}},
+		{"the image", "kernel-core", "--requires", []string{"kernel-modules-core-uname-r = 7.2.12+deb14-amd64"}},
+		{"the base", "kernel-modules-core", "--provides", []string{
+			"installonlypkg(kernel-module)", "kernel-modules-core-uname-r = 7.2.12+deb14-amd64",
+			"kmod(virtio_net.ko)", "modalias(virtio:d00000001v*)",
+		}},
+		{"a group", "kernel-modules-sriov", "--provides", []string{
+			"installonlypkg(kernel-module)", "kernel-modules-sriov-uname-r = 7.2.12+deb14-amd64",
+			"kmod(dca.ko)", "kmod(igb.ko)", "modalias(pci:v00008086d000010C[9A]sv*sd*bc*sc*i*)",
+		}},
+		{"a group", "kernel-modules-sriov", "--requires", []string{
+			"/usr/sbin/depmod", "kernel-modules-core-uname-r = 7.2.12+deb14-amd64", "kernel-uname-r = 7.2.12+deb14-amd64",
+		}},
+		{"the rest", "kernel-modules", "--requires", []string{
+			"kernel-modules-gpu-uname-r = 7.2.12+deb14-amd64",
+			"kernel-modules-passthrough-uname-r = 7.2.12+deb14-amd64",
+			"kernel-modules-sriov-uname-r = 7.2.12+deb14-amd64",
+		}},
+		{"a group's files", "kernel-modules-sriov", "--list", []string{
+			"/lib/modules/7.2.12+deb14-amd64/kernel/drivers/dca",
+			"/lib/modules/7.2.12+deb14-amd64/kernel/drivers/dca/dca.ko.xz",
+			"/lib/modules/7.2.12+deb14-amd64/kernel/drivers/net/ethernet/intel/igb/igb.ko.xz",
+		}},
+	} {
+		t.Run(test.name+" "+test.query, func(t *testing.T) {
+			got := output(t, "rpm", "-qp", "--nosignature", test.query, filepath.Join(rpms, test.pkg+"-"+release+".x86_64.rpm"))
+			for _, line := range test.want {
+				if !slices.Contains(strings.Split(got, "\n"), line) {
+					t.Errorf("no %q in\n%s", line, got)
+				}
+			}
+		})
+	}
+
+	t.Run("the stub speaks for the root's libraries", func(t *testing.T) {
+		got := output(t, "rpm", "-qp", "--nosignature", "--provides", filepath.Join(rpms, "debian-base-1-1.x86_64.rpm"))
+		for _, line := range []string{"/bin/sh", "libc.so.6(GLIBC_2.34)(64bit)", "libudev.so.1()(64bit)"} {
+			if !slices.Contains(strings.Split(got, "\n"), line) {
+				t.Errorf("no %q in\n%s", line, got)
+			}
+		}
+	})
+
+	t.Run("signatures", func(t *testing.T) {
+		db := t.TempDir()
+		output(t, "rpmkeys", "--dbpath", db, "--import", filepath.Join(out, "key.asc"))
+		files, err := filepath.Glob(filepath.Join(rpms, "*.rpm"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := output(t, "rpmkeys", append([]string{"--dbpath", db, "--checksig", "--verbose"}, files...)...)
+		if n := len(regexp.MustCompile(`(?m)^ *Header V4 RSA/SHA\d+ Signature, .*: OK$`).FindAllString(got, -1)); n != len(files) {
+			t.Errorf("%d packages, %d signatures:\n%s", len(files), n, got)
+		}
+	})
+
+	t.Run("metadata", func(t *testing.T) {
+		if _, err := os.Stat(filepath.Join(rpms, "repodata", "repomd.xml")); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func output(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("cannot run %s %q: %v\n%s", name, args, err, out)
+	}
+	return string(out)
+}
