@@ -15,7 +15,8 @@ const metacharacters = `*?[\`
 // It agrees with the C function on malformed patterns too (see bracket), up to
 // its limit on the length of a class name, 2048 bytes, which is not kept here.
 // Only the last star is ever tried again, since a longer match of an earlier
-// one cannot help: the time is bounded by len(pattern) * len(name).
+// one cannot help: at most len(name)² bytes are compared, each with at most one
+// element of the pattern.
 func Match(pattern, name string) bool {
 	p, n := 0, 0
 	star, retry := -1, 0 // behind the last star; the name where that star ends
