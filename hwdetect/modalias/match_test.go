@@ -62,6 +62,20 @@ func TestMatchAgreesWithC(t *testing.T) {
 	}
 }
 
+func TestClassesAgreeWithC(t *testing.T) {
+	for _, class := range []string{
+		"alnum", "alpha", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "xdigit",
+	} {
+		pattern := "[[:" + class + ":]]"
+		for c := 1; c < 256; c++ {
+			name := string([]byte{byte(c)})
+			if got, want := modalias.Match(pattern, name), cfnmatch.Match(pattern, name); got != want {
+				t.Errorf("Match(%q, %q) = %v, fnmatch says %v", pattern, name, got, want)
+			}
+		}
+	}
+}
+
 // The generator writes with an alphabet in which brackets and their insides
 // are frequent; random bytes would hardly ever close one.
 func TestMatchAgreesWithCOnGeneratedPatterns(t *testing.T) {
