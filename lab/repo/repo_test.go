@@ -83,7 +83,7 @@ func TestBuild(t *testing.T) {
 			"kmod(dca.ko)", "kmod(igb.ko)", "modalias(pci:v00008086d000010C[9A]sv*sd*bc*sc*i*)",
 		}},
 		{"a group", "kernel-modules-sriov", "--requires", []string{
-			"/usr/sbin/depmod", "kernel-modules-core-uname-r = 7.2.12+deb14-amd64", "kernel-uname-r = 7.2.12+deb14-amd64",
+			"kernel-modules-core-uname-r = 7.2.12+deb14-amd64", "kernel-uname-r = 7.2.12+deb14-amd64", "kmod",
 		}},
 		{"the rest", "kernel-modules", "--requires", []string{
 			"kernel-modules-gpu-uname-r = 7.2.12+deb14-amd64",

@@ -69,8 +69,7 @@ func (s *Split) fragment() string {
 		for _, r := range g.Requires() {
 			line("Requires: %%{name}-%s-uname-r = %s", r.Suffix(), version)
 		}
-		line("Requires(post): /usr/sbin/depmod")
-		line("Requires(postun): /usr/sbin/depmod")
+		line("Requires: kmod")
 		// The libraries and interpreters of a module are none: rpm's
 		// generators would only read every file for nothing.
 		line("AutoReqProv: no")
@@ -78,14 +77,16 @@ func (s *Split) fragment() string {
 		line("%%description %s", sub)
 		line("%s, for Linux %s.", g.summary(), s.Release)
 		line("")
-		line("%%post %s", sub)
-		line("/usr/sbin/depmod -a %s", s.Release)
-		line("")
-		// When the whole kernel goes, kernel-core may have gone first, and
-		// with it modules.builtin, without which depmod fails.
-		line("%%postun %s", sub)
-		line("if [ -e %s/modules.builtin ]; then /usr/sbin/depmod -a %s; fi", root(s.Release), s.Release)
-		line("")
+		scriptlets := []string{"post", "postun"}
+		if g == Base {
+			// kernel-core may come after it, and depmod wants modules.builtin.
+			scriptlets = []string{"posttrans"}
+		}
+		for _, scriptlet := range scriptlets {
+			line("%%%s %s", scriptlet, sub)
+			line("/usr/sbin/depmod -a %s", s.Release)
+			line("")
+		}
 		line("%%files %s -f %%{kernel_split}/%s.list", sub, sub)
 		line("")
 	}
@@ -103,6 +104,9 @@ func (s *Split) fileList(g Group) string {
 		}
 	}
 	slices.Sort(dirs)
+	if g == Base { // it and kernel-core require each other, so either may be the last to go
+		lines = append(lines, "%dir "+root(s.Release))
+	}
 	for _, d := range slices.Compact(dirs) {
 		lines = append(lines, "%dir "+root(s.Release)+"/"+d)
 	}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kernel_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"driverd/packaging/kernel"
+)
+
+func TestWrite(t *testing.T) {
+	rules := parse(t, "base name=dca\nsriov name=igb\nhardware path=kernel/")
+	split, err := kernel.Divide("6.12.0-55.el10.x86_64+64k-debug", []*kernel.Module{
+		{Path: "kernel/net/igb/igb.ko.xz", Depends: []string{"dca"}, Aliases: []string{"pci:v00008086d000010C9sv*sd*bc*sc*i*"}},
+		{Path: "kernel/dca/dca.ko.xz"},
+	}, rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := split.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	got := contents(t, dir)
+
+	// The paths have the release as it is, the capabilities as RPM can take it.
+	const root = "/lib/modules/6.12.0-55.el10.x86_64+64k-debug"
+	const capability = "6.12.0-55.el10.x86_64+64k_debug"
+	want := map[string]string{
+		"modules-sriov.list": "%dir " + root + "/kernel\n" +
+			"%dir " + root + "/kernel/net\n" +
+			"%dir " + root + "/kernel/net/igb\n" +
+			root + "/kernel/net/igb/igb.ko.xz\n",
+		"modules-sriov.provides": "Provides: kmod(igb.ko)\n" +
+			"Provides: modalias(pci:v00008086d000010C9sv*sd*bc*sc*i*)\n",
+		"modules-core.list": "%dir " + root + "\n" +
+			"%dir " + root + "/kernel\n" +
+			"%dir " + root + "/kernel/dca\n" +
+			root + "/kernel/dca/dca.ko.xz\n" +
+			"%ghost %attr(0644, root, root) " + root + "/modules.alias\n" +
+			"%ghost %attr(0644, root, root) " + root + "/modules.alias.bin\n" +
+			"%ghost %attr(0644, root, root) " + root + "/modules.builtin.alias.bin\n" +
+			"%ghost %attr(0644, root, root) " + root + "/modules.builtin.bin\n" +
+			"%ghost %attr(0644, root, root) " + root + "/modules.dep\n" +
+			"%ghost %attr(0644, root, root) " + root + "/modules.dep.bin\n" +
+			"%ghost %attr(0644, root, root) " + root + "/modules.devname\n" +
+			"%ghost %attr(0644, root, root) " + root + "/modules.softdep\n" +
+			"%ghost %attr(0644, root, root) " + root + "/modules.symbols\n" +
+			"%ghost %attr(0644, root, root) " + root + "/modules.symbols.bin\n" +
+			"%ghost %attr(0644, root, root) " + root + "/modules.weakdep\n",
+		"modules-core.provides": "Provides: kmod(dca.ko)\n",
+		kernel.FragmentFile: section("modules-core", "Kernel modules that every guest needs", capability, "",
+			"%posttrans modules-core\n/usr/sbin/depmod -a 6.12.0-55.el10.x86_64+64k-debug\n\n") +
+			section("modules-sriov", "Kernel modules for network cards with SR-IOV", capability,
+				"Requires: %{name}-modules-core-uname-r = "+capability+"\n", scriptlets("modules-sriov")) +
+			section("modules-gpu", "Kernel modules for graphics cards and accelerators", capability,
+				"Requires: %{name}-modules-core-uname-r = "+capability+"\n", scriptlets("modules-gpu")) +
+			section("modules-passthrough", "Kernel modules for other devices passed through to a guest", capability,
+				"Requires: %{name}-modules-core-uname-r = "+capability+"\n", scriptlets("modules-passthrough")) +
+			section("modules", "Kernel modules for all other hardware", capability,
+				"Requires: %{name}-modules-core-uname-r = "+capability+"\n"+
+					"Requires: %{name}-modules-sriov-uname-r = "+capability+"\n"+
+					"Requires: %{name}-modules-gpu-uname-r = "+capability+"\n"+
+					"Requires: %{name}-modules-passthrough-uname-r = "+capability+"\n", scriptlets("modules")),
+	}
+	for name, text := range want {
+		if diff := cmp.Diff(text, got[name]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func section(sub, summary, capability, requires, scripts string) string {
+	return "%package " + sub + "\n" +
+		"Summary: " + summary + "\n" +
+		"Provides: installonlypkg(kernel-module)\n" +
+		"Provides: %{name}-" + sub + "-uname-r = " + capability + "\n" +
+		"%include %{kernel_split}/" + sub + ".provides\n" +
+		"Requires: %{name}-uname-r = " + capability + "\n" +
+		requires +
+		"Requires: kmod\n" +
+		"AutoReqProv: no\n\n" +
+		"%description " + sub + "\n" +
+		summary + ", for Linux 6.12.0-55.el10.x86_64+64k-debug.\n\n" +
+		scripts +
+		"%files " + sub + " -f %{kernel_split}/" + sub + ".list\n\n"
+}
+
+func scriptlets(sub string) string {
+	const depmod = "/usr/sbin/depmod -a 6.12.0-55.el10.x86_64+64k-debug\n\n"
+	return "%post " + sub + "\n" + depmod + "%postun " + sub + "\n" + depmod
+}
