@@ -81,6 +81,7 @@ func rpmbuild(ctx context.Context, spec, work, dir string) (err error) {
 	}
 	return run(exec.CommandContext(ctx, "rpmbuild", "-bb", "--quiet",
 		"--define", "_topdir "+top,
+		"--define", "_tmppath "+top, // its scripts stay behind when a build fails
 		"--define", "_rpmdir "+dir,
 		"--define", "_dbpath "+filepath.Join(top, "rpmdb"),
 		"--define", "_build_name_fmt %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
