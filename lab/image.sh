@@ -28,8 +28,11 @@ sed -i 's/^root:[^:]*:/root::/' "$guest/etc/shadow"
 # What a throwaway guest does not need, and what would make noise in a test.
 for unit in apt-daily.timer apt-daily-upgrade.timer dnf5-automatic.timer dnf5-makecache.timer \
 	dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
+	dracut-shutdown.service systemd-binfmt.service proc-sys-fs-binfmt_misc.automount \
 	systemd-networkd.service systemd-networkd.socket systemd-pstore.service systemd-tpm2-setup.service \
-	getty@tty1.service systemd-hwdb-update.service systemd-random-seed.service; do
+	systemd-hwdb-update.service systemd-random-seed.service getty@tty1.service \
+	modprobe@drm.service modprobe@configfs.service sys-kernel-config.mount \
+	dev-hugepages.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount; do
 	ln -sf /dev/null "$guest/etc/systemd/system/$unit"
 done
 
