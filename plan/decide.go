@@ -83,6 +83,10 @@ func (f Facts) fromCatalog(d hwdetect.Device) Decision {
 	}
 	if f.Catalog != nil {
 		if packages := f.Catalog.match(d.Modalias); len(packages) > 0 {
+			if chipset(d.Class) {
+				return stop(reason.Policy,
+					"this is a part of the virtual machine itself, which works without a driver: %s is not installed for it", packages[0].nevra)
+			}
 			return f.install(packages)
 		}
 	}
@@ -106,6 +110,14 @@ func (f Facts) fromCatalog(d hwdetect.Device) Decision {
 	default:
 		return stop(reason.NoDriver, "no package of kernel %s has a driver for this device", f.Release)
 	}
+}
+
+// chipset says whether a device of this class belongs to the mainboard that
+// the hypervisor emulates. Nobody passes one through, and all q35 guests have
+// an LPC bridge: its driver would draw in the largest subpackage for nothing.
+// Classes: PCI_BASE_CLASS_BRIDGE, PCI_CLASS_SERIAL_SMBUS (linux/pci_ids.h).
+func chipset(class uint32) bool {
+	return class>>16 == 0x06 || class>>8 == 0x0c05
 }
 
 // install decides about a device whose driver is in packages.

@@ -94,6 +94,14 @@ func TestDecide(t *testing.T) {
 			hwdetect.Device{Modalias: igb}, plan.Facts{Catalog: catalog()},
 			plan.Decision{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"},
 		},
+		"a bridge of the chipset": {
+			hwdetect.Device{Modalias: igb, Class: 0x060100}, plan.Facts{Catalog: catalog()},
+			plan.Decision{State: plan.Blocked, Reason: reason.Policy},
+		},
+		"a bridge of the chipset whose driver is installed": {
+			hwdetect.Device{Modalias: igb, Class: 0x060100}, plan.Facts{Kernel: kernel{installed: one(igb, "igb")}, Catalog: catalog()},
+			plan.Decision{Action: plan.Load, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"},
+		},
 		"in a catalog that is only a part": {
 			hwdetect.Device{Modalias: igb}, plan.Facts{Catalog: catalog(), CatalogProblem: unreachable},
 			plan.Decision{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"},

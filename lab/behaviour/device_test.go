@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package behaviour_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"driverd/hwdetect"
+	"driverd/lab"
+)
+
+// TestOneDeviceAfterAnother follows a guest through its life: a card that is
+// there at boot, its virtual functions, devices that cost nothing, a device
+// that nobody knows, and one that came while the service was away.
+func TestOneDeviceAfterAnother(t *testing.T) {
+	g := boot(t, lab.Options{Devices: []lab.Device{{ID: "nic", Driver: "igb"}}})
+	nic := hwdetect.Slot{Bus: 1}
+
+	t.Run("present at boot, before the service", func(t *testing.T) {
+		g := g.in(t)
+		s := g.bound(nic, "igb")
+		if s.Group != "sriov" || !slices.Equal(s.Modules, []string{"igb"}) || len(s.Packages) != 1 ||
+			!strings.HasPrefix(s.Packages[0], "kernel-modules-sriov-") {
+			t.Errorf("shown: %+v", s)
+		}
+		var steps []string
+		for _, step := range s.Timeline {
+			steps = append(steps, step.Name)
+		}
+		if want := []string{"seen", "decided", "resolved", "downloaded", "unpacked", "loaded", "bound", "settled"}; !slices.Equal(steps, want) {
+			t.Errorf("timeline %v, want %v", steps, want)
+		}
+		if got := g.subpackages(); len(got) != 2 || got["kernel-modules-sriov"] == "" {
+			t.Errorf("installed: %v", got)
+		}
+	})
+
+	t.Run("busctl", func(t *testing.T) {
+		g := g.in(t)
+		path := lab.DevicePath(nic)
+		if tree := g.sh("busctl --no-pager tree --list org.fedoraproject.Driverd1"); !strings.Contains(tree, path+"\n") {
+			t.Errorf("busctl tree does not list %s:\n%s", path, tree)
+		}
+		if got := g.sh("busctl get-property org.fedoraproject.Driverd1 %s org.fedoraproject.Driverd1.Device State", path); got != `s "bound"` {
+			t.Errorf("State is %s", got)
+		}
+		if got := g.sh("busctl get-property org.fedoraproject.Driverd1 /org/fedoraproject/Driverd1 org.fedoraproject.Driverd1.Manager Status"); got != `s "ready"` {
+			t.Errorf("Status is %s", got)
+		}
+	})
+
+	t.Run("no privilege", func(t *testing.T) {
+		g := g.in(t)
+		if got := g.sh("systemctl show -P User driverd.service"); got != "driverd" {
+			t.Errorf("the service runs as %q", got)
+		}
+		if got := g.sh("grep -E '^Cap(Inh|Prm|Eff|Bnd|Amb):' /proc/$(systemctl show -P MainPID driverd.service)/status | grep -vc 0000000000000000 || true"); got != "0" {
+			t.Errorf("the service has capabilities in %s sets", got)
+		}
+		if r, err := g.vm.Run(g.patient(), "systemd-analyze security --threshold=15 --no-pager driverd.service"); err != nil || r.Code != 0 {
+			t.Errorf("systemd-analyze security is above 1.5: %v %s", err, r.Stdout)
+		}
+		g.sh("systemd-analyze verify driverd.service driverd-load@0000:01:00.0.service")
+	})
+
+	t.Run("who may ask for a rescan", func(t *testing.T) {
+		g := g.in(t)
+		const rescan = `busctl call org.fedoraproject.Driverd1 /org/fedoraproject/Driverd1 org.fedoraproject.Driverd1.Manager Rescan 'a{sv}' 0`
+		g.sh(rescan)
+		g.sh("setpriv --reuid=nobody --clear-groups %s 2>&1 | grep -q 'uthenti'", rescan)
+		g.sh("setpriv --reuid=nobody --clear-groups busctl get-property org.fedoraproject.Driverd1 %s org.fedoraproject.Driverd1.Device State", lab.DevicePath(nic))
+	})
+
+	t.Run("the user driverd may start the load step and nothing else", func(t *testing.T) {
+		g := g.in(t)
+		const as = "setpriv --reuid=driverd --clear-groups "
+		g.sh(as + "systemctl start driverd-load@0000:01:00.0.service")
+		for _, forbidden := range []string{
+			"systemctl stop driverd-load@0000:01:00.0.service",
+			"systemctl start driverd-load@x.service",
+			"systemctl restart systemd-udevd.service",
+			"systemctl start rescue.target",
+		} {
+			if r, err := g.vm.Run(g.patient(), as+forbidden); err != nil || r.Code == 0 {
+				t.Errorf("driverd may %q: %v", forbidden, err)
+			}
+		}
+	})
+
+	t.Run("virtual functions of an installed driver", func(t *testing.T) {
+		g := g.in(t)
+		before := g.subpackages()
+		g.sh("systemctl stop dnf5daemon-server.service")
+		g.sh("echo 3 >/sys/bus/pci/devices/%s/sriov_numvfs", nic)
+		for _, name := range strings.Fields(g.sh("for f in /sys/bus/pci/devices/%s/virtfn*; do basename $(readlink $f); done", nic)) {
+			slot, err := hwdetect.ParseSlot(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.bound(slot, "igbvf")
+		}
+		g.sh("echo 0 >/sys/bus/pci/devices/%s/sriov_numvfs", nic)
+		g.noDNF()
+		if after := g.subpackages(); len(after) != len(before) {
+			t.Errorf("installed before %v, after %v", before, after)
+		}
+	})
+
+	t.Run("a driver of the base, and one built in", func(t *testing.T) {
+		g := g.in(t)
+		g.sh("systemctl stop dnf5daemon-server.service")
+		g.bound(g.plug("net2", "vmxnet3"), "vmxnet3")
+		g.bound(g.plug("rng2", "virtio-rng-pci"), "virtio-pci")
+		g.noDNF()
+	})
+
+	t.Run("a device that nobody knows", func(t *testing.T) {
+		g := g.in(t)
+		g.sh("systemctl stop dnf5daemon-server.service")
+		slot := g.plug("edu", "edu")
+		g.refused(slot, "unsupported", "no-driver")
+		g.sh("udevadm trigger --settle --action=change /sys/bus/pci/devices/%s", slot)
+		g.refused(slot, "unsupported", "no-driver")
+		g.noDNF()
+		if got := g.sh("journalctl -u driverd.service -o cat | grep -c '%s is unsupported'", slot); got != "1" {
+			t.Errorf("the journal says %s times that it is unsupported", got)
+		}
+		g.unplug("edu")
+		g.gone(slot)
+	})
+
+	t.Run("a device reserved by driver_override", func(t *testing.T) {
+		g := g.in(t)
+		slot := g.plug("edu", "edu")
+		g.await(slot, "unsupported")
+		g.sh("echo vfio-pci >/sys/bus/pci/devices/%s/driver_override; udevadm trigger --action=change /sys/bus/pci/devices/%s", slot, slot)
+		g.refused(slot, "blocked", "driver-override")
+		g.unplug("edu")
+		g.gone(slot)
+	})
+
+	t.Run("a blacklisted module", func(t *testing.T) {
+		g := g.in(t)
+		g.unplug("nic")
+		g.gone(nic)
+		g.sh("rmmod igbvf igb 2>/dev/null; echo blacklist igb >/etc/modprobe.d/test.conf")
+		slot := g.plug("nic", "igb")
+		g.refused(slot, "blocked", "blacklisted")
+		g.sh("rm /etc/modprobe.d/test.conf")
+		g.sh("busctl call org.fedoraproject.Driverd1 /org/fedoraproject/Driverd1 org.fedoraproject.Driverd1.Manager Rescan 'a{sv}' 0")
+		g.bound(slot, "igb")
+	})
+
+	t.Run("plugged in while the service is stopped", func(t *testing.T) {
+		g := g.in(t)
+		g.sh("systemctl stop driverd.service")
+		slot := g.plug("net3", "e1000e")
+		g.until("test -e /sys/bus/pci/devices/%s", slot)
+		g.sh("systemctl start driverd.service")
+		g.bound(slot, "e1000e")
+		g.healthy()
+	})
+}
+
+// noDNF sees that dnf5daemon-server, which the bus starts when somebody wants
+// a session and which never ends by itself, has not been wanted.
+func (g guest) noDNF() {
+	g.Helper()
+	if got := g.sh("systemctl show -P ActiveState dnf5daemon-server.service"); got != "inactive" {
+		g.Errorf("dnf5daemon-server is %s", got)
+	}
+}
+
+// TestEightDevicesAtOnce plugs in devices of every kind together.
+func TestEightDevicesAtOnce(t *testing.T) {
+	g := boot(t, lab.Options{})
+	// The catalog is there before the devices come, as in a guest that has been
+	// up for a minute.
+	g.until("test -s /var/lib/driverd/catalog-$(uname -r).json")
+	want := []struct {
+		device lab.Device
+		driver string // empty: unsupported
+	}{
+		{lab.Device{ID: "igb", Driver: "igb"}, "igb"},
+		{lab.Device{ID: "e1000e", Driver: "e1000e"}, "e1000e"},
+		{lab.Device{ID: "vmxnet3", Driver: "vmxnet3"}, "vmxnet3"},
+		{lab.NVMe("nvme"), "nvme"},
+		{lab.Device{ID: "megasas", Driver: "megasas"}, "megaraid_sas"},
+		{lab.Device{ID: "mptsas", Driver: "mptsas1068"}, "mptsas"},
+		{lab.Device{ID: "edu", Driver: "edu"}, ""},
+		{lab.BochsDisplay("display"), "bochs-drm"},
+	}
+	slots := make([]hwdetect.Slot, len(want))
+	for i, w := range want {
+		slots[i] = g.plugDevice(w.device)
+	}
+	for i, w := range want {
+		if w.driver == "" {
+			g.refused(slots[i], "unsupported", "no-driver")
+		} else {
+			g.bound(slots[i], w.driver)
+		}
+	}
+	installed := g.subpackages()
+	base := installed["kernel-modules-core"]
+	ids := make(map[string]bool)
+	for _, id := range installed {
+		ids[id] = true
+	}
+	delete(ids, base)
+	if len(ids) != 1 || len(installed) < 4 {
+		t.Errorf("not one transaction for all: %v", installed)
+	}
+	g.healthy()
+}
+
+// TestUnplugAndRestart takes devices and the service away at the worst moments.
+func TestUnplugAndRestart(t *testing.T) {
+	g := boot(t, lab.Options{})
+	g.until("test -s /var/lib/driverd/catalog-$(uname -r).json")
+
+	t.Run("unplugged before driverd has looked", func(t *testing.T) {
+		g := g.in(t)
+		slot := g.plug("nic", "igb")
+		g.unplug("nic")
+		g.gone(slot)
+	})
+
+	t.Run("unplugged during the installation", func(t *testing.T) {
+		g := g.in(t)
+		slot := g.plug("nic", "igb")
+		g.await(slot, "installing")
+		g.unplug("nic")
+		g.gone(slot)
+		g.until("rpm -q kernel-modules-sriov") // what is under way ends well
+	})
+
+	t.Run("the next device works", func(t *testing.T) {
+		g := g.in(t)
+		slot := g.plug("nic", "igb")
+		g.bound(slot, "igb")
+		g.unplug("nic")
+		g.gone(slot)
+		g.healthy()
+	})
+
+	t.Run("stopped while dnf works", func(t *testing.T) {
+		g := g.in(t)
+		slot := g.plug("raid", "megasas")
+		g.await(slot, "installing")
+		began := time.Now()
+		g.sh("systemctl stop driverd.service")
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("systemctl stop took %s", took)
+		}
+		if got := g.sh("systemctl show -P Result driverd.service"); got != "success" {
+			t.Errorf("the service ended with %q", got)
+		}
+		g.sh("systemctl start driverd.service")
+		g.bound(slot, "megaraid_sas")
+	})
+
+	t.Run("killed while dnf works", func(t *testing.T) {
+		g := g.in(t)
+		slot := g.plugDevice(lab.BochsDisplay("display"))
+		g.await(slot, "installing")
+		g.sh("systemctl kill --signal=KILL driverd.service")
+		g.bound(slot, "bochs-drm")
+	})
+
+	t.Run("restarted again and again", func(t *testing.T) {
+		g := g.in(t)
+		slot := g.plug("nic", "igb")
+		for range 3 {
+			g.sh("systemctl restart driverd.service")
+		}
+		g.bound(slot, "igb")
+		g.onlyRunningKernel()
+	})
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+// Package behaviour_test shows what driverd does, in a real guest: a real
+// kernel and its modules, QEMU's hotplug, udev, systemd, polkit and DNF.
+package behaviour_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"driverd/hwdetect"
+	"driverd/lab"
+)
+
+// patience is for one thing that takes a while: an installation under software
+// emulation, on a machine that does something else as well.
+const patience = 5 * time.Minute
+
+// guest is a running guest with driverd in it.
+type guest struct {
+	*testing.T
+	vm *lab.Guest
+}
+
+// rpm is driverd's package, as make rpm leaves it.
+func rpm(t *testing.T) string {
+	t.Helper()
+	found, err := filepath.Glob("../../dist/driverd-*.x86_64.rpm")
+	if err != nil || len(found) != 1 {
+		t.Fatalf("cannot find driverd's package, run make rpm: %v %v", found, err)
+	}
+	return found[0]
+}
+
+// boot boots a guest that ends with the test. Its logs are kept if the test fails.
+func boot(t *testing.T, o lab.Options) guest {
+	t.Helper()
+	lab.Progress = os.Stdout // at once, where a test's own log waits for its end
+	if err := lab.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if o.Image, err = lab.BuildImage(t.Context(), rpm(t)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	g, err := lab.Boot(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			dir := t.ArtifactDir()
+			if err := g.Collect(dir); err != nil {
+				t.Error(err)
+			}
+			if journal, err := os.ReadFile(filepath.Join(dir, "journal")); err == nil {
+				t.Logf("the guest's journal, all of it in %s:\n%s", dir, journal[max(0, len(journal)-8000):])
+			}
+		}
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return guest{t, g}
+}
+
+// in returns the guest for a subtest.
+func (g guest) in(t *testing.T) guest { return guest{t, g.vm} }
+
+// patient is the context of one thing that takes a while.
+func (g guest) patient() context.Context {
+	ctx, cancel := context.WithTimeoutCause(g.Context(), patience, fmt.Errorf("more than %s have passed", patience))
+	g.Cleanup(cancel)
+	return ctx
+}
+
+func (g guest) plug(id, driver string) hwdetect.Slot {
+	g.Helper()
+	return g.plugDevice(lab.Device{ID: id, Driver: driver})
+}
+
+func (g guest) plugDevice(d lab.Device) hwdetect.Slot {
+	g.Helper()
+	slot, err := g.vm.Plug(g.patient(), d)
+	if err != nil {
+		g.Fatal(err)
+	}
+	return slot
+}
+
+func (g guest) unplug(id string) {
+	g.Helper()
+	if err := g.vm.Unplug(g.patient(), id); err != nil {
+		g.Fatal(err)
+	}
+}
+
+// sh runs a script in the guest, which must succeed.
+func (g guest) sh(format string, args ...any) string {
+	g.Helper()
+	out, err := g.vm.Output(g.patient(), fmt.Sprintf(format, args...))
+	if err != nil {
+		g.Fatal(err)
+	}
+	return strings.TrimSpace(out)
+}
+
+// until waits until a script succeeds.
+func (g guest) until(format string, args ...any) {
+	g.Helper()
+	if _, err := g.vm.Until(g.patient(), fmt.Sprintf(format, args...)); err != nil {
+		g.Fatal(err)
+	}
+}
+
+// await waits for a state of the device in slot, and returns what is shown then.
+func (g guest) await(slot hwdetect.Slot, state string) lab.Shown {
+	g.Helper()
+	s, err := g.vm.AwaitState(g.patient(), slot, nil, state)
+	if err != nil {
+		g.Fatal(err)
+	}
+	return s
+}
+
+// bound waits until driver has taken the device, and sees that sysfs agrees.
+func (g guest) bound(slot hwdetect.Slot, driver string) lab.Shown {
+	g.Helper()
+	s := g.await(slot, "bound")
+	if s.Driver != driver {
+		g.Errorf("%s is bound to %q, want %q", slot, s.Driver, driver)
+	}
+	if got := g.sh("basename $(readlink /sys/bus/pci/devices/%s/driver)", slot); got != driver {
+		g.Errorf("sysfs has driver %q for %s", got, slot)
+	}
+	return s
+}
+
+// refused waits for a state that a reason explains.
+func (g guest) refused(slot hwdetect.Slot, state, reason string) lab.Shown {
+	g.Helper()
+	s := g.await(slot, state)
+	if s.Reason != reason || s.Message == "" {
+		g.Errorf("%s is %s for %q (%q), want %q", slot, state, s.Reason, s.Message, reason)
+	}
+	return s
+}
+
+// refusedAnew is refused for a device that was refused for another reason.
+func (g guest) refusedAnew(slot hwdetect.Slot, state, reason string) {
+	g.Helper()
+	g.until("busctl get-property org.fedoraproject.Driverd1 %s org.fedoraproject.Driverd1.Device Reason | grep -qx 's \"%s\"'", lab.DevicePath(slot), reason)
+	g.refused(slot, state, reason)
+}
+
+// gone waits until driverd shows no device in slot.
+func (g guest) gone(slot hwdetect.Slot) {
+	g.Helper()
+	g.until("! busctl introspect org.fedoraproject.Driverd1 %s org.fedoraproject.Driverd1.Device >/dev/null 2>&1", lab.DevicePath(slot))
+}
+
+// subpackages lists the kernel's, each with the id of the transaction that
+// installed it.
+func (g guest) subpackages() map[string]string {
+	g.Helper()
+	all := make(map[string]string)
+	for line := range strings.Lines(g.sh(`rpm -qa --qf '%%{NAME} %%{INSTALLTID}\n' 'kernel-modules*'`)) {
+		name, transaction, _ := strings.Cut(strings.TrimSpace(line), " ")
+		all[name] = transaction
+	}
+	return all
+}
+
+// healthy sees that the service has run through, whatever the test did to it,
+// and that nothing of another kernel was installed.
+func (g guest) healthy() {
+	g.Helper()
+	g.sh("systemctl is-active driverd.service")
+	if got := g.sh("systemctl show -P NRestarts driverd.service"); got != "0" {
+		g.Errorf("systemd had to restart driverd %s times", got)
+	}
+	if got := g.sh("journalctl -u driverd.service -o cat | grep -ciE 'panic|goroutine [0-9]' || true"); got != "0" {
+		g.Error("driverd's journal holds a panic")
+	}
+	g.onlyRunningKernel()
+}
+
+// onlyRunningKernel sees that all packages are of exactly the running kernel,
+// although the repository has a newer build of each.
+func (g guest) onlyRunningKernel() {
+	g.Helper()
+	g.sh(`dnf5 -q repoquery --available --qf '%%{name}-%%{version}\n' 'kernel-modules-sriov' | sort -u | wc -l | grep -qx 2`)
+	if got := g.sh(`for p in $(rpm -qa 'kernel*'); do rpm -q --provides $p | grep -q -- "-uname-r = $(uname -r)\$" || echo $p; done`); got != "" {
+		g.Errorf("packages of another kernel are installed: %s", got)
+	}
+}

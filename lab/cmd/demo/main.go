@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command demo shows driverd's main job to a person, in a real guest: a network
+// card is plugged in, and its driver, which the guest does not have, arrives.
+//
+//	go run ./lab/cmd/demo RPM
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"driverd/api"
+	"driverd/hwdetect"
+	"driverd/lab"
+)
+
+// patience is for one step of the show on a slow machine.
+const patience = 5 * time.Minute
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: demo RPM")
+		os.Exit(2)
+	}
+	if err := show(ctx, os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func show(ctx context.Context, rpm string) (err error) {
+	heading("Building the guest, or using the one that is there")
+	if err := lab.Prepare(ctx); err != nil {
+		return err
+	}
+	image, err := lab.BuildImage(ctx, rpm)
+	if err != nil {
+		return err
+	}
+
+	heading("Booting it")
+	start := time.Now()
+	guest, err := lab.Boot(ctx, lab.Options{Image: image})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, guest.Close()) }()
+	fmt.Printf("up after %.0f s\n", time.Since(start).Seconds())
+	d := demo{guest}
+	if _, err := guest.Until(ctx, "systemctl is-active driverd.service"); err != nil {
+		return err
+	}
+
+	heading("The base guest: no igb driver, and driverd waiting")
+	if err := d.run(ctx, "uname -r", "rpm -qa 'kernel*' driverd | sort",
+		"find /lib/modules -name 'igb*.ko*' | wc -l",
+		"systemctl show -p ActiveState,User,MemoryCurrent driverd.service"); err != nil {
+		return err
+	}
+	slot, err := d.plug(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.virtualFunctions(ctx, slot); err != nil {
+		return err
+	}
+	heading("Done: the guest ends here")
+	return nil
+}
+
+type demo struct{ guest *lab.Guest }
+
+// plug plugs igb in and shows how it gets its driver.
+func (d demo) plug(ctx context.Context) (hwdetect.Slot, error) {
+	heading("An igb network card is plugged in")
+	slot, err := d.guest.Plug(ctx, lab.Device{ID: "nic", Driver: "igb"})
+	if err != nil {
+		return slot, err
+	}
+	fmt.Printf("it is in slot %s\n", slot)
+	if err := d.bound(ctx, slot, "igb"); err != nil {
+		return slot, err
+	}
+	heading("What the service says")
+	return slot, d.run(ctx,
+		"busctl --no-pager tree "+api.BusName,
+		"busctl --no-pager introspect --no-legend "+api.BusName+" "+lab.DevicePath(slot)+" "+api.DeviceInterface+" | cut -c1-110",
+		"busctl get-property "+api.BusName+" "+lab.DevicePath(slot)+" "+api.DeviceInterface+" State",
+		"journalctl -u driverd.service -o cat --no-pager | tail -8",
+		"rpm -qa 'kernel*' | sort")
+}
+
+// virtualFunctions makes three and shows that they are driven too.
+func (d demo) virtualFunctions(ctx context.Context, physical hwdetect.Slot) error {
+	heading("Three virtual functions are made of it")
+	if err := d.run(ctx, "echo 3 >/sys/bus/pci/devices/"+physical.String()+"/sriov_numvfs"); err != nil {
+		return err
+	}
+	// The kernel numbers them: igb's first is at 10.0, and every second device follows.
+	out, err := d.guest.Output(ctx, "for f in /sys/bus/pci/devices/"+physical.String()+"/virtfn*; do basename $(readlink $f); done")
+	if err != nil {
+		return err
+	}
+	functions := strings.Fields(out)
+	if len(functions) != 3 {
+		return fmt.Errorf("the kernel made %d virtual functions, not 3: %q", len(functions), out)
+	}
+	for _, name := range functions {
+		slot, err := hwdetect.ParseSlot(name)
+		if err != nil {
+			return err
+		}
+		if err := d.bound(ctx, slot, "igbvf"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bound prints the device's timeline as it grows, until its driver is bound.
+func (d demo) bound(ctx context.Context, slot hwdetect.Slot, driver string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("more than %s have passed", patience))
+	defer cancel()
+	printed := 0
+	final, err := d.guest.AwaitState(ctx, slot, func(s lab.Shown) {
+		for _, step := range s.Timeline[min(printed, len(s.Timeline)):] {
+			fmt.Printf("  %s  %-10s +%6.2f s\n", slot, step.Name, step.Time.Sub(s.Timeline[0].Time).Seconds())
+			printed++
+		}
+	}, "bound", "failed", "blocked", "unavailable", "unsupported")
+	if err != nil {
+		return errors.Join(err, d.run(context.WithoutCancel(ctx), "journalctl -u driverd.service -o cat --no-pager | tail -20"))
+	}
+	if final.State != "bound" || final.Driver != driver {
+		return fmt.Errorf("%s is %s, driver %q, reason %q: %s", slot, final.State, final.Driver, final.Reason, final.Message)
+	}
+	fmt.Printf("  %s  is bound to %s\n", slot, final.Driver)
+	return nil
+}
+
+// run runs commands in the guest, and shows them with what they print.
+func (d demo) run(ctx context.Context, commands ...string) error {
+	for _, command := range commands {
+		out, err := d.guest.Output(ctx, command)
+		fmt.Printf("guest# %s\n", command)
+		for line := range strings.Lines(out) {
+			fmt.Print("  ", line)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func heading(text string) {
+	fmt.Printf("\n== %s\n", text)
+}
