@@ -3,7 +3,6 @@
 package dnfbridge
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -52,14 +51,10 @@ func explain(err error) error {
 	var silent *silentError
 	var bus dbus.Error
 	switch {
-	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return err
 	case errors.As(err, &silent):
 		return reason.With(reason.BackendBusy, err)
-	case errors.Is(err, dbus.ErrClosed):
-		return reason.With(reason.BackendMissing, fmt.Errorf("the connection to the bus was lost: %w", err))
 	case !errors.As(err, &bus):
-		return reason.With(reason.TransactionFailed, err)
+		return err // no error of the server: the end of the caller's context, say
 	}
 	text := bus.Error()
 	says := func(part string) bool { return strings.Contains(text, part) }

@@ -51,7 +51,7 @@ func (t Transaction) guard(items []item) error {
 		case i.Type == "Package":
 			refused = append(refused, fmt.Sprintf("%s %s", strings.ToLower(i.Action), nevra))
 		default:
-			refused = append(refused, strings.ToLower(i.Action+" of a "+i.Type))
+			refused = append(refused, strings.ToLower(fmt.Sprintf("%s of a %s", i.Action, i.Type)))
 		}
 	}
 	if len(refused) == 0 {

@@ -136,7 +136,9 @@ func (g *guest) run(t *testing.T, name string, args ...string) string {
 
 // backend is the DNF5 of a user of the guest.
 func (g *guest) backend(uid int, options ...dnfbridge.Option) *dnfbridge.DNF5 {
-	dial := func(_ context.Context, opts ...dbus.ConnOption) (*dbus.Conn, error) { return g.Dial(uid, opts...) }
+	dial := func(ctx context.Context, opts ...dbus.ConnOption) (*dbus.Conn, error) {
+		return g.Dial(uid, append(opts, dbus.WithContext(ctx))...)
+	}
 	return dnfbridge.NewDNF5(dial, zerolog.Nop(), append([]dnfbridge.Option{dnfbridge.Retry(4, 50*time.Millisecond)}, options...)...)
 }
 

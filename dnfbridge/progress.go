@@ -102,7 +102,7 @@ func (t *tracker) step(phase Phase, nevra string, fraction float64) {
 // without the arguments it should have is passed over: the server of tomorrow
 // may say more than today's.
 func (t *tracker) handle(signal *dbus.Signal) (alive bool) {
-	var id, text, url string
+	var id, text string
 	var total, done int64
 	var number, code uint64
 	var kind uint32
@@ -124,8 +124,8 @@ func (t *tracker) handle(signal *dbus.Signal) (alive bool) {
 			t.downloadStep(id)
 		}
 	case signalMirrorFailure:
-		if args(&id, &text, &url) {
-			t.mirrors[id] = fmt.Sprintf("%s: %s", url, text)
+		if args(&id, &text) { // which names the URL
+			t.mirrors[id] = text
 		}
 	case signalDownloadEnd:
 		if args(&id, &kind, &text) {
@@ -177,18 +177,19 @@ func (t *tracker) downloadStep(id string) {
 		t.step(PhaseResolve, "", 0)
 		return
 	}
+	total := t.state.BytesTotal
 	var sum int64
 	for id, d := range t.downloads {
 		if isPackage(id) {
-			sum += d.done
+			sum = min(sum+min(max(d.done, 0), total), total) // the server's numbers are not always sane
 		}
 	}
 	t.state.BytesDone = max(t.state.BytesDone, sum)
 	fraction := resolved
-	if t.state.BytesTotal > 0 {
-		fraction += (downloaded - resolved) * float64(sum) / float64(t.state.BytesTotal)
+	if total > 0 {
+		fraction += (downloaded - resolved) * float64(sum) / float64(total)
 	}
-	t.step(PhaseDownload, t.downloads[id].name, min(fraction, downloaded))
+	t.step(PhaseDownload, t.downloads[id].name, fraction)
 }
 
 func (t *tracker) downloadEnd(id string, status uint32, text string) {

@@ -4,6 +4,7 @@ package dnfbridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -47,6 +48,12 @@ type session struct {
 func (d *DNF5) open(ctx context.Context, track *tracker, options map[string]any) (*session, error) {
 	signals := &signalQueue{ready: make(chan struct{}, 1)}
 	conn, err := d.dial(ctx, dbus.WithSignalHandler(signals))
+	if ctx.Err() != nil {
+		if err == nil {
+			_ = conn.Close()
+		}
+		return nil, context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, reason.With(reason.BackendMissing, fmt.Errorf("cannot connect to the bus of dnf5daemon: %w", err))
 	}
@@ -59,17 +66,28 @@ func (d *DNF5) open(ctx context.Context, track *tracker, options map[string]any)
 }
 
 func (s *session) start(ctx context.Context, options map[string]any) error {
-	bus := s.conn.BusObject()
-	var started uint32
-	if err := s.wait(ctx, bus, "org.freedesktop.DBus.StartServiceByName", []any{busName, uint32(0)}, &started); err != nil {
-		return err
-	}
-	if err := s.wait(ctx, bus, "org.freedesktop.DBus.GetNameOwner", []any{busName}, &s.owner); err != nil {
+	if err := s.findOwner(ctx); err != nil {
 		return err
 	}
 	// The server's messages are read by errors.go, and end in driverd's own.
 	options["locale"] = "C.UTF-8"
 	return s.call(ctx, openSession, []any{variants(options)}, &s.path)
+}
+
+// findOwner finds the server, and lets the bus start it if it does not run.
+func (s *session) findOwner(ctx context.Context) error {
+	bus := s.conn.BusObject()
+	owner := func() error {
+		return s.wait(ctx, bus, "org.freedesktop.DBus.GetNameOwner", []any{busName}, &s.owner)
+	}
+	if owner() == nil {
+		return nil
+	}
+	var started uint32
+	if err := s.wait(ctx, bus, "org.freedesktop.DBus.StartServiceByName", []any{busName, uint32(0)}, &started); err != nil {
+		return err
+	}
+	return owner()
 }
 
 func (s *session) close() { _ = s.conn.Close() }
@@ -90,7 +108,7 @@ func (s *session) wait(ctx context.Context, object dbus.BusObject, method string
 		select {
 		case <-call.Done:
 			s.handleSignals()
-			return call.Store(results...)
+			return s.answer(ctx, call, results)
 		case <-s.signals.ready:
 			if s.handleSignals() {
 				silence.Reset(s.silence)
@@ -101,6 +119,22 @@ func (s *session) wait(ctx context.Context, object dbus.BusObject, method string
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// answer stores the results of an answered call.
+func (s *session) answer(ctx context.Context, call *dbus.Call, results []any) error {
+	switch {
+	case call.Err == nil:
+		if err := call.Store(results...); err != nil {
+			return reason.With(reason.TransactionFailed, fmt.Errorf("cannot read the reply to %s: %w", call.Method, err))
+		}
+		return nil
+	case errors.As(call.Err, new(dbus.Error)):
+		return call.Err
+	case ctx.Err() != nil: // the connection may end with ctx
+		return context.Cause(ctx)
+	}
+	return reason.With(reason.BackendMissing, fmt.Errorf("the connection to the bus was lost: %w", call.Err))
 }
 
 // handleSignals handles what the server itself sent about this session, and says

@@ -3,6 +3,7 @@
 package dnfbridge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,7 +104,7 @@ func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress)) 
 	track.step(PhaseVerify, "", installed)
 	after, err := d.installedNEVRAs(ctx)
 	if err != nil {
-		return errors.Join(track.explain(ran), err)
+		return cmp.Or(track.explain(ran), err)
 	}
 	missing := slices.DeleteFunc(slices.Clone(t.Install), func(nevra string) bool { return after[nevra] })
 	switch {

@@ -58,11 +58,11 @@ func (t *tracker) explain(err error) error {
 		return reason.With(reason.RepoUnreachable, fmt.Errorf("cannot download %s: nothing came for too long: %w", name, err))
 	}
 	if len(t.failures) > 0 {
-		explained = reason.With(reason.Of(explained), fmt.Errorf("%w: %s", explained, strings.Join(t.failures, "; ")))
+		explained = reason.With(reason.Of(explained), fmt.Errorf("%s: %w", strings.Join(t.failures, "; "), explained))
 	}
 	if t.deniedKey != "" {
 		explained = reason.With(reason.UntrustedPackage,
-			fmt.Errorf("%w: the key %s is not trusted here; an administrator can import it", explained, t.deniedKey))
+			fmt.Errorf("the key %s is not trusted here, an administrator can import it: %w", t.deniedKey, explained))
 	}
 	if code == runLocked || code == runFailed && !t.began {
 		return &lockedError{explained}

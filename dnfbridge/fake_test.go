@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dnfbridge_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+	"github.com/rs/zerolog"
+
+	"driverd/dnfbridge"
+)
+
+const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <listen>unix:dir=DIR</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy>
+</busconfig>`
+
+// startBus runs a bus of the test's own. Ending the returned command ends it.
+func startBus(t *testing.T) (address string, stop func()) {
+	t.Helper()
+	// t.TempDir is too long a path for a socket.
+	dir, err := os.MkdirTemp("", "bus-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(dir, "bus.conf")
+	if err := os.WriteFile(config, []byte(strings.ReplaceAll(busConfig, "DIR", dir)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	daemon := exec.Command("dbus-daemon", "--nofork", "--print-address=1", "--config-file="+config)
+	out, err := daemon.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := daemon.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop = sync.OnceFunc(func() {
+		_ = daemon.Process.Kill()
+		_ = daemon.Wait() // says that it was killed
+	})
+	t.Cleanup(func() {
+		stop()
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil && err != io.EOF {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(line), stop
+}
+
+const (
+	fakeManager = dbus.ObjectPath("/org/rpm/dnf/v0")
+	fakeSession = fakeManager + "/0123456789abcdef0123456789abcdef"
+)
+
+// fakeItem is an item as Goal.resolve returns it.
+type fakeItem struct {
+	Type, Action, Reason string
+	Attrs, Object        map[string]dbus.Variant
+}
+
+// fakeServer stands where dnf5daemon-server does, for what the real one cannot
+// be brought to do. Its fields are what it answers; a nil function answers well.
+// Once it serves, they are used under lock only.
+type fakeServer struct {
+	conn *dbus.Conn
+	mu   sync.Mutex
+
+	items     []fakeItem
+	result    uint32
+	installed []string // NEVRAs
+	available []map[string]dbus.Variant
+	open      func() *dbus.Error
+	do        func(client string) *dbus.Error
+
+	done     int                       // calls of do_transaction
+	answered []bool                    // what confirm_key was told
+	asked    []map[string]dbus.Variant // the options of every Rpm.list
+	config   map[string]string         // of the last session with one
+}
+
+func (f *fakeServer) OpenSession(options map[string]dbus.Variant) (dbus.ObjectPath, *dbus.Error) {
+	f.mu.Lock()
+	if config, ok := options["config"].Value().(map[string]string); ok {
+		f.config = config
+	}
+	open := f.open
+	f.mu.Unlock()
+	if open != nil {
+		if err := open(); err != nil {
+			return "/", err
+		}
+	}
+	return fakeSession, nil
+}
+
+func (f *fakeServer) List(options map[string]dbus.Variant) ([]map[string]dbus.Variant, *dbus.Error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, options)
+	if options["scope"].Value() != "installed" {
+		return f.available, nil
+	}
+	found := []map[string]dbus.Variant{}
+	for _, nevra := range f.installed {
+		found = append(found, map[string]dbus.Variant{"nevra": dbus.MakeVariant(nevra)})
+	}
+	return found, nil
+}
+
+func (f *fakeServer) Install([]string, map[string]dbus.Variant) *dbus.Error { return nil }
+
+func (f *fakeServer) ConfirmKey(_ string, answer bool) *dbus.Error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answered = append(f.answered, answer)
+	return nil
+}
+
+func (f *fakeServer) Resolve(map[string]dbus.Variant) ([]fakeItem, uint32, *dbus.Error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.items, f.result, nil
+}
+
+func (f *fakeServer) DoTransaction(sender dbus.Sender, _ map[string]dbus.Variant) *dbus.Error {
+	f.mu.Lock()
+	f.done++
+	do := f.do
+	f.mu.Unlock()
+	if do == nil {
+		return nil
+	}
+	return do(string(sender))
+}
+
+// locked runs f with the fields of a serving fake locked.
+func (f *fakeServer) locked(do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	do()
+}
+
+// transactions is how many were started.
+func (f *fakeServer) transactions() (n int) {
+	f.locked(func() { n = f.done })
+	return n
+}
+
+// send sends a signal of the fake's session to one client, as the server does.
+func send(conn *dbus.Conn, client, name string, args ...any) {
+	i := strings.LastIndexByte(name, '.')
+	body := append([]any{fakeSession}, args...)
+	conn.Send(&dbus.Message{
+		Type: dbus.TypeSignal,
+		Headers: map[dbus.HeaderField]dbus.Variant{
+			dbus.FieldDestination: dbus.MakeVariant(client),
+			dbus.FieldPath:        dbus.MakeVariant(fakeSession),
+			dbus.FieldInterface:   dbus.MakeVariant("org.rpm.dnf.v0." + name[:i]),
+			dbus.FieldMember:      dbus.MakeVariant(name[i+1:]),
+			dbus.FieldSignature:   dbus.MakeVariant(dbus.SignatureOf(body...)),
+		},
+		Body: body,
+	}, nil)
+}
+
+// serve puts the fake on a bus of its own and returns a client of it.
+func (f *fakeServer) serve(t *testing.T, options ...dnfbridge.Option) (*dnfbridge.DNF5, string, func()) {
+	t.Helper()
+	address, stop := startBus(t)
+	conn, err := dbus.Connect(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	f.conn = conn
+	for _, object := range []struct {
+		path    dbus.ObjectPath
+		iface   string
+		methods map[string]any
+	}{
+		{fakeManager, "SessionManager", map[string]any{"open_session": f.OpenSession}},
+		{fakeSession, "rpm.Rpm", map[string]any{"list": f.List, "install": f.Install}},
+		{fakeSession, "rpm.Repo", map[string]any{"confirm_key": f.ConfirmKey}},
+		{fakeSession, "Goal", map[string]any{"resolve": f.Resolve, "do_transaction": f.DoTransaction}},
+	} {
+		if err := conn.ExportMethodTable(object.methods, object.path, "org.rpm.dnf.v0."+object.iface); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if reply, err := conn.RequestName("org.rpm.dnf.v0", dbus.NameFlagDoNotQueue); err != nil || reply != dbus.RequestNameReplyPrimaryOwner {
+		t.Fatalf("cannot own the name: %v, %v", reply, err)
+	}
+	dial := func(ctx context.Context, opts ...dbus.ConnOption) (*dbus.Conn, error) {
+		return dbus.Connect(address, append(opts, dbus.WithContext(ctx))...)
+	}
+	options = append([]dnfbridge.Option{dnfbridge.Retry(3, time.Millisecond)}, options...)
+	return dnfbridge.NewDNF5(dial, zerolog.Nop(), options...), address, stop
+}
+
+// newItem is what Goal.resolve says of one package.
+func newItem(action, name, evr string) fakeItem {
+	return fakeItem{
+		Type: "Package", Action: action, Reason: "User",
+		Attrs: map[string]dbus.Variant{},
+		Object: map[string]dbus.Variant{
+			"name": dbus.MakeVariant(name), "evr": dbus.MakeVariant(evr), "arch": dbus.MakeVariant("x86_64"),
+			"full_nevra":    dbus.MakeVariant(name + "-0:" + evr + ".x86_64"),
+			"download_size": dbus.MakeVariant(uint64(1000)),
+		},
+	}
+}
