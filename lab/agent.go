@@ -120,13 +120,19 @@ func (a *agent) close() {
 	}
 }
 
-// run runs a script with /bin/sh in the guest and waits for its end. When ctx
-// ends first the script goes on.
-func (a *agent) run(ctx context.Context, script string) (Result, error) {
+// start starts a script with /bin/sh in the guest and returns its pid.
+func (a *agent) start(ctx context.Context, script string) (int, error) {
 	var started struct{ PID int }
 	err := a.execute(ctx, "guest-exec", map[string]any{
 		"path": "/bin/sh", "arg": []string{"-c", script}, "capture-output": true,
 	}, &started)
+	return started.PID, err
+}
+
+// run runs a script in the guest and waits for its end. When ctx ends first the
+// script goes on.
+func (a *agent) run(ctx context.Context, script string) (Result, error) {
+	pid, err := a.start(ctx, script)
 	if err != nil {
 		return Result{}, err
 	}
@@ -140,7 +146,7 @@ func (a *agent) run(ctx context.Context, script string) (Result, error) {
 			Out      []byte `json:"out-data"` // base64, as encoding/json has it
 			Err      []byte `json:"err-data"`
 		}
-		if err := a.execute(ctx, "guest-exec-status", map[string]any{"pid": started.PID}, &status); err != nil {
+		if err := a.execute(ctx, "guest-exec-status", map[string]any{"pid": pid}, &status); err != nil {
 			return Result{}, err
 		}
 		if status.Exited {

@@ -204,7 +204,8 @@ func (g *Guest) Until(ctx context.Context, script string) (string, error) {
 // when its agent answers again.
 func (g *Guest) Reboot(ctx context.Context) error {
 	mark := g.qmp.mark()
-	if _, err := g.Output(ctx, "systemctl --no-block reboot"); err != nil {
+	// The agent may be gone before it can tell how the command ended.
+	if _, err := g.agent.start(ctx, "systemctl --no-block reboot"); err != nil {
 		return err
 	}
 	mark, err := g.qmp.wait(ctx, mark, func(e qmpEvent) bool { return e.Name == "RESET" })

@@ -67,15 +67,15 @@ func BuildImage(ctx context.Context, rpm string) (*Image, error) {
 		}
 		inputs = append(inputs, sum)
 	}
-	files, err := os.MkdirTemp("", "driverd-lab-")
+	scratch, err := os.MkdirTemp("", "driverd-lab-")
 	if err != nil {
 		return nil, fmt.Errorf("cannot unpack the guest's files: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(files) }()
-	if err := os.CopyFS(files, rootfs); err != nil {
+	defer func() { _ = os.RemoveAll(scratch) }()
+	if err := os.CopyFS(scratch, rootfs); err != nil {
 		return nil, fmt.Errorf("cannot unpack the guest's files: %w", err)
 	}
-	files = filepath.Join(files, "rootfs")
+	files := filepath.Join(scratch, "rootfs")
 	sum, err := hashFiles(func(string) bool { return true }, files)
 	if err != nil {
 		return nil, err
