@@ -121,9 +121,10 @@ func start(ctx context.Context, lower string) (_ *Root, err error) {
 
 // Command prepares a command to run inside the root, as root, in /.
 func (r *Root) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	pid := strconv.Itoa(r.init.Process.Pid)
 	enter := []string{
-		"--target", strconv.Itoa(r.init.Process.Pid), "--mount", "--pid", "--root", "--wd=/proc/" + strconv.Itoa(r.init.Process.Pid) + "/root",
-		"--", "/usr/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8", name,
+		"--target", pid, "--mount", "--pid", "--root", "--wd=/proc/" + pid + "/root", "--",
+		"/usr/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8", name,
 	}
 	return exec.CommandContext(ctx, "nsenter", append(enter, args...)...)
 }

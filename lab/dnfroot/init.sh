@@ -28,7 +28,6 @@ mkdir -p run/dbus run/lock
 mount --bind "$scratch/bus" run/dbus
 exec chroot . /bin/sh -eu -c '
 	export PATH=/usr/sbin:/usr/bin:/sbin:/bin
-	# Not a daemon that polkitd or dnf5daemon-server needs to be started by: the
-	# bus activates both.
-	dbus-daemon --system --nofork --nopidfile --nosyslog --print-address=1 3<&- &
+	# The bus starts polkitd and dnf5daemon-server when they are called.
+	dbus-daemon --system --nofork --nopidfile --nosyslog --print-address=1 &
 	cat >/dev/null'
