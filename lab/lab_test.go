@@ -157,7 +157,7 @@ func TestBareGuest(t *testing.T) {
 // TestEveryDevice plugs in at once what the tests of driverd do.
 func TestEveryDevice(t *testing.T) {
 	var requests atomic.Int32
-	g := bareGuest(t, lab.Options{Repo: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	g := bareGuest(t, lab.Options{Devices: []lab.Device{lab.NVMe("disk0")}, Repo: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		requests.Add(1)
 		http.Error(w, "broken on purpose", http.StatusInternalServerError)
 	})})
@@ -177,7 +177,7 @@ func TestEveryDevice(t *testing.T) {
 		seen[slot.String()] = true
 		until(t, g, "test -e /sys/bus/pci/devices/"+slot.String())
 	}
-	for _, d := range devices {
+	for _, d := range append(devices, lab.NVMe("disk0")) {
 		if d.Driver == "bochs-display" {
 			continue // lets go only with its driver, which the bare guest lacks
 		}
