@@ -19,6 +19,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"driverd/dnfbridge"
+	"driverd/lab"
 	"driverd/lab/dnfroot"
 	"driverd/lab/rpmrepo"
 )
@@ -28,7 +29,7 @@ const (
 	newer   = "7.2.13+deb14-amd64"
 )
 
-// lower is the unpacked root that every test's overlay lies over, repoDir the
+// lower is the lab's root, which every test's overlay lies over, repoDir the
 // repository, key the key of its packages: made once, read by all.
 var (
 	lower   string
@@ -46,23 +47,20 @@ func TestMain(m *testing.M) {
 }
 
 func testMain(m *testing.M) (_ int, err error) {
-	root := os.Getenv("DRIVERD_TEST_ROOT")
-	if root == "" {
-		return 1, errors.New("DRIVERD_TEST_ROOT is not set: it names the tar of a root with dnf5daemon-server, dbus and polkitd")
+	ctx := context.Background()
+	if err := lab.Prepare(ctx); err != nil {
+		return 1, err
+	}
+	if lower, err = lab.Root(ctx); err != nil {
+		return 1, err
 	}
 	scratch, err := os.MkdirTemp("", "dnfbridge-")
 	if err != nil {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	lower, repoDir = filepath.Join(scratch, "root"), filepath.Join(scratch, "repo")
-	for _, dir := range []string{lower, repoDir} {
-		if err := os.Mkdir(dir, 0o755); err != nil {
-			return 1, err
-		}
-	}
-	ctx := context.Background()
-	if err := dnfroot.Unpack(ctx, root, lower); err != nil {
+	repoDir = filepath.Join(scratch, "repo")
+	if err := os.Mkdir(repoDir, 0o755); err != nil {
 		return 1, err
 	}
 	if key, err = rpmrepo.NewKey(ctx, scratch); err != nil {

@@ -20,6 +20,8 @@ const (
 	igb     = "pci:v00008086d000010C9sv00008086sd0000A03Cbc02sc00i00"
 	edu     = "pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00"
 
+	lpc = "pci:v00008086d00002918sv00001AF4sd00001100bc06sc01i00"
+
 	core  = "kernel-modules-core-7.2.12-1.x86_64"
 	sriov = "kernel-modules-sriov-7.2.12-1.x86_64"
 )
@@ -38,6 +40,9 @@ func catalog() *plan.Catalog {
 		{NEVRA: sriov, Available: true, Provides: []string{
 			uname("kernel-modules-sriov"), "kmod(igb.ko)", "installonlypkg(kernel-module)",
 			"modalias(pci:v00008086d000010C9sv*sd*bc*sc*i*) = 5.6.0-k",
+		}},
+		{NEVRA: "kernel-modules-7.2.12-1.x86_64", Available: true, Provides: []string{
+			uname("kernel-modules"), "kmod(lpc_ich.ko)", "modalias(pci:v00008086d00002918sv*sd*bc*sc*i*)",
 		}},
 	})
 }
@@ -95,8 +100,16 @@ func TestDecide(t *testing.T) {
 			plan.Decision{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"},
 		},
 		"a bridge of the chipset": {
-			hwdetect.Device{Modalias: igb, Class: 0x060100}, plan.Facts{Catalog: catalog()},
+			hwdetect.Device{Modalias: lpc, Class: 0x060100}, plan.Facts{Catalog: catalog()},
 			plan.Decision{State: plan.Blocked, Reason: reason.Policy},
+		},
+		"a bridge of the chipset with a built-in driver": {
+			hwdetect.Device{Modalias: lpc, Class: 0x060000}, plan.Facts{Kernel: kernel{builtIn: one(lpc, "agp")}, Catalog: catalog()},
+			plan.Decision{State: plan.Blocked, Reason: reason.Policy},
+		},
+		"a bridge that is passed through": {
+			hwdetect.Device{Modalias: igb, Class: 0x068000}, plan.Facts{Catalog: catalog()},
+			plan.Decision{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"},
 		},
 		"a bridge of the chipset whose driver is installed": {
 			hwdetect.Device{Modalias: igb, Class: 0x060100}, plan.Facts{Kernel: kernel{installed: one(igb, "igb")}, Catalog: catalog()},

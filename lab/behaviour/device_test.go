@@ -43,7 +43,7 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 	t.Run("busctl", func(t *testing.T) {
 		g := g.in(t)
 		path := lab.DevicePath(nic)
-		if tree := g.sh("busctl --no-pager tree --list org.fedoraproject.Driverd1"); !strings.Contains(tree, path+"\n") {
+		if tree := g.sh("busctl --no-pager tree --list org.fedoraproject.Driverd1"); !strings.Contains(tree+"\n", path+"\n") {
 			t.Errorf("busctl tree does not list %s:\n%s", path, tree)
 		}
 		if got := g.sh("busctl get-property org.fedoraproject.Driverd1 %s org.fedoraproject.Driverd1.Device State", path); got != `s "bound"` {
@@ -65,12 +65,11 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 		if r, err := g.vm.Run(g.patient(), "systemd-analyze security --threshold=15 --no-pager driverd.service"); err != nil || r.Code != 0 {
 			t.Errorf("systemd-analyze security is above 1.5: %v %s", err, r.Stdout)
 		}
-		g.sh("systemd-analyze verify driverd.service driverd-load@0000:01:00.0.service")
+		g.sh("systemd-analyze verify --man=no /usr/lib/systemd/system/driverd.service /usr/lib/systemd/system/driverd-load@.service")
 	})
 
 	t.Run("who may ask for a rescan", func(t *testing.T) {
 		g := g.in(t)
-		const rescan = `busctl call org.fedoraproject.Driverd1 /org/fedoraproject/Driverd1 org.fedoraproject.Driverd1.Manager Rescan 'a{sv}' 0`
 		g.sh(rescan)
 		g.sh("setpriv --reuid=nobody --clear-groups %s 2>&1 | grep -q 'uthenti'", rescan)
 		g.sh("setpriv --reuid=nobody --clear-groups busctl get-property org.fedoraproject.Driverd1 %s org.fedoraproject.Driverd1.Device State", lab.DevicePath(nic))
@@ -148,11 +147,11 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 		g := g.in(t)
 		g.unplug("nic")
 		g.gone(nic)
-		g.sh("rmmod igbvf igb 2>/dev/null; echo blacklist igb >/etc/modprobe.d/test.conf")
+		g.sh("modprobe -r igbvf igb; echo blacklist igb >/etc/modprobe.d/test.conf; udevadm control --reload")
 		slot := g.plug("nic", "igb")
 		g.refused(slot, "blocked", "blacklisted")
 		g.sh("rm /etc/modprobe.d/test.conf")
-		g.sh("busctl call org.fedoraproject.Driverd1 /org/fedoraproject/Driverd1 org.fedoraproject.Driverd1.Manager Rescan 'a{sv}' 0")
+		g.sh(rescan)
 		g.bound(slot, "igb")
 	})
 

@@ -28,8 +28,6 @@ func (r *repository) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	http.FileServerFS(os.DirFS(*dir)).ServeHTTP(w, request)
 }
 
-const rescan = `busctl call org.fedoraproject.Driverd1 /org/fedoraproject/Driverd1 org.fedoraproject.Driverd1.Manager Rescan 'a{sv}' 0`
-
 // TestFaults breaks one thing after another. Each shows as the reason that
 // stands for it, and heals with no more than a Rescan.
 func TestFaults(t *testing.T) {

@@ -23,6 +23,9 @@ import (
 // emulation, on a machine that does something else as well.
 const patience = 5 * time.Minute
 
+// rescan asks driverd to look again, and to retry what failed.
+const rescan = `busctl call org.fedoraproject.Driverd1 /org/fedoraproject/Driverd1 org.fedoraproject.Driverd1.Manager Rescan 'a{sv}' 0`
+
 // guest is a running guest with driverd in it.
 type guest struct {
 	*testing.T

@@ -42,15 +42,6 @@ type Root struct {
 	output  *bytes.Buffer
 }
 
-// Unpack unpacks the tar of a root into dir, owners and modes included.
-func Unpack(ctx context.Context, tar, dir string) error {
-	out, err := exec.CommandContext(ctx, "tar", "--numeric-owner", "-xpf", tar, "-C", dir).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("cannot unpack the root %s: %w: %s", tar, err, bytes.TrimSpace(out))
-	}
-	return nil
-}
-
 // Start runs a root over the tree lower, which stays untouched: a distribution
 // with dbus-daemon, polkitd and dnf5daemon-server. It returns when the bus
 // listens. End it with Stop; it also ends when this process does.
