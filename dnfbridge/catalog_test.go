@@ -42,7 +42,7 @@ func TestKernelPackages(t *testing.T) {
 		listed("g-1-1.x86_64", "g", "fedora", false, "kernel = 7.2.0-200.fc44.x86_64"),
 		listed("h-1-1.x86_64", "h", "fedora", false),
 	}}
-	d, _, _ := f.serve(t)
+	d, _ := f.serve(t)
 	got, err := d.KernelPackages(t.Context(), release)
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func TestReleaseInCapability(t *testing.T) {
 	} {
 		t.Run(release, func(t *testing.T) {
 			f := &fakeServer{available: []map[string]dbus.Variant{listed("a-1-1.x86_64", "a", "fedora", false, "kernel-64k-modules-uname-r = "+version)}}
-			d, _, _ := f.serve(t)
+			d, _ := f.serve(t)
 			packages, err := d.KernelPackages(t.Context(), release)
 			if err != nil || len(packages) != 1 {
 				t.Errorf("packages are %v, %v", packages, err)
@@ -86,7 +86,7 @@ func TestReleaseInCapability(t *testing.T) {
 // in order; and a reply that is not what it should be is an error, not a crash.
 func TestKernelPackagesProperties(t *testing.T) {
 	f := &fakeServer{}
-	d, _, _ := f.serve(t)
+	d, _ := f.serve(t)
 	provide := rapid.OneOf(rapid.StringMatching(`(kernel|kmod|x-uname-r)?(-uname-r)?( (=|>=) (1-1|2))?`), rapid.StringMatching(`\PC*`))
 	rapid.Check(t, func(t *rapid.T) {
 		var available []map[string]dbus.Variant

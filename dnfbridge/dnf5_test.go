@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"driverd/dnfbridge"
+	"driverd/internal/testbus"
 	"driverd/reason"
 )
 
@@ -65,7 +66,7 @@ func TestGuard(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			f := good()
 			f.items = test.items
-			d, _, _ := f.serve(t)
+			d, _ := f.serve(t)
 			err := d.Install(t.Context(), plan, nil)
 			if test.says == "" {
 				if err != nil {
@@ -85,7 +86,7 @@ func TestGuard(t *testing.T) {
 
 func TestSessionIsConfined(t *testing.T) {
 	f := good()
-	d, _, _ := f.serve(t)
+	d, _ := f.serve(t)
 	if err := d.Install(t.Context(), plan, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +129,7 @@ func TestOutcome(t *testing.T) {
 			if !test.installed {
 				f.installed = nil
 			}
-			d, _, _ := f.serve(t)
+			d, _ := f.serve(t)
 			err := d.Install(t.Context(), plan, nil)
 			if (err == nil) != (test.reason == reason.None) || reason.Of(err) != test.reason {
 				t.Errorf("error is %v (%s), want the reason %q", err, reason.Of(err), test.reason)
@@ -152,7 +153,7 @@ func TestFailedScriptletIsNotTriedAgain(t *testing.T) {
 		send(f.conn, client, "rpm.Rpm.transaction_script_stop", "a-0:1-1.x86_64", uint32(1), uint64(2))
 		return busError("rpm transaction failed with code 5.")
 	}
-	d, _, _ := f.serve(t)
+	d, _ := f.serve(t)
 	err := d.Install(t.Context(), plan, nil)
 	if reason.Of(err) != reason.TransactionFailed || !strings.Contains(err.Error(), "the %pre scriptlet of a-1-1.x86_64 failed") {
 		t.Errorf("error is %v", err)
@@ -172,7 +173,7 @@ func TestSessionLimit(t *testing.T) {
 		}
 		return nil
 	}
-	d, _, _ := f.serve(t)
+	d, _ := f.serve(t)
 	if err := d.Install(t.Context(), plan, nil); err != nil {
 		t.Errorf("a limit that passes: %v", err)
 	}
@@ -197,7 +198,7 @@ func TestSilentServer(t *testing.T) {
 	t.Run("not a word", func(t *testing.T) {
 		f := good()
 		f.hang(t, func(string) {})
-		d, _, _ := f.serve(t, dnfbridge.Silence(100*time.Millisecond))
+		d, _ := f.serve(t, dnfbridge.Silence(100*time.Millisecond))
 		err := d.Install(t.Context(), plan, nil)
 		if reason.Of(err) != reason.BackendBusy || !strings.Contains(err.Error(), "silent for 100ms") {
 			t.Errorf("error is %v (%s)", err, reason.Of(err))
@@ -214,7 +215,7 @@ func TestSilentServer(t *testing.T) {
 				}
 			}()
 		})
-		d, _, _ := f.serve(t, dnfbridge.Silence(200*time.Millisecond))
+		d, _ := f.serve(t, dnfbridge.Silence(200*time.Millisecond))
 		err := d.Install(t.Context(), plan, nil)
 		if reason.Of(err) != reason.RepoUnreachable || !strings.Contains(err.Error(), "a-1-1.x86_64") {
 			t.Errorf("error is %v (%s)", err, reason.Of(err))
@@ -226,7 +227,7 @@ func TestCancel(t *testing.T) {
 	f := good()
 	started := make(chan struct{})
 	f.hang(t, func(string) { close(started) })
-	d, _, _ := f.serve(t)
+	d, _ := f.serve(t)
 	cause := errors.New("the device is gone")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	result := make(chan error)
@@ -250,11 +251,11 @@ func TestBusDies(t *testing.T) {
 	f := good()
 	started := make(chan struct{})
 	f.hang(t, func(string) { close(started) })
-	d, _, stop := f.serve(t)
+	d, bus := f.serve(t)
 	result := make(chan error)
 	go func() { result <- d.Install(t.Context(), plan, nil) }()
 	<-started
-	stop()
+	bus.Stop()
 	if err := <-result; reason.Of(err) != reason.BackendMissing {
 		t.Errorf("error is %v (%s)", err, reason.Of(err))
 	}
@@ -264,7 +265,7 @@ func TestBusDies(t *testing.T) {
 }
 
 func TestNobodyOnTheBus(t *testing.T) {
-	address, _ := startBus(t)
+	address := testbus.Start(t).Address
 	d := dnfbridge.NewDNF5(func(_ context.Context, opts ...dbus.ConnOption) (*dbus.Conn, error) {
 		return dbus.Connect(address, opts...)
 	}, zerolog.Nop())
@@ -288,7 +289,7 @@ func TestKeyIsNeverConfirmed(t *testing.T) {
 		}
 		return busError("rpm transaction failed with code 6.")
 	}
-	d, _, _ := f.serve(t)
+	d, _ := f.serve(t)
 	err := d.Install(t.Context(), plan, nil)
 	if reason.Of(err) != reason.UntrustedPackage || !strings.Contains(err.Error(), "ABCD") {
 		t.Errorf("error is %v (%s)", err, reason.Of(err))
@@ -303,8 +304,8 @@ func TestKeyIsNeverConfirmed(t *testing.T) {
 // Anybody may send signals on the system bus. Only the server's count.
 func TestForgedSignals(t *testing.T) {
 	f := good()
-	d, address, _ := f.serve(t)
-	forger, err := dbus.Connect(address)
+	d, bus := f.serve(t)
+	forger, err := dbus.Connect(bus.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -335,7 +336,7 @@ func TestForgedSignals(t *testing.T) {
 // stays in its bounds, never falls, and the transaction is not disturbed.
 func TestProgressProperties(t *testing.T) {
 	f := good()
-	d, _, _ := f.serve(t)
+	d, _ := f.serve(t)
 	signals := []string{
 		"Base.download_add_new", "Base.download_progress", "Base.download_mirror_failure", "Base.download_end",
 		"rpm.Rpm.transaction_elem_progress", "rpm.Rpm.transaction_action_start", "rpm.Rpm.transaction_action_progress",

@@ -3,12 +3,7 @@
 package dnfbridge_test
 
 import (
-	"bufio"
 	"context"
-	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -18,52 +13,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"driverd/dnfbridge"
+	"driverd/internal/testbus"
 )
-
-const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <listen>unix:dir=DIR</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy>
-</busconfig>`
-
-// startBus runs a bus of the test's own. Ending the returned command ends it.
-func startBus(t *testing.T) (address string, stop func()) {
-	t.Helper()
-	// t.TempDir is too long a path for a socket.
-	dir, err := os.MkdirTemp("", "bus-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := filepath.Join(dir, "bus.conf")
-	if err := os.WriteFile(config, []byte(strings.ReplaceAll(busConfig, "DIR", dir)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	daemon := exec.Command("dbus-daemon", "--nofork", "--print-address=1", "--config-file="+config)
-	out, err := daemon.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := daemon.Start(); err != nil {
-		t.Fatal(err)
-	}
-	stop = sync.OnceFunc(func() {
-		_ = daemon.Process.Kill()
-		_ = daemon.Wait() // says that it was killed
-	})
-	t.Cleanup(func() {
-		stop()
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil && err != io.EOF {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(line), stop
-}
 
 const (
 	fakeManager = dbus.ObjectPath("/org/rpm/dnf/v0")
@@ -182,10 +133,10 @@ func send(conn *dbus.Conn, client, name string, args ...any) {
 }
 
 // serve puts the fake on a bus of its own and returns a client of it.
-func (f *fakeServer) serve(t *testing.T, options ...dnfbridge.Option) (*dnfbridge.DNF5, string, func()) {
+func (f *fakeServer) serve(t *testing.T, options ...dnfbridge.Option) (*dnfbridge.DNF5, *testbus.Bus) {
 	t.Helper()
-	address, stop := startBus(t)
-	conn, err := dbus.Connect(address)
+	bus := testbus.Start(t)
+	conn, err := dbus.Connect(bus.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,10 +160,10 @@ func (f *fakeServer) serve(t *testing.T, options ...dnfbridge.Option) (*dnfbridg
 		t.Fatalf("cannot own the name: %v, %v", reply, err)
 	}
 	dial := func(ctx context.Context, opts ...dbus.ConnOption) (*dbus.Conn, error) {
-		return dbus.Connect(address, append(opts, dbus.WithContext(ctx))...)
+		return dbus.Connect(bus.Address, append(opts, dbus.WithContext(ctx))...)
 	}
 	options = append([]dnfbridge.Option{dnfbridge.Retry(3, time.Millisecond)}, options...)
-	return dnfbridge.NewDNF5(dial, zerolog.Nop(), options...), address, stop
+	return dnfbridge.NewDNF5(dial, zerolog.Nop(), options...), bus
 }
 
 // newItem is what Goal.resolve says of one package.

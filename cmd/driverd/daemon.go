@@ -92,7 +92,7 @@ func runDaemon(ctx context.Context) error {
 	if server, err = bus.Listen(ctx, address, engine, log); err != nil {
 		return err
 	}
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 
 	var work sync.WaitGroup
 	defer work.Wait()

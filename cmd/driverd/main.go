@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -55,7 +56,8 @@ func run(ctx context.Context, args []string) int {
 		return 0
 	}
 	fmt.Fprintln(os.Stderr, "driverd:", err)
-	if s, ok := err.(status); ok {
+	var s status
+	if errors.As(err, &s) {
 		return s.code
 	}
 	return exitUsage // what cobra itself complains of

@@ -9,7 +9,6 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"driverd/api"
-	"driverd/internal/testbus"
 )
 
 // authority answers in polkit's place what a test wants to hear: the real one
@@ -82,7 +81,7 @@ func TestRescanAsksPolkit(t *testing.T) {
 			t.Parallel()
 			s := start(t)
 			if test.polkit != nil {
-				conn := testbus.Connect(t, s.address)
+				conn := s.bus.Connect(t)
 				if err := conn.Export(test.polkit, "/org/freedesktop/PolicyKit1/Authority", "org.freedesktop.PolicyKit1.Authority"); err != nil {
 					t.Fatal(err)
 				}
@@ -113,7 +112,7 @@ func TestRescanAsksPolkit(t *testing.T) {
 func TestRescanRefusesUnknownOptions(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	polkit := testbus.Connect(t, s.address)
+	polkit := s.bus.Connect(t)
 	if err := polkit.Export(&authority{authorized: true}, "/org/freedesktop/PolicyKit1/Authority", "org.freedesktop.PolicyKit1.Authority"); err != nil {
 		t.Fatal(err)
 	}

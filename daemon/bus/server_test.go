@@ -40,15 +40,15 @@ func (e *engine) Rescan(context.Context) error {
 // service is a Server on a bus of its own, and a client of it.
 type service struct {
 	*bus.Server
-	address string
-	engine  *engine
-	client  *dbus.Conn
+	bus    *testbus.Bus
+	engine *engine
+	client *dbus.Conn
 }
 
 func start(t *testing.T) service {
 	t.Helper()
-	s := service{address: testbus.Start(t), engine: &engine{}}
-	server, err := bus.Listen(t.Context(), s.address, s.engine, zerolog.New(zerolog.NewTestWriter(t)))
+	s := service{bus: testbus.Start(t), engine: &engine{}}
+	server, err := bus.Listen(t.Context(), s.bus.Address, s.engine, zerolog.New(zerolog.NewTestWriter(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func start(t *testing.T) service {
 	if err := s.Serve(); err != nil {
 		t.Fatal(err)
 	}
-	s.client = testbus.Connect(t, s.address, dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
+	s.client = s.bus.Connect(t, dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
 	return s
 }
 
@@ -285,7 +285,7 @@ func TestManyClientsWhileDevicesComeAndGo(t *testing.T) {
 	s := start(t)
 	var clients sync.WaitGroup
 	for range 50 {
-		conn := testbus.Connect(t, s.address)
+		conn := s.bus.Connect(t)
 		clients.Go(func() {
 			for range 10 {
 				for _, path := range []dbus.ObjectPath{"/", api.RootPath, api.DevicesPath, device} {
@@ -318,11 +318,11 @@ func TestManyClientsWhileDevicesComeAndGo(t *testing.T) {
 func TestNameIsTakenOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	second, err := bus.Listen(t.Context(), s.address, s.engine, zerolog.Nop())
+	second, err := bus.Listen(t.Context(), s.bus.Address, s.engine, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer second.Close()
+	defer func() { _ = second.Close() }()
 	if err := second.Serve(); err == nil {
 		t.Error("two services have one name")
 	}

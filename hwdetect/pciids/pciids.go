@@ -20,7 +20,7 @@ var paths = []string{"/usr/share/hwdata/pci.ids", "/usr/share/misc/pci.ids"}
 func Names(vendor, product uint16) (vendorName, productName string) {
 	for _, path := range paths {
 		if file, err := os.Open(path); err == nil {
-			defer file.Close()
+			defer func() { _ = file.Close() }()
 			return find(bufio.NewScanner(file), vendor, product)
 		}
 	}

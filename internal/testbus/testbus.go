@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -32,8 +33,17 @@ const config = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Config
 </busconfig>
 `
 
-// Start starts a bus that ends with the test, and returns its address.
-func Start(t testing.TB) string {
+// Bus is a running bus.
+type Bus struct {
+	Address string // as D-Bus clients take it
+	stop    func()
+}
+
+// Stop ends the bus at once, before the test does.
+func (b *Bus) Stop() { b.stop() }
+
+// Start starts a bus that ends with the test.
+func Start(t testing.TB) *Bus {
 	t.Helper()
 	// Not t.TempDir: it carries the test's name, and an address may not hold
 	// just any character, nor a socket's path just any length.
@@ -57,22 +67,23 @@ func Start(t testing.TB) string {
 	if err != nil {
 		t.Fatalf("cannot start a bus: %v", err)
 	}
-	t.Cleanup(func() {
+	stop := sync.OnceFunc(func() {
 		_ = daemon.Process.Kill()
-		_ = daemon.Wait()
+		_ = daemon.Wait() // says that it was killed
 	})
+	t.Cleanup(stop)
 	address, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		_ = daemon.Wait()
+		stop()
 		t.Fatalf("cannot read the bus's address: %v\n%s", err, &complaints)
 	}
-	return strings.TrimSpace(address)
+	return &Bus{Address: strings.TrimSpace(address), stop: stop}
 }
 
-// Connect returns a connection to the bus at address that ends with the test.
-func Connect(t testing.TB, address string, options ...dbus.ConnOption) *dbus.Conn {
+// Connect returns a connection that ends with the test.
+func (b *Bus) Connect(t testing.TB, options ...dbus.ConnOption) *dbus.Conn {
 	t.Helper()
-	conn, err := dbus.Connect(address, options...)
+	conn, err := dbus.Connect(b.Address, options...)
 	if err != nil {
 		t.Fatalf("cannot connect to the bus: %v", err)
 	}

@@ -149,13 +149,12 @@ func (g guest) bound(slot hwdetect.Slot, driver string) lab.Shown {
 }
 
 // refused waits for a state that a reason explains.
-func (g guest) refused(slot hwdetect.Slot, state, reason string) lab.Shown {
+func (g guest) refused(slot hwdetect.Slot, state, reason string) {
 	g.Helper()
 	s := g.await(slot, state)
 	if s.Reason != reason || s.Message == "" {
 		g.Errorf("%s is %s for %q (%q), want %q", slot, state, s.Reason, s.Message, reason)
 	}
-	return s
 }
 
 // refusedAnew is refused for a device that was refused for another reason.
