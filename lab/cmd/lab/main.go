@@ -3,7 +3,8 @@
 // Command lab builds the guest that driverd is tried in, and boots one for a
 // person to look around. It is run inside driverd's source tree:
 //
-//	go run ./lab/cmd/lab build [RPM]   install what is needed, build every stage
+//	go run ./lab/cmd/lab host          install what is needed on this machine
+//	go run ./lab/cmd/lab build [RPM]   the same, and build every stage
 //	go run ./lab/cmd/lab boot [RPM]    the same, then a guest on this terminal,
 //	                                   logged in as root; Ctrl-A X ends it
 //
@@ -21,19 +22,15 @@ import (
 	"driverd/lab"
 )
 
-const usage = "usage: lab build|boot [RPM]"
+const usage = "usage: lab host | build [RPM] | boot [RPM]"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	args := os.Args[1:]
-	if len(args) < 1 || len(args) > 2 || args[0] != "build" && args[0] != "boot" {
-		fmt.Fprintln(os.Stderr, usage)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if errors.Is(err, errUsage) {
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
-	}
-	image, err := build(ctx, args[1:])
-	if err == nil && args[0] == "boot" {
-		err = boot(ctx, image)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "lab:", err)
@@ -41,15 +38,30 @@ func main() {
 	}
 }
 
-func build(ctx context.Context, args []string) (*lab.Image, error) {
-	if err := lab.Prepare(ctx); err != nil {
-		return nil, err
+var errUsage = errors.New(usage)
+
+func run(ctx context.Context, args []string) error {
+	if len(args) < 1 || len(args) > 2 {
+		return errUsage
 	}
 	rpm := ""
-	if len(args) > 0 {
-		rpm = args[0]
+	if len(args) == 2 {
+		rpm = args[1]
 	}
-	return lab.BuildImage(ctx, rpm)
+	switch {
+	case args[0] == "host" && rpm == "":
+		return lab.Prepare(ctx)
+	case args[0] == "build", args[0] == "boot":
+		if err := lab.Prepare(ctx); err != nil {
+			return err
+		}
+		image, err := lab.BuildImage(ctx, rpm)
+		if err == nil && args[0] == "boot" {
+			err = boot(ctx, image)
+		}
+		return err
+	}
+	return errUsage
 }
 
 func boot(ctx context.Context, image *lab.Image) (err error) {

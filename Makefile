@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make demo and make test do everything on a fresh Debian 12 machine with Go;
+# make help lists the rest.
+
+LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+LAB = go run ./lab/cmd/lab
+# A pipeline fails where any part of it does.
+SHELL = /bin/bash
+.SHELLFLAGS = -o pipefail -ec
+.DEFAULT_GOAL = help
+.PHONY: help host rpm demo test lint unit fuzz clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 8
+
+host: ## install what building and testing need (Debian 12)
+	@$(LAB) host
+
+rpm: host ## build dist/driverd-VERSION-RELEASE.x86_64.rpm
+	@packaging/build-rpm
+
+demo: rpm ## show the main job in a real guest: plug in a card, watch its driver arrive
+	@go run ./lab/cmd/demo dist/driverd-*.x86_64.rpm
+
+test: lint rpm ## run all tests, those in the guest included
+	@echo "== tests: unit, property, fuzz seeds, private bus, umockdev; then a real dnf5daemon and a real guest"
+	@{ go test -race -json ./... || true; \
+	   go test -race -tags lab -p 1 -timeout 40m -json ./dnfbridge ./lab/... || true; } | go run ./internal/tally
+
+lint: host ## gofmt, go vet and golangci-lint
+	@echo "== lint: go vet and golangci-lint (its first build takes some minutes)"
+	@go vet -tags lab ./...
+	@go run $(LINT) run ./...
+
+unit: ## run the tests that need neither root nor a guest
+	@go test -race ./...
+
+fuzz: ## fuzz the alias matcher against fnmatch(3) for a minute
+	@go test -fuzz FuzzMatch -fuzztime 1m ./hwdetect/modalias
+
+clean: ## remove what was built in the tree; the lab's cache is elsewhere (see CONTRIBUTING.md)
+	@rm -rf dist
