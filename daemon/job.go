@@ -96,11 +96,11 @@ func (e *Engine) progressed(j *job, p dnfbridge.Progress) {
 
 func (e *Engine) finishJob(j *job, err error) {
 	e.job = nil
-	event := e.Log.Info()
-	if err != nil {
-		event = e.Log.Warn().Err(err).Str("reason", string(reason.Of(err)))
+	if err == nil {
+		e.Log.Info().Strs("packages", j.packages).Msgf("installed %s", strings.Join(j.packages, " "))
+	} else {
+		e.Log.Warn().Strs("packages", j.packages).Str("reason", string(reason.Of(err))).Msg(err.Error())
 	}
-	event.Strs("packages", j.packages).Msgf("installing %s has ended", strings.Join(j.packages, " "))
 	for _, r := range j.records {
 		a := attempt{ended: time.Now(), err: err, tries: r.install.tries + 1}
 		if err == nil {
