@@ -23,8 +23,7 @@ const devicesDir = "sys/bus/pci/devices"
 var ErrNoPCI = errors.New("no PCI bus in sysfs")
 
 // Scanner reads PCI devices under one root. It keeps nothing between calls, and
-// follows no link out of its root, nor an
-// attribute out of its device.
+// follows no link out of its root, nor an attribute out of its device.
 type Scanner struct {
 	root string
 }

@@ -9,6 +9,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -25,7 +26,7 @@ type event struct {
 }
 
 func main() {
-	passed, failed, err := tally(os.Stdin, os.Stdout)
+	passed, failed, err := tally(os.Stdin)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "tally:", err)
 		os.Exit(1)
@@ -36,12 +37,12 @@ func main() {
 	}
 }
 
-func tally(in io.Reader, out io.Writer) (passed, failed int, err error) {
+func tally(in io.Reader) (passed, failed int, err error) {
 	said := make(map[string][]string) // by package and test
 	lines := bufio.NewReader(in)
 	for {
 		line, err := lines.ReadString('\n')
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return passed, failed, nil
 		}
 		if err != nil {
@@ -49,28 +50,28 @@ func tally(in io.Reader, out io.Writer) (passed, failed int, err error) {
 		}
 		var e event
 		if json.Unmarshal([]byte(line), &e) != nil {
-			fmt.Fprint(out, line) // the compiler's, or a program's that a test ran
+			fmt.Print(line) // the compiler's, or a program's that a test ran
 			continue
 		}
 		name := e.Package + " " + e.Test
 		switch e.Action {
 		case "output", "build-output":
 			if strings.HasPrefix(e.Output, "lab: ") || e.Action == "build-output" {
-				fmt.Fprint(out, e.Output) // progress: a first build takes minutes
+				fmt.Print(e.Output) // progress: a first build takes minutes
 			}
 			said[name] = append(said[name], e.Output)
 		case "pass", "fail", "skip":
 			switch {
 			case e.Action == "fail" && (e.Test != "" || !failedBelow(said, e.Package)):
 				failed++
-				fmt.Fprintf(out, "FAIL  %s (%.1f s)\n%s", name, e.Elapsed, strings.Join(said[name], ""))
+				fmt.Printf("FAIL  %s (%.1f s)\n%s", name, e.Elapsed, strings.Join(said[name], ""))
 			case e.Action == "skip" && e.Test != "":
 				failed++ // what is not run proves nothing
-				fmt.Fprintf(out, "SKIP  %s\n", name)
+				fmt.Printf("SKIP  %s\n", name)
 			case e.Action == "pass" && e.Test != "":
 				passed++
 				if !strings.Contains(e.Test, "/") {
-					fmt.Fprintf(out, "ok    %s (%.1f s)\n", name, e.Elapsed)
+					fmt.Printf("ok    %s (%.1f s)\n", name, e.Elapsed)
 				}
 			}
 			delete(said, name)
