@@ -6,6 +6,7 @@ package pciids
 
 import (
 	"bufio"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -21,14 +22,16 @@ func Names(vendor, product uint16) (vendorName, productName string) {
 	for _, path := range paths {
 		if file, err := os.Open(path); err == nil {
 			defer func() { _ = file.Close() }()
-			return find(bufio.NewScanner(file), vendor, product)
+			return Find(file, vendor, product)
 		}
 	}
 	return "", ""
 }
 
-func find(lines *bufio.Scanner, vendor, product uint16) (vendorName, productName string) {
-	for lines.Scan() {
+// Find looks the names up in a list. A list that ends early, or in garbage,
+// knows what it has said until then.
+func Find(list io.Reader, vendor, product uint16) (vendorName, productName string) {
+	for lines := bufio.NewScanner(list); lines.Scan(); {
 		line := lines.Text()
 		if strings.HasPrefix(line, "C ") {
 			break // the list of classes follows that of vendors

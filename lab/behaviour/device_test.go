@@ -54,6 +54,13 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 		}
 	})
 
+	t.Run("the journal has fields to search by", func(t *testing.T) {
+		g := g.in(t)
+		if got := g.sh("journalctl -u driverd.service -o cat DRIVERD_SLOT=%s DRIVERD_STATE=bound", nic); got != nic.String()+" is bound to igb" {
+			t.Errorf("the journal says %q", got)
+		}
+	})
+
 	t.Run("no privilege", func(t *testing.T) {
 		g := g.in(t)
 		if got := g.sh("systemctl show -P User driverd.service"); got != "driverd" {

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package state_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"driverd/daemon/state"
+	"driverd/dnfbridge"
+)
+
+const release = "7.2.12+deb14-amd64"
+
+func TestCatalogComesBackAsItWas(t *testing.T) {
+	t.Parallel()
+	catalogs := state.Catalogs{Dir: t.TempDir()}
+	want := []dnfbridge.Package{{NEVRA: "a-1-1.x86_64", Name: "a", RepoID: "lab", DownloadSize: 7, Provides: []string{"kmod(a.ko)"}}}
+	if err := catalogs.Save(release, want); err != nil {
+		t.Fatal(err)
+	}
+	got, learned, err := catalogs.Load(release)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if age := time.Since(learned); age < 0 || age > time.Minute {
+		t.Errorf("learned %s ago", age)
+	}
+	if _, _, err := catalogs.Load("7.2.13"); err == nil {
+		t.Error("the catalog of a kernel serves for another")
+	}
+}
+
+func TestFilesThatAreNotTheCatalog(t *testing.T) {
+	t.Parallel()
+	for name, content := range map[string]string{
+		"empty":         "",
+		"truncated":     `{"version":1,"release":"` + release + `","pack`,
+		"of the future": `{"version":2,"release":"` + release + `"}`,
+		"of another":    `{"version":1,"release":"7.2.13"}`,
+	} {
+		catalogs := state.Catalogs{Dir: t.TempDir()}
+		if err := os.WriteFile(filepath.Join(catalogs.Dir, "catalog-"+release+".json"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if packages, _, err := catalogs.Load(release); err == nil {
+			t.Errorf("a file that is %s gives %v", name, packages)
+		}
+	}
+}
+
+// A release is the kernel's word, and no path.
+func TestReleaseIsNoPath(t *testing.T) {
+	t.Parallel()
+	catalogs := state.Catalogs{Dir: t.TempDir()}
+	if err := catalogs.Save("../../escape", nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(catalogs.Dir, "catalog-escape.json")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFolderThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	catalogs := state.Catalogs{Dir: filepath.Join(t.TempDir(), "missing")}
+	if err := catalogs.Save(release, nil); err == nil {
+		t.Error("saved into nowhere")
+	}
+}
