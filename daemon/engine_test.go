@@ -243,7 +243,7 @@ func TestFailuresOfTheBackend(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld()
-			w.onInstall = func(context.Context) error { return reason.With(why, errors.New("cannot install: no")) }
+			w.onInstall = func([]string) error { return reason.With(why, errors.New("cannot install: no")) }
 			w.plug(1, igb.alias)
 			engine, _ := w.run(t)
 			after(11 * time.Second)
@@ -262,6 +262,32 @@ func TestFailuresOfTheBackend(t *testing.T) {
 			expect(t, w.device(1), plan.Bound, "")
 		})
 	}
+}
+
+// The one fast network card must not stay without its driver because the
+// package of another device is broken.
+func TestBrokenPackageStandsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.onInstall = func(packages []string) error {
+			if slices.Contains(packages, mega.nevra) {
+				return reason.With(reason.UntrustedPackage, errors.New("cannot install: not signed"))
+			}
+			return nil
+		}
+		w.plug(1, igb.alias)
+		w.plug(2, mega.alias)
+		w.plug(3, igb.alias)
+		w.run(t)
+		after(time.Minute)
+		expect(t, w.device(1), plan.Bound, "")
+		expect(t, w.device(2), plan.Blocked, reason.UntrustedPackage)
+		expect(t, w.device(3), plan.Bound, "")
+		want := [][]string{{mega.nevra, igb.nevra}, {igb.nevra}, {mega.nevra}}
+		if diff := cmp.Diff(want, w.installs); diff != "" {
+			t.Error(diff)
+		}
+	})
 }
 
 func TestRepositoryThatCannotBeReadIsRetried(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 type job struct {
 	packages []string
 	records  []*record
+	mixed    bool // its devices do not all want the same packages
 }
 
 // stepInstall moves on a device whose packages are missing. Those that only
@@ -44,17 +45,25 @@ func (e *Engine) stepInstall(r *record) {
 	}
 }
 
-// startJob starts one transaction for everything that waits for one.
+// startJob starts one transaction for everything that waits for one. A device
+// whose transaction failed in company waits for one of its own packages alone.
 func (e *Engine) startJob() {
 	if e.job != nil {
 		return
 	}
 	j := &job{}
 	for _, r := range e.sorted() {
-		if r.decision.Action == plan.Install && !r.install.running && r.install.ended.IsZero() {
-			j.records = append(j.records, r)
-			j.packages = append(j.packages, r.decision.Packages...)
+		if r.decision.Action != plan.Install || r.install.running || !r.install.ended.IsZero() {
+			continue
 		}
+		if len(j.records) > 0 && !slices.Equal(r.decision.Packages, j.records[0].decision.Packages) {
+			if r.install.alone || j.records[0].install.alone {
+				continue
+			}
+			j.mixed = true
+		}
+		j.records = append(j.records, r)
+		j.packages = append(j.packages, r.decision.Packages...)
 	}
 	if len(j.records) == 0 {
 		return
@@ -103,9 +112,12 @@ func (e *Engine) finishJob(j *job, err error) {
 	}
 	for _, r := range j.records {
 		a := attempt{ended: time.Now(), err: err, tries: r.install.tries + 1}
-		if err == nil {
+		switch why := reason.Of(err); {
+		case err == nil:
 			r.mark("unpacked")
-		} else if plan.StateOf(reason.Of(err)) == plan.Unavailable || reason.Of(err) == reason.TransactionFailed {
+		case j.mixed && ofOnePackage(why):
+			a = attempt{alone: true, tries: r.install.tries}
+		case plan.StateOf(why) == plan.Unavailable || why == reason.TransactionFailed:
 			a.retryAt = a.ended.Add(backoff(a.tries))
 		}
 		r.install = a
@@ -113,6 +125,16 @@ func (e *Engine) finishJob(j *job, err error) {
 	if reason.Of(err) == reason.NoPackage {
 		e.catalog.refreshAt = time.Now() // the repositories are not what they were
 	}
+}
+
+// ofOnePackage says whether a transaction may have failed because of one of its
+// packages, so that the others would do without it.
+func ofOnePackage(why reason.Reason) bool {
+	switch why {
+	case reason.NoPackage, reason.TransactionRefused, reason.TransactionFailed, reason.UntrustedPackage:
+		return true
+	}
+	return false
 }
 
 // backoff is how long to wait after so many tries: half a minute, doubled each

@@ -36,6 +36,7 @@ type attempt struct {
 	err     error
 	tries   int
 	retryAt time.Time // after a failure; zero if only a change can help
+	alone   bool      // do it without other devices' packages
 }
 
 // Mark is one step of a device's timeline.

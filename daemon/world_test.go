@@ -37,7 +37,7 @@ type world struct {
 
 	// What the next steps do; nil is what goes well.
 	onList    func(context.Context) error
-	onInstall func(context.Context) error
+	onInstall func(packages []string) error
 	onLoad    func(hwdetect.Slot) error
 	saved     []dnfbridge.Package
 }
@@ -152,7 +152,7 @@ func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress f
 		return ctx.Err()
 	}
 	if on != nil {
-		if err := on(ctx); err != nil {
+		if err := on(t.Install); err != nil {
 			return err
 		}
 	}
