@@ -78,7 +78,7 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 	t.Run("who may ask for a rescan", func(t *testing.T) {
 		g := g.in(t)
 		g.sh(rescan)
-		g.sh("setpriv --reuid=nobody --clear-groups %s --allow-interactive-authorization=no 2>&1 | grep -i 'authentication required'", rescan)
+		g.sh("setpriv --reuid=nobody --clear-groups %s --allow-interactive-authorization=no 2>&1 | grep 'needs an authentication'", rescan)
 		g.sh("setpriv --reuid=nobody --clear-groups busctl get-property org.fedoraproject.Driverd1 %s org.fedoraproject.Driverd1.Device State", lab.DevicePath(nic))
 	})
 
