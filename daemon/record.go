@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"driverd/hwdetect"
 	"driverd/plan"
 	"driverd/reason"
@@ -49,7 +51,11 @@ func (e *Engine) newRecord(d hwdetect.Device) *record {
 	r := &record{device: d, seen: time.Now()}
 	r.vendor, r.product = e.Namer.Names(d.Vendor, d.Product)
 	r.mark("seen")
-	e.Log.Info().Stringer("slot", d.Slot).Str("modalias", d.Modalias).Str("driver", d.Driver).
+	level := zerolog.InfoLevel
+	if d.Driver != "" {
+		level = zerolog.DebugLevel // nothing to do: no news for a person
+	}
+	e.Log.WithLevel(level).Stringer("slot", d.Slot).Str("modalias", d.Modalias).Str("driver", d.Driver).
 		Msgf("%s is here: %s", d.Slot, r.name())
 	return r
 }
@@ -102,12 +108,15 @@ func (e *Engine) become(r *record, s plan.State, why reason.Reason, message stri
 	if r.state == s && r.reason == why && r.message == message {
 		return
 	}
-	r.state, r.reason, r.message = s, why, message
-	event := e.Log.Info()
-	if why != reason.None {
-		event = e.Log.Warn()
+	level := zerolog.InfoLevel
+	switch {
+	case why != reason.None && why != reason.Policy:
+		level = zerolog.WarnLevel
+	case s == plan.Bound && r.state == "":
+		level = zerolog.DebugLevel // it was when it was first seen
 	}
-	event = event.Stringer("slot", r.device.Slot).Str("state", string(s)).Str("reason", string(why)).Str("driver", r.device.Driver)
+	r.state, r.reason, r.message = s, why, message
+	event := e.Log.WithLevel(level).Stringer("slot", r.device.Slot).Str("state", string(s)).Str("reason", string(why)).Str("driver", r.device.Driver)
 	switch {
 	case why != reason.None:
 		event.Msgf("%s is %s (%s): %s", r.device.Slot, s, why, message)
