@@ -49,9 +49,23 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 		if got := g.sh("busctl get-property org.fedoraproject.Driverd1 %s org.fedoraproject.Driverd1.Device State", path); got != `s "bound"` {
 			t.Errorf("State is %s", got)
 		}
-		if got := g.sh("busctl get-property org.fedoraproject.Driverd1 /org/fedoraproject/Driverd1 org.fedoraproject.Driverd1.Manager Status"); got != `s "ready"` {
-			t.Errorf("Status is %s", got)
+		for property, want := range map[string]string{
+			"Status":        `s "ready"`,
+			"Mode":          `s "auto"`,
+			"Backend":       `s "dnf5daemon"`,
+			"KernelRelease": `s "` + g.sh("uname -r") + `"`,
+			"Platform":      `s "` + g.sh("systemd-detect-virt") + `"`,
+		} {
+			if got := g.sh("busctl get-property org.fedoraproject.Driverd1 /org/fedoraproject/Driverd1 org.fedoraproject.Driverd1.Manager %s", property); got != want {
+				t.Errorf("%s is %s, want %s", property, got, want)
+			}
 		}
+	})
+
+	t.Run("a reload looks again", func(t *testing.T) {
+		g := g.in(t)
+		g.sh("systemctl reload driverd.service")
+		g.healthy()
 	})
 
 	t.Run("the journal has fields to search by", func(t *testing.T) {
