@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package api holds the names of driverd's D-Bus service and its description.
+// Package api holds the names of driverd's D-Bus service, its description, and
+// a client of it.
 // The description itself, org.fedoraproject.Driverd1.xml, is also installed
 // under /usr/share/dbus-1/interfaces; what the service serves is that file.
 package api
@@ -15,6 +16,10 @@ const (
 	ManagerInterface = "org.fedoraproject.Driverd1.Manager"
 	DeviceInterface  = "org.fedoraproject.Driverd1.Device"
 )
+
+// ErrorNoSuchDevice is the name of the error of a call about a slot that has no
+// device.
+const ErrorNoSuchDevice = BusName + ".Error.NoSuchDevice"
 
 // The actions of polkit(8) that guard the methods.
 const (

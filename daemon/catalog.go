@@ -53,7 +53,7 @@ func (e *Engine) restoreCatalog() {
 		e.Log.Debug().Err(err).Msg("no catalog in the cache")
 		return
 	}
-	e.catalog.known = newCatalog(packages)
+	e.catalog.known = NewCatalog(packages)
 	e.catalog.refreshAt = learned.Add(catalogAge)
 }
 
@@ -86,11 +86,11 @@ func (e *Engine) learnedCatalog(packages []dnfbridge.Package, err error) {
 		e.Log.Warn().Err(err).Str("reason", string(reason.Of(err))).
 			Msgf("cannot learn the packages of kernel %s, next try at %s: %v", e.Release, c.refreshAt.Format(time.TimeOnly), err)
 		if c.known == nil || c.problem != nil {
-			c.known, c.problem = newCatalog(packages), err
+			c.known, c.problem = NewCatalog(packages), err
 		}
 		return
 	}
-	c.known, c.problem = newCatalog(packages), nil
+	c.known, c.problem = NewCatalog(packages), nil
 	e.Log.Info().Int("packages", len(packages)).Msgf("learned the packages of kernel %s", e.Release)
 	if len(c.known.NEVRAs()) == 0 {
 		c.retryLater() // they may come back; nothing worth keeping until then
@@ -117,10 +117,14 @@ func wanted(packages []dnfbridge.Package) []dnfbridge.Package {
 	return packages
 }
 
-func newCatalog(packages []dnfbridge.Package) *plan.Catalog {
+// NewCatalog makes the catalog of packages as a backend lists them.
+func NewCatalog(packages []dnfbridge.Package) *plan.Catalog {
 	var all []plan.Package
 	for _, p := range packages {
-		all = append(all, plan.Package{NEVRA: p.NEVRA, Available: p.RepoID != "", Provides: p.Provides})
+		all = append(all, plan.Package{
+			NEVRA: p.NEVRA, Repo: p.RepoID, Installed: p.Installed,
+			DownloadSize: p.DownloadSize, InstallSize: p.InstallSize, Provides: p.Provides,
+		})
 	}
 	return plan.NewCatalog(all)
 }

@@ -69,12 +69,7 @@ func (e *Engine) snapshot() bool {
 
 // step decides about one device and moves it on.
 func (e *Engine) step(r *record) {
-	r.decision = plan.Decide(r.device, plan.Facts{
-		Release:        e.Release,
-		Kernel:         e.kernel,
-		Catalog:        e.catalog.known,
-		CatalogProblem: e.catalog.problem,
-	})
+	r.decision = plan.Decide(r.device, e.facts())
 	if r.decision.Action != plan.Learn {
 		r.mark("decided")
 	}
@@ -93,6 +88,16 @@ func (e *Engine) step(r *record) {
 		e.stepLoad(r)
 	case plan.Install:
 		e.stepInstall(r)
+	}
+}
+
+// facts are what decisions rest on now.
+func (e *Engine) facts() plan.Facts {
+	return plan.Facts{
+		Release:        e.Release,
+		Kernel:         e.kernel,
+		Catalog:        e.catalog.known,
+		CatalogProblem: e.catalog.problem,
 	}
 }
 

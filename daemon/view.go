@@ -76,21 +76,25 @@ func (e *Engine) view() View {
 		case plan.Pending, plan.Installing, plan.Loading:
 			v.Status = Busy
 		}
-		v.Devices = append(v.Devices, Device{
-			Slot:     r.device.Slot,
-			Modalias: r.device.Modalias,
-			Vendor:   r.vendor,
-			Product:  r.product,
-			Class:    r.device.Class,
-			Group:    r.decision.Group,
-			State:    r.state,
-			Reason:   r.reason,
-			Message:  r.message,
-			Driver:   r.device.Driver,
-			Modules:  slices.Clone(r.decision.Modules),
-			Packages: slices.Clone(r.decision.Packages),
-			Timeline: slices.Clone(r.timeline),
-		})
+		v.Devices = append(v.Devices, r.view())
 	}
 	return v
+}
+
+func (r *record) view() Device {
+	return Device{
+		Slot:     r.device.Slot,
+		Modalias: r.device.Modalias,
+		Vendor:   r.vendor,
+		Product:  r.product,
+		Class:    r.device.Class,
+		Group:    r.decision.Group,
+		State:    r.state,
+		Reason:   r.reason,
+		Message:  r.message,
+		Driver:   r.device.Driver,
+		Modules:  slices.Clone(r.decision.Modules),
+		Packages: slices.Clone(r.decision.Packages),
+		Timeline: slices.Clone(r.timeline),
+	}
 }

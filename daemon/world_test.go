@@ -48,6 +48,14 @@ type kernel struct{ builtIn, installed map[string]string }
 func (k *kernel) BuiltIn(alias string) []string   { return list(k.builtIn[alias]) }
 func (k *kernel) Installed(alias string) []string { return list(k.installed[alias]) }
 
+func (k *kernel) Claims(alias string) []hwdetect.Claim {
+	var claims []hwdetect.Claim
+	for _, m := range k.Installed(alias) {
+		claims = append(claims, hwdetect.Claim{Module: m, Alias: alias})
+	}
+	return claims
+}
+
 func list(module string) []string {
 	if module == "" {
 		return nil

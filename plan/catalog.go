@@ -12,9 +12,18 @@ import (
 // Package is one package of the running kernel's build, as far as a decision
 // needs to know it.
 type Package struct {
-	NEVRA     string
-	Available bool     // a repository offers it; else it is only installed
-	Provides  []string // RPM capabilities; those that nobody here understands are passed over
+	NEVRA        string
+	Repo         string // that offers it; empty if it is only installed
+	Installed    bool
+	DownloadSize int64    // bytes, 0 if it is only installed
+	InstallSize  int64    // bytes
+	Provides     []string // RPM capabilities; those that nobody here understands are passed over
+}
+
+// Holder is a package of the catalog, as an explanation shows it.
+type Holder struct {
+	Package        // without its Provides
+	Group   string // "base", "sriov", "gpu", "passthrough" or "hardware"
 }
 
 // Catalog knows which package of one kernel release holds the driver of which
@@ -23,16 +32,10 @@ type Package struct {
 // Provides beside them say which package holds a module whose name is known
 // already. It does not change once made.
 type Catalog struct {
-	packages []entry
+	packages []Holder
 	aliases  *modalias.Table // its values are indexes into packages
 	modules  map[string]int  // by the kernel's spelling of the name
 	patterns int
-}
-
-type entry struct {
-	nevra     string
-	group     string
-	available bool
 }
 
 // NewCatalog makes the catalog of packages.
@@ -40,8 +43,10 @@ func NewCatalog(packages []Package) *Catalog {
 	c := &Catalog{modules: make(map[string]int)}
 	var aliases modalias.Builder
 	for i, p := range packages {
-		c.packages = append(c.packages, entry{nevra: p.NEVRA, group: groupOf(p.Provides), available: p.Available})
-		for _, capability := range p.Provides {
+		provides := p.Provides
+		p.Provides = nil
+		c.packages = append(c.packages, Holder{Package: p, Group: groupOf(provides)})
+		for _, capability := range provides {
 			// Repositories are not trusted: a pattern like "*" must not
 			// claim every device there is.
 			if pattern, ok := argument(capability, "modalias("); ok && strings.HasPrefix(pattern, "pci:v") {
@@ -62,15 +67,15 @@ func NewCatalog(packages []Package) *Catalog {
 func (c *Catalog) NEVRAs() []string {
 	var all []string
 	for _, p := range c.packages {
-		if p.available {
-			all = append(all, p.nevra)
+		if p.Repo != "" {
+			all = append(all, p.NEVRA)
 		}
 	}
 	return all
 }
 
 // holders returns the packages that hold modules, without duplicates.
-func (c *Catalog) holders(modules []string) []entry {
+func (c *Catalog) holders(modules []string) []Holder {
 	var found []int
 	for _, module := range modules {
 		if i, ok := c.modules[module]; ok {
@@ -81,14 +86,14 @@ func (c *Catalog) holders(modules []string) []entry {
 }
 
 // match returns the packages whose aliases match, without duplicates.
-func (c *Catalog) match(alias string) []entry {
+func (c *Catalog) match(alias string) []Holder {
 	return c.pick(c.aliases.AppendMatches(nil, alias))
 }
 
 // pick returns the packages with these indexes, each once, in their order.
-func (c *Catalog) pick(indexes []int) []entry {
+func (c *Catalog) pick(indexes []int) []Holder {
 	slices.Sort(indexes)
-	var packages []entry
+	var packages []Holder
 	for _, i := range slices.Compact(indexes) {
 		packages = append(packages, c.packages[i])
 	}

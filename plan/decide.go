@@ -24,12 +24,19 @@ const (
 	Await                 // the driver is in the kernel and binds by itself, if at all
 )
 
+// String returns the word that stands for the action on D-Bus.
+func (a Action) String() string {
+	return [...]string{Nothing: "none", Learn: "learn", Install: "install", Load: "load", Await: "await"}[a]
+}
+
 // Kernel knows the modules of the running kernel that are on this guest.
 type Kernel interface {
 	// BuiltIn returns the built-in modules that claim modalias.
 	BuiltIn(modalias string) []string
 	// Installed returns the installed modules that claim modalias.
 	Installed(modalias string) []string
+	// Claims returns the aliases that BuiltIn and Installed go by.
+	Claims(modalias string) []hwdetect.Claim
 }
 
 // Facts is all that a decision rests on, the device apart.
@@ -86,9 +93,9 @@ func (f Facts) fromCatalog(d hwdetect.Device) Decision {
 	}
 	if f.Catalog != nil {
 		if packages := f.Catalog.match(d.Modalias); len(packages) > 0 {
-			if group := packages[0].group; chipset(d.Class) && (group == "base" || group == "hardware") {
+			if group := packages[0].Group; chipset(d.Class) && (group == "base" || group == "hardware") {
 				return stop(reason.Policy,
-					"this is a part of the virtual machine itself, which works without a driver: %s is not installed for it", packages[0].nevra)
+					"this is a part of the virtual machine itself, which works without a driver: %s is not installed for it", packages[0].NEVRA)
 			}
 			return f.install(packages)
 		}
@@ -126,11 +133,11 @@ func chipset(class uint32) bool {
 }
 
 // install decides about a device whose driver is in packages.
-func (f Facts) install(packages []entry) Decision {
-	d := Decision{Action: Install, State: Pending, Group: packages[0].group}
+func (f Facts) install(packages []Holder) Decision {
+	d := Decision{Action: Install, State: Pending, Group: packages[0].Group}
 	for _, p := range packages {
-		if p.available {
-			d.Packages = append(d.Packages, p.nevra)
+		if p.Repo != "" {
+			d.Packages = append(d.Packages, p.NEVRA)
 		}
 	}
 	if len(d.Packages) > 0 {
@@ -138,7 +145,7 @@ func (f Facts) install(packages []entry) Decision {
 	}
 	return stop(reason.TransactionFailed,
 		"%s is installed, but the module index of kernel %s does not know its drivers: run depmod -a %s",
-		packages[0].nevra, f.Release, f.Release)
+		packages[0].NEVRA, f.Release, f.Release)
 }
 
 // describe adds what is known about the driver of a device that needs no package.
@@ -151,8 +158,8 @@ func (f Facts) describe(d hwdetect.Device, decision Decision) Decision {
 	}
 	if f.Catalog != nil {
 		for _, p := range f.Catalog.holders(decision.Modules) {
-			decision.Packages = append(decision.Packages, p.nevra)
-			decision.Group = p.group
+			decision.Packages = append(decision.Packages, p.NEVRA)
+			decision.Group = p.Group
 		}
 	}
 	return decision

@@ -32,16 +32,28 @@ type kernel struct{ builtIn, installed map[string][]string }
 func (k kernel) BuiltIn(alias string) []string   { return k.builtIn[alias] }
 func (k kernel) Installed(alias string) []string { return k.installed[alias] }
 
+// Claims makes no difference between a module's alias and the modalias.
+func (k kernel) Claims(alias string) []hwdetect.Claim {
+	var claims []hwdetect.Claim
+	for _, m := range k.builtIn[alias] {
+		claims = append(claims, hwdetect.Claim{Module: m, Alias: alias, BuiltIn: true})
+	}
+	for _, m := range k.installed[alias] {
+		claims = append(claims, hwdetect.Claim{Module: m, Alias: alias})
+	}
+	return claims
+}
+
 func uname(name string) string { return name + "-uname-r = " + release }
 
 func catalog() *plan.Catalog {
 	return plan.NewCatalog([]plan.Package{
-		{NEVRA: core, Available: true, Provides: []string{uname("kernel-modules-core"), "kmod(virtio-net.ko)"}},
-		{NEVRA: sriov, Available: true, Provides: []string{
+		{NEVRA: core, Repo: "lab", Provides: []string{uname("kernel-modules-core"), "kmod(virtio-net.ko)"}},
+		{NEVRA: sriov, Repo: "lab", Provides: []string{
 			uname("kernel-modules-sriov"), "kmod(igb.ko)", "installonlypkg(kernel-module)",
 			"modalias(pci:v00008086d000010C9sv*sd*bc*sc*i*) = 5.6.0-k",
 		}},
-		{NEVRA: "kernel-modules-7.2.12-1.x86_64", Available: true, Provides: []string{
+		{NEVRA: "kernel-modules-7.2.12-1.x86_64", Repo: "lab", Provides: []string{
 			uname("kernel-modules"), "kmod(lpc_ich.ko)", "modalias(pci:v00008086d00002918sv*sd*bc*sc*i*)",
 		}},
 	})
@@ -142,7 +154,7 @@ func TestDecide(t *testing.T) {
 		},
 		"packages without modalias()": {
 			hwdetect.Device{Modalias: igb},
-			plan.Facts{Catalog: plan.NewCatalog([]plan.Package{{NEVRA: core, Available: true, Provides: []string{uname("kernel-modules-core"), "kmod(igb.ko)"}}})},
+			plan.Facts{Catalog: plan.NewCatalog([]plan.Package{{NEVRA: core, Repo: "lab", Provides: []string{uname("kernel-modules-core"), "kmod(igb.ko)"}}})},
 			plan.Decision{State: plan.Unavailable, Reason: reason.NoPackage},
 		},
 		"installed package whose modules the index does not know": {
@@ -183,7 +195,7 @@ func TestGroupComesFromTheCapability(t *testing.T) {
 		"kernel-modules-extra-uname-r":       "hardware",
 		"kernel-64k-modules-core-uname-r":    "base",
 	} {
-		c := plan.NewCatalog([]plan.Package{{NEVRA: "p", Available: true, Provides: []string{capability + " = " + release, "modalias(" + igb + ")"}}})
+		c := plan.NewCatalog([]plan.Package{{NEVRA: "p", Repo: "lab", Provides: []string{capability + " = " + release, "modalias(" + igb + ")"}}})
 		got := plan.Decide(hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: kernel{}, Catalog: c})
 		if got.Group != group {
 			t.Errorf("%s: group %q, want %q", capability, got.Group, group)
@@ -196,8 +208,8 @@ func TestGroupComesFromTheCapability(t *testing.T) {
 func TestSeveralPackages(t *testing.T) {
 	t.Parallel()
 	both := plan.NewCatalog([]plan.Package{
-		{NEVRA: "a", Available: true, Provides: []string{"modalias(pci:v00008086d*sv*sd*bc02sc00i*)", "modalias(" + igb + ")"}},
-		{NEVRA: "b", Available: true, Provides: []string{"modalias(pci:v00008086d000010C[8-9]sv*sd*bc*sc*i*)"}},
+		{NEVRA: "a", Repo: "lab", Provides: []string{"modalias(pci:v00008086d*sv*sd*bc02sc00i*)", "modalias(" + igb + ")"}},
+		{NEVRA: "b", Repo: "lab", Provides: []string{"modalias(pci:v00008086d000010C[8-9]sv*sd*bc*sc*i*)"}},
 	})
 	got := plan.Decide(hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: kernel{}, Catalog: both})
 	if diff := cmp.Diff([]string{"a", "b"}, got.Packages); diff != "" {
@@ -214,7 +226,7 @@ func TestGarbageProvides(t *testing.T) {
 			rapid.String(),
 			rapid.SampledFrom([]string{"modalias(", "modalias()", "modalias(*)", "modalias([)", "modalias(p*)", "kmod()", "kmod(.ko)", "-uname-r", ")(", "modalias(pci:v[)"}),
 		)).Draw(t, "provides")
-		c := plan.NewCatalog([]plan.Package{{NEVRA: "garbage", Available: true, Provides: garbage}})
+		c := plan.NewCatalog([]plan.Package{{NEVRA: "garbage", Repo: "lab", Provides: garbage}})
 		alias := rapid.Custom(func(t *rapid.T) string {
 			return modalias.ID{Vendor: rapid.Uint32().Draw(t, "vendor"), Product: rapid.Uint32().Draw(t, "device")}.String()
 		}).Draw(t, "modalias")

@@ -27,10 +27,14 @@ const (
 	errorInteractive      = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"
 )
 
+// noPrivilege stands for a method that everybody may call.
+const noPrivilege = "-"
+
 // actions is the one place that says what a caller must be allowed to do to
 // call which method of the Manager. A method that is not in it is denied.
 var actions = map[string]string{
-	"Rescan": api.ActionRescan,
+	"Explain": noPrivilege,
+	"Rescan":  api.ActionRescan,
 }
 
 // methods are all methods of all interfaces.
@@ -47,7 +51,8 @@ var methods = map[string]map[string]method{
 		"GetManagedObjects": {answer: (*Server).getManagedObjects},
 	},
 	api.ManagerInterface: {
-		"Rescan": {in: "a{sv}", answer: (*Server).rescan},
+		"Explain": {in: "sa{sv}", answer: (*Server).explain},
+		"Rescan":  {in: "a{sv}", answer: (*Server).rescan},
 	},
 	api.DeviceInterface: {},
 }

@@ -5,6 +5,7 @@ package bus
 import (
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 
@@ -49,13 +50,9 @@ func newTree(v daemon.View) tree {
 }
 
 func deviceProperties(d daemon.Device) properties {
-	type mark struct {
-		Step string
-		Time uint64
-	}
-	timeline := []mark{}
+	timeline := []api.Step{}
 	for _, m := range d.Timeline {
-		timeline = append(timeline, mark{m.Step, uint64(m.Time.UnixMicro())})
+		timeline = append(timeline, api.Step{Name: m.Step, Time: micros(m.Time)})
 	}
 	return properties{
 		"Slot":     dbus.MakeVariant(d.Slot.String()),
@@ -73,6 +70,14 @@ func deviceProperties(d daemon.Device) properties {
 		"Job":      dbus.MakeVariant(dbus.ObjectPath("/")),
 		"Timeline": dbus.MakeVariant(timeline),
 	}
+}
+
+// micros is a moment as the bus shows it; 0 is none.
+func micros(t time.Time) uint64 {
+	if t.IsZero() {
+		return 0
+	}
+	return uint64(t.UnixMicro())
 }
 
 // text makes s fit for the bus, which breaks a connection that sends anything

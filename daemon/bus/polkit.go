@@ -15,6 +15,9 @@ func (s *Server) authorize(c call, method string) *dbus.Error {
 	if !ok {
 		return refuse(errorAccessDenied, "nobody may call %s", method)
 	}
+	if action == noPrivilege {
+		return nil
+	}
 	type subject struct {
 		Kind    string
 		Details map[string]dbus.Variant

@@ -18,6 +18,7 @@ import (
 // Engine is what the methods call.
 type Engine interface {
 	Rescan(ctx context.Context) error
+	Explain(ctx context.Context, what string) (daemon.Explanation, error)
 }
 
 // Server answers calls from the latest view that was published.

@@ -29,8 +29,15 @@ import (
 
 const properties = "org.freedesktop.DBus.Properties"
 
-// engine counts what is asked of it.
-type engine struct{ rescans atomic.Int32 }
+// engine counts what is asked of it, and explains as it is told to.
+type engine struct {
+	rescans atomic.Int32
+	explain func(what string) (daemon.Explanation, error)
+}
+
+func (e *engine) Explain(_ context.Context, what string) (daemon.Explanation, error) {
+	return e.explain(what)
+}
 
 func (e *engine) Rescan(context.Context) error {
 	e.rescans.Add(1)

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"driverd/hwdetect"
 	"driverd/hwdetect/modalias"
 )
 
@@ -76,6 +77,12 @@ func (x *Index) Installed(modalias string) []string { return x.installed.of(moda
 // alias of theirs, so none found does not mean that none is there.
 func (x *Index) BuiltIn(modalias string) []string { return x.builtIn.of(modalias) }
 
+// Claims returns every alias that BuiltIn and Installed go by, the built-in
+// modules' first.
+func (x *Index) Claims(modalias string) []hwdetect.Claim {
+	return append(x.builtIn.claims(modalias, true), x.installed.claims(modalias, false)...)
+}
+
 // owners maps aliases to the modules that own them.
 type owners struct {
 	modules []string
@@ -91,6 +98,17 @@ func (o owners) of(name string) []string {
 		modules = append(modules, o.modules[i])
 	}
 	return modules
+}
+
+func (o owners) claims(name string, builtIn bool) []hwdetect.Claim {
+	if o.aliases == nil {
+		return nil
+	}
+	var claims []hwdetect.Claim
+	for _, c := range o.aliases.Claims(name) {
+		claims = append(claims, hwdetect.Claim{Module: o.modules[c.Value], Alias: c.Pattern, BuiltIn: builtIn})
+	}
+	return claims
 }
 
 // ownersBuilder collects owners. Each module's name is kept once, and of the

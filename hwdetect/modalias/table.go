@@ -70,22 +70,12 @@ type Table struct {
 
 // AppendMatches appends to dst the values of the patterns that match name: each
 // value once, in the order in which their first matching patterns were added.
+// The name may be what Any returns.
 // It allocates only what dst lacks in capacity.
 func (t *Table) AppendMatches(dst []int, name string) []int {
 	start := len(dst)
-	for n, occurs := range t.keyLengths[:min(len(name), prefixCap)+1] {
-		if !occurs {
-			continue
-		}
-		b := t.buckets[name[:n]]
-		for i := b.from; i < b.to; i++ {
-			if Match(t.entries[i].pattern, name) {
-				dst = append(dst, i)
-			}
-		}
-	}
-
-	found := dst[start:] // indexes of entries for now
+	dst = t.appendIndexes(dst, name)
+	found := dst[start:]
 	slices.SortFunc(found, func(i, j int) int {
 		return cmp.Or(cmp.Compare(t.entries[i].value, t.entries[j].value), t.compareOrder(i, j))
 	})
@@ -95,6 +85,41 @@ func (t *Table) AppendMatches(dst []int, name string) []int {
 		found[k] = t.entries[i].value
 	}
 	return dst[:start+len(found)]
+}
+
+// Claim is a pattern that matches, with the value that it was added with.
+type Claim struct {
+	Pattern string
+	Value   int
+}
+
+// Claims returns every pattern that matches name, in the order in which they
+// were added.
+func (t *Table) Claims(name string) []Claim {
+	found := t.appendIndexes(nil, name)
+	slices.SortFunc(found, t.compareOrder)
+	var claims []Claim
+	for _, i := range found {
+		claims = append(claims, Claim{t.entries[i].pattern, t.entries[i].value})
+	}
+	return claims
+}
+
+// appendIndexes appends to dst the indexes of the entries that match name.
+func (t *Table) appendIndexes(dst []int, name string) []int {
+	anyOfProduct := isAny(name)
+	for n, occurs := range t.keyLengths[:min(len(name), prefixCap)+1] {
+		if !occurs {
+			continue
+		}
+		b := t.buckets[name[:n]]
+		for i := b.from; i < b.to; i++ {
+			if Match(t.entries[i].pattern, name) || anyOfProduct && n == prefixCap {
+				dst = append(dst, i)
+			}
+		}
+	}
+	return dst
 }
 
 func (t *Table) compareOrder(i, j int) int {

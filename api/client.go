@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// What a call may end with, as errors.Is finds it; the text of the error is
+// the service's own.
+var (
+	ErrNoService     = errors.New("driverd is not running")
+	ErrNotAuthorized = errors.New("not authorized")
+	ErrNoSuchDevice  = errors.New("no such device")
+	ErrInvalid       = errors.New("not understood")
+)
+
+// callTime is for any one call: the service answers at once, or not at all.
+const callTime = 30 * time.Second
+
+const propertiesInterface = "org.freedesktop.DBus.Properties"
+
+// Client is a connection to the service. It never starts the service: who has
+// stopped it wanted that.
+type Client struct {
+	conn *dbus.Conn
+}
+
+// Connect connects to the bus at address, the system bus if it is empty. The
+// service need not run. The error is ErrNoService if there is no bus.
+func Connect(ctx context.Context, address string) (*Client, error) {
+	var conn *dbus.Conn
+	var err error
+	if address == "" {
+		conn, err = dbus.ConnectSystemBus(dbus.WithContext(ctx))
+	} else {
+		conn, err = dbus.Connect(address, dbus.WithContext(ctx))
+	}
+	if err != nil {
+		return nil, &callError{ErrNoService, fmt.Sprintf("cannot reach the system bus: %v", err)}
+	}
+	return &Client{conn}, nil
+}
+
+// Close ends the connection, and with it a Watch.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// Manager returns the properties of the service.
+func (c *Client) Manager(ctx context.Context) (Manager, error) {
+	all, err := ask[map[string]dbus.Variant](ctx, c, propertiesInterface+".GetAll", ManagerInterface)
+	if err != nil {
+		return Manager{}, fmt.Errorf("cannot read the service's properties: %w", err)
+	}
+	return newManager(all)
+}
+
+// Devices returns all devices in the order of their slots.
+func (c *Client) Devices(ctx context.Context) ([]Device, error) {
+	objects, err := ask[map[dbus.ObjectPath]map[string]map[string]dbus.Variant](ctx, c,
+		"org.freedesktop.DBus.ObjectManager.GetManagedObjects")
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the devices: %w", err)
+	}
+	devices := []Device{}
+	for path, interfaces := range objects {
+		properties, ok := interfaces[DeviceInterface]
+		if !ok {
+			continue
+		}
+		device, err := newDevice(properties)
+		if err != nil {
+			return nil, fmt.Errorf("cannot list the devices: %s: %w", path, err)
+		}
+		devices = append(devices, device)
+	}
+	slices.SortFunc(devices, func(a, b Device) int {
+		// A domain is longer than four digits only if it is larger.
+		return cmp.Or(cmp.Compare(len(a.Slot), len(b.Slot)), cmp.Compare(a.Slot, b.Slot))
+	})
+	return devices, nil
+}
+
+// Explain asks what a slot, a modalias, or vendor and product need, and why.
+// The error is ErrInvalid if what is none of these, ErrNoSuchDevice if the slot
+// is empty.
+func (c *Client) Explain(ctx context.Context, what string) (Explanation, error) {
+	why, err := ask[map[string]dbus.Variant](ctx, c, ManagerInterface+".Explain", what, map[string]dbus.Variant{})
+	if err != nil {
+		return Explanation{}, err
+	}
+	return NewExplanation(why)
+}
+
+// Rescan has the service look at the hardware now and try again what failed.
+// The error is ErrNotAuthorized if polkit does not let the caller.
+func (c *Client) Rescan(ctx context.Context) error {
+	_, err := c.call(ctx, ManagerInterface+".Rescan", map[string]dbus.Variant{})
+	return err
+}
+
+// Watch returns a channel that has a value when something may have changed
+// since the last one was taken: a device, the service, or whether it runs. Like
+// the service itself, it says that one should look, not what there is to see.
+// The channel is closed when ctx or the connection ends.
+func (c *Client) Watch(ctx context.Context) (<-chan struct{}, error) {
+	signals := make(chan *dbus.Signal, 64)
+	c.conn.Signal(signals)
+	for _, match := range [][]dbus.MatchOption{
+		{dbus.WithMatchSender(BusName), dbus.WithMatchPathNamespace(RootPath)},
+		{dbus.WithMatchSender("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, BusName)},
+	} {
+		if err := c.conn.AddMatchSignalContext(ctx, match...); err != nil {
+			return nil, fmt.Errorf("cannot watch the service: %w", err)
+		}
+	}
+	kicks := make(chan struct{}, 1)
+	go func() {
+		defer close(kicks)
+		for {
+			select {
+			case _, ok := <-signals:
+				if !ok {
+					return
+				}
+				select {
+				case kicks <- struct{}{}:
+				default:
+				}
+			case <-ctx.Done():
+				c.conn.RemoveSignal(signals)
+				return
+			}
+		}
+	}()
+	return kicks, nil
+}
+
+// call calls a method of the root object and returns what that returns.
+func (c *Client) call(ctx context.Context, method string, args ...any) ([]any, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	done := c.conn.Object(BusName, RootPath).CallWithContext(ctx, method, dbus.FlagNoAutoStart, args...)
+	return done.Body, explain(done.Err)
+}
+
+// ask is call for a method that returns one value. The value is taken as it
+// came: dbus.Store would wrap each variant of a dictionary in another.
+func ask[T any](ctx context.Context, c *Client, method string, args ...any) (answer T, err error) {
+	body, err := c.call(ctx, method, args...)
+	if err != nil {
+		return answer, err
+	}
+	if len(body) == 1 {
+		if answer, ok := body[0].(T); ok {
+			return answer, nil
+		}
+	}
+	return answer, fmt.Errorf("cannot read the answer to %s", method)
+}
+
+// callError is an error of the service, as one of the kinds above.
+type callError struct {
+	kind error
+	text string
+}
+
+func (e *callError) Error() string { return e.text }
+func (e *callError) Unwrap() error { return e.kind }
+
+func explain(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &callError{ErrNoService, "driverd does not answer"}
+	}
+	var e dbus.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Name {
+	case "org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner",
+		"org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.Disconnected":
+		return ErrNoService
+	case "org.freedesktop.DBus.Error.AccessDenied", "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired":
+		return &callError{ErrNotAuthorized, e.Error()}
+	case "org.freedesktop.DBus.Error.InvalidArgs":
+		return &callError{ErrInvalid, e.Error()}
+	case ErrorNoSuchDevice:
+		return &callError{ErrNoSuchDevice, e.Error()}
+	}
+	return err
+}

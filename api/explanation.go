@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"fmt"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// Explanation is what Manager.Explain returns.
+type Explanation struct {
+	What          string    `json:"what"`
+	Modalias      string    `json:"modalias"`
+	Vendor        string    `json:"vendor"`
+	Product       string    `json:"product"`
+	KernelRelease string    `json:"kernel_release"`
+	Claims        []Claim   `json:"claims"`
+	Packages      []Package `json:"packages"`
+	Action        string    `json:"action"`
+	Group         string    `json:"group"`
+	State         string    `json:"state"`
+	Reason        string    `json:"reason"`
+	Message       string    `json:"message"`
+	Device        *Device   `json:"device,omitempty"` // of a slot only
+	Attempts      []Attempt `json:"attempts,omitempty"`
+}
+
+// Claim is one alias that matches the device.
+type Claim struct {
+	Alias   string `json:"alias"`
+	Source  string `json:"source"`
+	Module  string `json:"module"`
+	Package string `json:"package"`
+}
+
+// Package is one package that holds a driver of the device.
+type Package struct {
+	NEVRA        string `json:"nevra"`
+	Repository   string `json:"repository"`
+	Group        string `json:"group"`
+	Installed    bool   `json:"installed"`
+	DownloadSize uint64 `json:"download_size"` // bytes
+	InstallSize  uint64 `json:"install_size"`  // bytes
+}
+
+// Attempt is what was last tried for the device.
+type Attempt struct {
+	Step    string `json:"step"`
+	Running bool   `json:"running"`
+	Ended   uint64 `json:"ended"` // realtime microseconds, 0 if unknown
+	Tries   uint32 `json:"tries"`
+	Error   string `json:"error"`
+	Retry   uint64 `json:"retry"` // realtime microseconds, 0 for never
+}
+
+// NewExplanation reads the dictionary that Manager.Explain returns.
+func NewExplanation(from map[string]dbus.Variant) (Explanation, error) {
+	x := Explanation{Claims: []Claim{}, Packages: []Package{}} // lists in JSON, never null
+	r := reader{from: from}
+	r.read("What", &x.What)
+	r.read("Modalias", &x.Modalias)
+	r.read("Vendor", &x.Vendor)
+	r.read("Product", &x.Product)
+	r.read("KernelRelease", &x.KernelRelease)
+	r.list("Claims", func(r *reader) {
+		var c Claim
+		r.read("Alias", &c.Alias)
+		r.read("Source", &c.Source)
+		r.read("Module", &c.Module)
+		r.read("Package", &c.Package)
+		x.Claims = append(x.Claims, c)
+	})
+	r.list("Packages", func(r *reader) {
+		var p Package
+		r.read("NEVRA", &p.NEVRA)
+		r.read("Repository", &p.Repository)
+		r.read("Group", &p.Group)
+		r.read("Installed", &p.Installed)
+		r.read("DownloadSize", &p.DownloadSize)
+		r.read("InstallSize", &p.InstallSize)
+		x.Packages = append(x.Packages, p)
+	})
+	r.read("Action", &x.Action)
+	r.read("Group", &x.Group)
+	r.read("State", &x.State)
+	r.read("Reason", &x.Reason)
+	r.read("Message", &x.Message)
+	r.list("Attempts", func(r *reader) {
+		var a Attempt
+		r.read("Step", &a.Step)
+		r.read("Running", &a.Running)
+		r.read("Ended", &a.Ended)
+		r.read("Tries", &a.Tries)
+		r.read("Error", &a.Error)
+		r.read("Retry", &a.Retry)
+		x.Attempts = append(x.Attempts, a)
+	})
+	if v, ok := from["Device"]; ok && r.err == nil {
+		properties, ok := v.Value().(map[string]dbus.Variant)
+		if !ok {
+			return x, fmt.Errorf("cannot read Device: its type is %s", v.Signature())
+		}
+		device, err := newDevice(properties)
+		x.Device, r.err = &device, err
+	}
+	return x, r.err
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"errors"
+
+	"github.com/godbus/dbus/v5"
+
+	"driverd/api"
+	"driverd/daemon"
+)
+
+func (s *Server) explain(c call) ([]any, *dbus.Error) {
+	if refusal := noOptions(c.body[1]); refusal != nil {
+		return nil, refusal
+	}
+	x, err := s.engine.Explain(s.ctx, c.body[0].(string))
+	switch {
+	case errors.Is(err, daemon.ErrNotUnderstood):
+		return nil, invalidArgs("%v", err)
+	case errors.Is(err, daemon.ErrNoSuchDevice):
+		return nil, refuse(api.ErrorNoSuchDevice, "%v", err)
+	case err != nil:
+		return nil, refuse(errorFailed, "%v", err)
+	}
+	return []any{Explanation(x)}, nil
+}
+
+// Explanation is x in the form in which Manager.Explain returns it; see
+// api.NewExplanation for the way back.
+func Explanation(x daemon.Explanation) map[string]dbus.Variant {
+	d := x.Decision
+	all := properties{
+		"What":          dbus.MakeVariant(text(x.What)),
+		"Modalias":      dbus.MakeVariant(text(x.Modalias)),
+		"Vendor":        dbus.MakeVariant(text(x.Vendor)),
+		"Product":       dbus.MakeVariant(text(x.Product)),
+		"KernelRelease": dbus.MakeVariant(x.Release),
+		"Claims":        dbus.MakeVariant(claims(x)),
+		"Packages":      dbus.MakeVariant(packages(x)),
+		"Action":        dbus.MakeVariant(d.Action.String()),
+		"Group":         dbus.MakeVariant(d.Group),
+		"State":         dbus.MakeVariant(string(d.State)),
+		"Reason":        dbus.MakeVariant(string(d.Reason)),
+		"Message":       dbus.MakeVariant(text(d.Message)),
+	}
+	if x.Device != nil {
+		device := deviceProperties(*x.Device)
+		all["Device"] = dbus.MakeVariant(map[string]dbus.Variant(device))
+		all["Attempts"] = dbus.MakeVariant(attempts(x))
+		// What became of it says more than what should.
+		for _, name := range []string{"State", "Reason", "Message"} {
+			all[name] = device[name]
+		}
+	}
+	return all
+}
+
+func claims(x daemon.Explanation) []map[string]dbus.Variant {
+	all := []map[string]dbus.Variant{}
+	for _, c := range x.Claims {
+		all = append(all, map[string]dbus.Variant{
+			"Alias":   dbus.MakeVariant(text(c.Alias)),
+			"Source":  dbus.MakeVariant(string(c.Source)),
+			"Module":  dbus.MakeVariant(text(c.Module)),
+			"Package": dbus.MakeVariant(text(c.Package)),
+		})
+	}
+	return all
+}
+
+func packages(x daemon.Explanation) []map[string]dbus.Variant {
+	all := []map[string]dbus.Variant{}
+	for _, p := range x.Packages {
+		all = append(all, map[string]dbus.Variant{
+			"NEVRA":        dbus.MakeVariant(text(p.NEVRA)),
+			"Repository":   dbus.MakeVariant(text(p.Repo)),
+			"Group":        dbus.MakeVariant(p.Group),
+			"Installed":    dbus.MakeVariant(p.Installed),
+			"DownloadSize": dbus.MakeVariant(uint64(p.DownloadSize)),
+			"InstallSize":  dbus.MakeVariant(uint64(p.InstallSize)),
+		})
+	}
+	return all
+}
+
+func attempts(x daemon.Explanation) []map[string]dbus.Variant {
+	all := []map[string]dbus.Variant{}
+	for _, a := range x.Attempts {
+		var problem string
+		if a.Err != nil {
+			problem = a.Err.Error()
+		}
+		all = append(all, map[string]dbus.Variant{
+			"Step":    dbus.MakeVariant(a.Step),
+			"Running": dbus.MakeVariant(a.Running),
+			"Ended":   dbus.MakeVariant(micros(a.Ended)),
+			"Tries":   dbus.MakeVariant(uint32(a.Tries)),
+			"Error":   dbus.MakeVariant(text(problem)),
+			"Retry":   dbus.MakeVariant(micros(a.RetryAt)),
+		})
+	}
+	return all
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"driverd/hwdetect"
+	"driverd/plan"
+)
+
+// What Explain may answer, as errors.Is finds it.
+var (
+	ErrNotUnderstood = errors.New("not understood")
+	ErrNoSuchDevice  = errors.New("no such device")
+)
+
+// Explanation is the whole chain of why, from the identity of a device to what
+// became of it.
+type Explanation struct {
+	plan.Explanation
+	What     string // as it was asked
+	Release  string // of the kernel that was asked about
+	Modalias string // may stand for every device of a product; see modalias.Any
+	Vendor   string // name, empty if unknown
+	Product  string // name, empty if unknown
+
+	Device   *Device   // nil if the question was not about a slot
+	Attempts []Attempt // at that device, in the order of their steps
+}
+
+// Attempt is what was last tried for a device.
+type Attempt struct {
+	Step    string // "learn", "install" or "load"
+	Running bool
+	Ended   time.Time // zero if it has not
+	Tries   int       // without success; 0 if they are not counted
+	Err     error     // nil if it went well
+	RetryAt time.Time // zero if it is not tried again by itself
+}
+
+// Explain answers what a slot, a modalias, or vendor and product need, and why.
+// The error is ErrNotUnderstood if what is none of these, ErrNoSuchDevice if
+// there is no device in the slot.
+func (e *Engine) Explain(ctx context.Context, what string) (Explanation, error) {
+	subject, err := plan.ParseSubject(what)
+	if err != nil {
+		return Explanation{}, &wrongQuestion{ErrNotUnderstood, err.Error()}
+	}
+	// Everybody may ask, as often as they like: the engine's goroutine only
+	// hands out what it knows, none of which ever changes.
+	var facts plan.Facts
+	var device *Device
+	var attempts []Attempt
+	if err := e.call(ctx, func() {
+		facts = e.facts()
+		if r := e.records[subject.Device.Slot]; subject.BySlot && r != nil {
+			subject.Device = r.device
+			view := r.view()
+			device, attempts = &view, e.attempts(r)
+		}
+	}); err != nil {
+		return Explanation{}, err
+	}
+	if facts.Kernel == nil {
+		return Explanation{}, errors.New("cannot see the hardware yet: the journal says why")
+	}
+	if subject.BySlot && device == nil {
+		return Explanation{}, &wrongQuestion{ErrNoSuchDevice, fmt.Sprintf("there is no device in slot %s", subject.Device.Slot)}
+	}
+	x := Explain(what, subject.Device, facts, e.Namer)
+	x.Device, x.Attempts = device, attempts
+	return x, nil
+}
+
+// Explain answers for a device that no engine looks after, from facts alone.
+func Explain(what string, d hwdetect.Device, f plan.Facts, names Namer) Explanation {
+	x := Explanation{What: what, Release: f.Release, Modalias: d.Modalias, Explanation: plan.Explain(d, f)}
+	x.Vendor, x.Product = names.Names(d.Vendor, d.Product)
+	return x
+}
+
+// attempts lists what was tried for a device, and is not forgotten.
+func (e *Engine) attempts(r *record) []Attempt {
+	var all []Attempt
+	if c := e.catalog; r.state != plan.Bound && (c.learning || c.tries > 0) {
+		all = append(all, Attempt{Step: "learn", Running: c.learning, Err: c.problem, Tries: c.tries, RetryAt: c.refreshAt})
+	}
+	for _, step := range []struct {
+		name string
+		attempt
+	}{{"install", r.install}, {"load", r.load}} {
+		if a := step.attempt; a.running || !a.ended.IsZero() {
+			all = append(all, Attempt{Step: step.name, Running: a.running, Ended: a.ended, Err: a.err, Tries: a.tries, RetryAt: a.retryAt})
+		}
+	}
+	return all
+}
+
+// wrongQuestion is an error whose text stands by itself.
+type wrongQuestion struct {
+	kind error
+	text string
+}
+
+func (w *wrongQuestion) Error() string { return w.text }
+func (w *wrongQuestion) Unwrap() error { return w.kind }

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package modalias
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// anyRest is what follows prefixCap in an identity that Any made.
+const anyRest = "*sd*bc*sc*i*"
+
+// Any returns the identity that stands for every device of a product, whatever
+// its subsystem and class are. In a Table it is matched by the patterns that
+// ask for neither, and by those that name the product and ask for more:
+// they claim some of its devices.
+func Any(vendor, product uint16) string {
+	return fmt.Sprintf("pci:v%08Xd%08Xsv", vendor, product) + anyRest
+}
+
+func isAny(name string) bool {
+	return len(name) == prefixCap+len(anyRest) && name[prefixCap:] == anyRest
+}
+
+// ParseProduct reads vendor and product as lspci -n prints them, "8086:10c9",
+// in either case.
+func ParseProduct(s string) (vendor, product uint16, err error) {
+	const digits = 4
+	left, right, _ := strings.Cut(s, ":")
+	v, vErr := strconv.ParseUint(left, 16, 16)
+	p, pErr := strconv.ParseUint(right, 16, 16)
+	if vErr != nil || pErr != nil || len(left) != digits || len(right) != digits {
+		return 0, 0, fmt.Errorf("cannot read %.80q as vendor and product: want a form like 8086:10c9", s)
+	}
+	return uint16(v), uint16(p), nil
+}
