@@ -56,6 +56,7 @@ func newManager(from map[string]dbus.Variant) (m Manager, err error) {
 }
 
 func newDevice(from map[string]dbus.Variant) (d Device, err error) {
+	d = Device{Modules: []string{}, Packages: []string{}, Timeline: []Step{}} // lists in JSON, never null
 	r := reader{from: from}
 	r.read("Slot", &d.Slot)
 	r.read("Modalias", &d.Modalias)

@@ -1,66 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command driverd is the driver service of a cloud guest: the daemon and the
-// step that loads a driver.
+// Command driverd is the driver service of a cloud guest: the daemon, the step
+// that loads a driver, and what an administrator types.
 package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 
-	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
 
 // version is set by the build.
 var version = "devel"
 
-// The exit statuses of the command line.
-const (
-	exitFailed = 1
-	exitUsage  = 2
-)
-
-// status is an error that says which exit status it asks for.
-type status struct {
-	code int
-	err  error
-}
-
-func (s status) Error() string { return s.err.Error() }
-func (s status) Unwrap() error { return s.err }
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:]))
+	os.Exit(run(ctx, os.Args[1:], console{
+		stdout: os.Stdout,
+		stderr: os.Stderr,
+		color:  isTerminal(os.Stdout) && os.Getenv("NO_COLOR") == "",
+	}))
 }
 
-func run(ctx context.Context, args []string) int {
-	root := &cobra.Command{
-		Use:               "driverd",
-		Short:             "The driver service of a cloud guest",
-		Version:           version,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-	}
-	root.AddCommand(daemonCommand(), loadCommand())
+func run(ctx context.Context, args []string, c console) int {
+	root := statusCommand(c)
+	root.Use = "driverd"
+	root.Short = "The driver service of a cloud guest"
+	root.Long = root.Short + ". Without a command it shows the status."
+	root.Args = nil // cobra's own check: what is no command is said to be unknown
+	root.Version = version
+	root.SilenceErrors = true
+	root.SilenceUsage = true
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetOut(c.stdout)
+	root.SetErr(c.stderr)
+	root.AddCommand(statusCommand(c), explainCommand(c), rescanCommand(c), watchCommand(c), daemonCommand(), loadCommand())
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return 0
-	}
-	fmt.Fprintln(os.Stderr, "driverd:", err)
-	var s status
-	if errors.As(err, &s) {
-		return s.code
-	}
-	return exitUsage // what cobra itself complains of
+	return c.exit(root.ExecuteContext(ctx))
 }
 
 // kernelRelease returns the release of the running kernel, as uname -r does.

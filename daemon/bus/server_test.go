@@ -32,11 +32,11 @@ const properties = "org.freedesktop.DBus.Properties"
 // engine counts what is asked of it, and explains as it is told to.
 type engine struct {
 	rescans atomic.Int32
-	explain func(what string) (daemon.Explanation, error)
+	explain atomic.Pointer[func(what string) (daemon.Explanation, error)]
 }
 
 func (e *engine) Explain(_ context.Context, what string) (daemon.Explanation, error) {
-	return e.explain(what)
+	return (*e.explain.Load())(what)
 }
 
 func (e *engine) Rescan(context.Context) error {

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+
+	"driverd/api"
+)
+
+// console is where a command talks to.
+type console struct {
+	stdout, stderr io.Writer
+	color          bool
+	bus            string // address of the bus, empty for the system's
+}
+
+// columns is how wide text for people may be: that of a serial console.
+const columns = 80
+
+// The colours of a terminal: "select graphic rendition" of ECMA-48.
+const (
+	bold   = "1"
+	red    = "1;31"
+	green  = "32"
+	yellow = "33"
+)
+
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// paint colours s, which must not be one cell of a table: escape sequences
+// have no width.
+func (c console) paint(color, s string) string {
+	if !c.color {
+		return s
+	}
+	return "\x1b[" + color + "m" + s + "\x1b[m"
+}
+
+// with connects to the service for the time of do.
+func (c console) with(ctx context.Context, do func(*api.Client) error) error {
+	client, err := api.Connect(ctx, c.bus)
+	if err != nil {
+		return failure(err)
+	}
+	defer func() { _ = client.Close() }()
+	return failure(do(client))
+}
+
+// print writes to standard output.
+func (c console) print(text string) error {
+	if _, err := io.WriteString(c.stdout, text); err != nil {
+		return fmt.Errorf("cannot write: %w", err)
+	}
+	return nil
+}
+
+// printJSON writes v to standard output, readable for people too.
+func (c console) printJSON(v any) error {
+	encoder := json.NewEncoder(c.stdout)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(v); err != nil {
+		return fmt.Errorf("cannot write: %w", err)
+	}
+	return nil
+}
+
+// printable keeps what others wrote (a device, a repository) from giving orders
+// to the terminal, and from breaking the layout.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case unicode.IsPrint(r):
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
+}
+
+// wrap breaks text into lines that fit behind an indent. A word that is too
+// long for a line gets one of its own.
+func wrap(text string, indent int) []string {
+	var lines []string
+	var line string
+	for _, word := range strings.Fields(printable(text)) {
+		if line != "" && indent+utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > columns {
+			lines = append(lines, line)
+			line = ""
+		}
+		line = strings.TrimPrefix(line+" "+word, " ")
+	}
+	return append(lines, line)
+}
+
+// shorten cuts a line that is too long for the console.
+func shorten(line string) string {
+	if r := []rune(line); len(r) > columns {
+		return string(r[:columns-3]) + "..."
+	}
+	return line
+}
+
+// megabytes is a size for people.
+func megabytes(bytes uint64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"driverd/api"
+)
+
+// The exit statuses of the command line. Those of driverd load are another
+// matter; see package load.
+const (
+	exitFailed    = 1
+	exitUsage     = 2
+	exitUnknown   = 3 // nothing is known about it
+	exitBlocked   = 4 // blocked or unavailable
+	exitNoService = 5
+)
+
+// status is an error that says which exit status it asks for. Without an err
+// everything has been said already.
+type status struct {
+	code int
+	err  error
+}
+
+func (s status) Error() string {
+	if s.err == nil {
+		return fmt.Sprintf("exit status %d", s.code)
+	}
+	return s.err.Error()
+}
+
+func (s status) Unwrap() error { return s.err }
+
+// exit says what went wrong, and returns the exit status for it.
+func (c console) exit(err error) int {
+	if err == nil {
+		return 0
+	}
+	s := status{exitUsage, err} // what cobra itself complains of
+	if !errors.As(err, &s) {
+		_, _ = fmt.Fprintf(c.stderr, "driverd: %s\nSee driverd --help.\n", printable(err.Error()))
+	} else if s.err != nil {
+		_, _ = fmt.Fprintf(c.stderr, "driverd: %s\n", printable(err.Error()))
+	}
+	for _, hint := range hints {
+		if errors.Is(err, hint.of) {
+			_, _ = fmt.Fprint(c.stderr, hint.text)
+		}
+	}
+	return s.code
+}
+
+// hints say what to type next.
+var hints = []struct {
+	of   error
+	text string
+}{
+	{api.ErrNoService, "Start it:      systemctl start driverd\nWhy it ended:  journalctl -u driverd\n"},
+	{api.ErrNotAuthorized, "Call it as root (sudo driverd ...), or let a polkit rule allow the action.\n"},
+}
+
+// failure gives an error of the service its exit status.
+func failure(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, api.ErrNoService):
+		return status{exitNoService, err}
+	case errors.Is(err, api.ErrNoSuchDevice):
+		return status{exitUnknown, err}
+	case errors.Is(err, api.ErrInvalid):
+		return status{exitUsage, err}
+	default:
+		return status{exitFailed, err}
+	}
+}

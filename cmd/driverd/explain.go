@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"driverd/api"
+	"driverd/plan"
+)
+
+func explainCommand(c console) *cobra.Command {
+	var asJSON bool
+	var root string
+	cmd := &cobra.Command{
+		Use:   "explain SLOT | MODALIAS | VENDOR:PRODUCT",
+		Short: "Say what a device needs, and why",
+		Long: "Say what a device needs, and why: which modules claim it by which alias, which\n" +
+			"package holds them, what was decided, and what became of it.",
+		Example: "  driverd explain 0000:01:00.0\n  driverd explain 8086:10c9",
+		Args:    cobra.ExactArgs(1),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			return c.completeSlots(cmd.Context(), args), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			x, err := c.explanation(cmd.Context(), args[0], root)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				err = c.printJSON(x)
+			} else {
+				err = c.print(c.explanationText(x))
+			}
+			if err != nil {
+				return status{exitFailed, err}
+			}
+			if code := explanationStatus(x); code != 0 {
+				return status{code: code}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "for programs; see driverd(1)")
+	cmd.Flags().StringVar(&root, "root", "", "read a recorded tree in `DIR`, and do not ask the service")
+	return cmd
+}
+
+// explanation asks the service, or where none runs, works it out.
+func (c console) explanation(ctx context.Context, what, root string) (x api.Explanation, err error) {
+	subject, err := plan.ParseSubject(what)
+	if err != nil {
+		return x, status{exitUsage, err}
+	}
+	if root != "" {
+		return explainLocally(what, subject, root)
+	}
+	err = c.with(ctx, func(client *api.Client) error {
+		x, err = client.Explain(ctx, what)
+		return err
+	})
+	if errors.Is(err, api.ErrNoService) {
+		_, _ = fmt.Fprintf(c.stderr, "driverd: %v: this is what it would decide\n", err)
+		return explainLocally(what, subject, "/")
+	}
+	return x, err
+}
+
+// explanationStatus is the exit status that tells a script how it stands.
+func explanationStatus(x api.Explanation) int {
+	switch {
+	case x.State == "unsupported", x.Action == plan.Learn.String() && len(x.Claims) == 0:
+		return exitUnknown
+	case x.State == "blocked", x.State == "unavailable":
+		return exitBlocked
+	case x.State == "failed":
+		return exitFailed
+	}
+	return 0
+}
+
+// completeSlots offers the slots of the devices, with their names.
+func (c console) completeSlots(ctx context.Context, args []string) []string {
+	var slots []string
+	if len(args) > 0 {
+		return nil
+	}
+	_ = c.with(ctx, func(client *api.Client) error { // no service, nothing to offer
+		devices, err := client.Devices(ctx)
+		for _, d := range devices {
+			slots = append(slots, d.Slot+"\t"+strings.TrimSpace(d.State+" "+printable(nameOf(d))))
+		}
+		return err
+	})
+	return slots
+}

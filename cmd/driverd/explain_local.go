@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"driverd/api"
+	"driverd/daemon"
+	"driverd/daemon/bus"
+	"driverd/daemon/state"
+	"driverd/hwdetect/kmod"
+	"driverd/hwdetect/sysfs"
+	"driverd/plan"
+)
+
+// explainLocally works an explanation out from the files under root: what the
+// service would decide if it ran there now.
+func explainLocally(what string, subject plan.Subject, root string) (api.Explanation, error) {
+	facts, err := localFacts(root)
+	if err != nil {
+		return api.Explanation{}, status{exitFailed, err}
+	}
+	device := subject.Device
+	if subject.BySlot {
+		device, err = sysfs.New(root).Device(device.Slot)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return api.Explanation{}, status{exitUnknown, fmt.Errorf("there is no device in slot %s", subject.Device.Slot)}
+		case err != nil:
+			return api.Explanation{}, status{exitFailed, err}
+		}
+	}
+	x := daemon.Explain(what, device, facts, names{})
+	if subject.BySlot {
+		d := x.Decision
+		x.Device = &daemon.Device{
+			Slot: device.Slot, Modalias: device.Modalias, Vendor: x.Vendor, Product: x.Product, Class: device.Class, Driver: device.Driver,
+			Group: d.Group, State: d.State, Reason: d.Reason, Message: d.Message, Modules: d.Modules, Packages: d.Packages,
+		}
+	}
+	// Through the form of the bus: one place says what an explanation looks like.
+	return api.NewExplanation(bus.Explanation(x))
+}
+
+// localFacts reads what a decision rests on.
+func localFacts(root string) (plan.Facts, error) {
+	release, err := releaseOf(root)
+	if err != nil {
+		return plan.Facts{}, err
+	}
+	index, err := kmod.Read(filepath.Join(root, "lib/modules", release))
+	if err != nil {
+		return plan.Facts{}, err
+	}
+	facts := plan.Facts{Release: release, Kernel: index}
+	packages, _, err := state.Catalogs{Dir: filepath.Join(root, "var/lib/driverd")}.Load(release)
+	switch {
+	case err == nil:
+		facts.Catalog = daemon.NewCatalog(packages)
+	case !errors.Is(err, fs.ErrNotExist):
+		facts.CatalogProblem = err
+	}
+	return facts, nil
+}
+
+// releaseOf is the kernel release that a tree is about: that of the running
+// kernel for the system's own, else the only one with modules.
+func releaseOf(root string) (string, error) {
+	if filepath.Clean(root) == "/" {
+		return kernelRelease()
+	}
+	dir := filepath.Join(root, "lib/modules")
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", fmt.Errorf("cannot tell the kernel's release: %w", err)
+	}
+	if len(entries) != 1 {
+		return "", fmt.Errorf("cannot tell the kernel's release: %s holds %d entries, want one", dir, len(entries))
+	}
+	return entries[0].Name(), nil
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"driverd/api"
+)
+
+// fields collects text in two columns: a label, and what is said about it.
+type fields struct{ strings.Builder }
+
+// labelWidth is that of the widest label, "claimed by", and a gap.
+const labelWidth = 12
+
+func (f *fields) add(label, text string) {
+	for _, line := range wrap(text, labelWidth) {
+		fmt.Fprintf(f, "%-*s%s\n", labelWidth, label, line)
+		label = ""
+	}
+}
+
+// colored adds one short line of text that holds escape sequences.
+func (f *fields) colored(label, text string) { fmt.Fprintf(f, "%-*s%s\n", labelWidth, label, text) }
+
+// explanationText goes the way of the device: what it is, who claims it, where
+// that is, what was decided, and what became of it.
+func (c console) explanationText(x api.Explanation) string {
+	var f fields
+	d := cmp.Or(x.Device, &api.Device{})
+	if d.Slot != "" {
+		f.add("slot", d.Slot)
+	}
+	if x.Vendor != "" {
+		f.add("device", x.Vendor+" "+x.Product)
+	}
+	f.add("modalias", cmp.Or(x.Modalias, "none that could be read"))
+	f.add("kernel", x.KernelRelease)
+	f.claims(x)
+	f.packages(x.Packages)
+	f.add("decision", decision(x.Action, x.State))
+	f.colored("state", c.stateText(x.State, x.Reason, d.Driver))
+	if x.Message != "" {
+		f.add("", x.Message)
+	}
+	f.attempts(x.Attempts)
+	f.timeline(d.Timeline)
+	return f.String()
+}
+
+func (f *fields) claims(x api.Explanation) {
+	label := "claimed by"
+	// Of what is installed, the catalog knows what was shown already.
+	shown := make(map[[2]string]bool)
+	for _, claim := range x.Claims {
+		key := [2]string{claim.Alias, claim.Package}
+		if claim.Source == "catalog" && shown[key] {
+			continue
+		}
+		shown[key] = true
+		text := claim.Module + ", " + claim.Source
+		if claim.Module == "" {
+			text = "a module in " + claim.Package
+		}
+		f.add(label, text)
+		f.add("", "by "+claim.Alias)
+		label = ""
+	}
+	if label != "" {
+		f.add(label, "no module that is known here")
+	}
+}
+
+func (f *fields) packages(packages []api.Package) {
+	label := "package"
+	for _, p := range packages {
+		f.add(label, p.NEVRA)
+		text := "group " + p.Group
+		if p.Installed {
+			text += ", installed"
+		}
+		if p.Repository != "" {
+			text += ", in repository " + p.Repository
+		}
+		var sizes []string
+		if p.DownloadSize > 0 {
+			sizes = append(sizes, megabytes(p.DownloadSize)+" to download")
+		}
+		f.add("", text)
+		f.add("", strings.Join(append(sizes, megabytes(p.InstallSize)+" on disk"), ", "))
+		label = ""
+	}
+}
+
+// decision puts an action into words.
+func decision(action, state string) string {
+	switch action {
+	case "install":
+		return "install the package, then load the module"
+	case "load":
+		return "load the module, which is installed"
+	case "await":
+		return "wait for the driver, which is built into the kernel"
+	case "learn":
+		return "first learn which packages this kernel has: the service does so when it runs"
+	}
+	if state == "bound" {
+		return "nothing to do: it has a driver"
+	}
+	return "leave it alone"
+}
+
+func (f *fields) attempts(attempts []api.Attempt) {
+	label := "attempts"
+	for _, a := range attempts {
+		text := a.Step
+		switch {
+		case a.Running:
+			text += ": running"
+		case a.Error != "":
+			text += ": " + a.Error
+		default:
+			text += ": done"
+		}
+		if a.Ended > 0 {
+			text += " (" + moment(a.Ended) + ")"
+		}
+		f.add(label, text)
+		label = ""
+		if a.Retry > 0 {
+			f.add("", fmt.Sprintf("tries so far: %d; next one: %s", a.Tries, moment(a.Retry)))
+		}
+	}
+}
+
+func (f *fields) timeline(steps []api.Step) {
+	label := "timeline"
+	steps = slices.SortedStableFunc(slices.Values(steps), func(a, b api.Step) int { return cmp.Compare(a.Time, b.Time) })
+	for _, s := range steps {
+		since := time.Duration(s.Time-steps[0].Time) * time.Microsecond
+		text := fmt.Sprintf("%-10s  + %.2f s", printable(s.Name), since.Seconds())
+		if label != "" {
+			text = fmt.Sprintf("%-10s  %s", printable(s.Name), moment(s.Time))
+		}
+		f.colored(label, text) // columns: not to be wrapped
+		label = ""
+	}
+}
+
+// moment is a time for people, in their own zone.
+func moment(micros uint64) string { return time.UnixMicro(int64(micros)).Format(time.DateTime) }
