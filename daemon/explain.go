@@ -48,7 +48,7 @@ type Attempt struct {
 func (e *Engine) Explain(ctx context.Context, what string) (Explanation, error) {
 	subject, err := plan.ParseSubject(what)
 	if err != nil {
-		return Explanation{}, &wrongQuestion{ErrNotUnderstood, err.Error()}
+		return Explanation{}, &questionError{ErrNotUnderstood, err.Error()}
 	}
 	// Everybody may ask, as often as they like: the engine's goroutine only
 	// hands out what it knows, none of which ever changes.
@@ -69,7 +69,7 @@ func (e *Engine) Explain(ctx context.Context, what string) (Explanation, error) 
 		return Explanation{}, errors.New("cannot see the hardware yet: the journal says why")
 	}
 	if subject.BySlot && device == nil {
-		return Explanation{}, &wrongQuestion{ErrNoSuchDevice, fmt.Sprintf("there is no device in slot %s", subject.Device.Slot)}
+		return Explanation{}, &questionError{ErrNoSuchDevice, fmt.Sprintf("there is no device in slot %s", subject.Device.Slot)}
 	}
 	x := Explain(what, subject.Device, facts, e.Namer)
 	x.Device, x.Attempts = device, attempts
@@ -100,11 +100,11 @@ func (e *Engine) attempts(r *record) []Attempt {
 	return all
 }
 
-// wrongQuestion is an error whose text stands by itself.
-type wrongQuestion struct {
+// questionError is an error whose text stands by itself.
+type questionError struct {
 	kind error
 	text string
 }
 
-func (w *wrongQuestion) Error() string { return w.text }
-func (w *wrongQuestion) Unwrap() error { return w.kind }
+func (e *questionError) Error() string { return e.text }
+func (e *questionError) Unwrap() error { return e.kind }

@@ -234,6 +234,9 @@ func TestGarbageProvides(t *testing.T) {
 		if got.State == "" || got.Action == plan.Install {
 			t.Fatalf("garbage decides %+v", got)
 		}
+		if x := plan.Explain(hwdetect.Device{Modalias: alias}, plan.Facts{Kernel: kernel{}, Catalog: c}); len(x.Claims) > 0 {
+			t.Fatalf("garbage claims %+v", x.Claims)
+		}
 	})
 }
 

@@ -20,13 +20,15 @@ const labelWidth = 12
 
 func (f *fields) add(label, text string) {
 	for _, line := range wrap(text, labelWidth) {
-		fmt.Fprintf(f, "%-*s%s\n", labelWidth, label, line)
+		f.line(label, line)
 		label = ""
 	}
 }
 
-// colored adds one short line of text that holds escape sequences.
-func (f *fields) colored(label, text string) { fmt.Fprintf(f, "%-*s%s\n", labelWidth, label, text) }
+// line adds one line of text that is fit to be printed as it is.
+func (f *fields) line(label, text string) {
+	f.WriteString(fmt.Sprintf("%-*s", labelWidth, label) + text + "\n")
+}
 
 // explanationText goes the way of the device: what it is, who claims it, where
 // that is, what was decided, and what became of it.
@@ -44,7 +46,7 @@ func (c console) explanationText(x api.Explanation) string {
 	f.claims(x)
 	f.packages(x.Packages)
 	f.add("decision", decision(x.Action, x.State))
-	f.colored("state", c.stateText(x.State, x.Reason, d.Driver))
+	f.line("state", c.stateText(x.State, x.Reason, d.Driver))
 	if x.Message != "" {
 		f.add("", x.Message)
 	}
@@ -147,7 +149,7 @@ func (f *fields) timeline(steps []api.Step) {
 		if label != "" {
 			text = fmt.Sprintf("%-10s  %s", printable(s.Name), moment(s.Time))
 		}
-		f.colored(label, text) // columns: not to be wrapped
+		f.line(label, text)
 		label = ""
 	}
 }

@@ -51,7 +51,11 @@ func TestStatusJSON(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	s.await(t, settledAll)
+	_, asRoot, _ := driverd(t, s.bus.Address, "--json")
 	code, out, complaints := driverd(t, s.bus.Address, "status", "--json")
+	if asRoot != out {
+		t.Errorf("driverd --json is not driverd status --json: %s", asRoot)
+	}
 	var report struct {
 		Version, Status, Mode string
 		KernelRelease         string `json:"kernel_release"`
@@ -82,6 +86,33 @@ func TestStatusInColor(t *testing.T) {
 	text := console{color: true}.statusText(api.Manager{Status: "ready"}, []api.Device{{Slot: "0000:01:00.0", State: "failed", Reason: "probe-failed"}})
 	if !strings.Contains(text, "\x1b["+red+"mfailed (probe-failed)\x1b[m") {
 		t.Errorf("%q", text)
+	}
+}
+
+// The chipset must not drown who needs help, nor hide that itself does.
+func TestConcern(t *testing.T) {
+	t.Parallel()
+	const hostBridge, smbus, nic = 0x060000, 0x0c0500, 0x020000
+	for _, test := range []struct {
+		device api.Device
+		want   concern
+	}{
+		{api.Device{Class: hostBridge, State: "unsupported"}, chipset},
+		{api.Device{Class: hostBridge, State: "unavailable", Reason: "stale-kernel"}, chipset},
+		{api.Device{Class: smbus, State: "blocked", Reason: "policy", Group: "hardware"}, chipset},
+		{api.Device{Class: smbus, State: "bound", Group: "base"}, chipset},
+		{api.Device{Class: hostBridge, State: "failed", Reason: "probe-failed"}, needsHelp},
+		{api.Device{Class: hostBridge, State: "blocked", Reason: "driver-override"}, needsHelp},
+		{api.Device{Class: hostBridge, State: "unavailable", Group: "passthrough"}, needsHelp},
+		{api.Device{Class: hostBridge, State: "bound", Group: "passthrough"}, settled},
+		{api.Device{Class: hostBridge, State: "installing"}, inProgress},
+		{api.Device{Class: nic, State: "blocked", Reason: "policy"}, needsHelp},
+		{api.Device{Class: nic, State: "bound"}, settled},
+		{api.Device{Class: nic, State: "a state of tomorrow"}, needsHelp},
+	} {
+		if got := concernOf(test.device); got != test.want {
+			t.Errorf("%+v: %d, want %d", test.device, got, test.want)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,6 +44,7 @@ type watcher struct {
 	console
 	asJSON bool
 	known  map[string]api.Device // by slot; nil before the first look
+	alone  bool                  // the service is gone, and that was told
 }
 
 func (w *watcher) run(ctx context.Context, client *api.Client) error {
@@ -56,9 +58,13 @@ func (w *watcher) run(ctx context.Context, client *api.Client) error {
 		case ctx.Err() != nil:
 			return nil
 		case err == nil:
+			w.alone = false
 			err = w.compare(devices)
+		case errors.Is(err, api.ErrNoService) && w.alone:
+			err = nil
 		case errors.Is(err, api.ErrNoService) && w.known != nil:
-			err = w.tell("stopped", nil) // a restart is no reason to go
+			w.alone = true // a restart is no reason to go
+			err = w.tell("stopped", nil)
 		}
 		if err != nil {
 			return err
@@ -114,18 +120,18 @@ func (w *watcher) tell(event string, d *api.Device) error {
 		}
 		return w.print(string(line) + "\n")
 	}
-	text := "driverd has stopped; waiting for it to come back"
-	if d != nil {
-		text = printable(d.Slot) + "  "
-		switch event {
-		case "removed":
-			text += "is gone"
-		default:
-			text += w.stateText(d.State, d.Reason, d.Driver)
-			if d.Message != "" {
-				text += ": " + printable(d.Message)
+	text := "driverd has stopped; waiting for it to come back\n"
+	switch {
+	case d != nil && event == "removed":
+		text = printable(d.Slot) + "  is gone\n"
+	case d != nil:
+		text = printable(d.Slot) + "  " + w.stateText(d.State, d.Reason, d.Driver) + "\n"
+		if d.Message != "" {
+			const indent = len(time.TimeOnly) + 2
+			for _, line := range wrap(d.Message, indent) {
+				text += strings.Repeat(" ", indent) + line + "\n"
 			}
 		}
 	}
-	return w.print(now.Format(time.TimeOnly) + "  " + text + "\n")
+	return w.print(now.Format(time.TimeOnly) + "  " + text)
 }

@@ -52,7 +52,8 @@ func TestWatch(t *testing.T) {
 	s := serve(t)
 	s.await(t, settledAll)
 	lines := watch(t, s.bus.Address)
-	until(t, lines, "0000:01:00.0  unavailable (repo-unreachable): cannot download from updates")
+	until(t, lines, "0000:01:00.0  unavailable (repo-unreachable)")
+	until(t, lines, "          cannot download from updates: connection refused")
 	until(t, lines, "0000:04:00.0  unsupported")
 
 	plug(t, s.root, "0000:05:00.0", igbModalias, "0x020000", "igb")

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"driverd/hwdetect"
 	"driverd/hwdetect/kmod"
 )
 
@@ -47,6 +48,23 @@ func TestIndex(t *testing.T) {
 		if diff := cmp.Diff(c.builtIn, index.BuiltIn(c.modalias)); diff != "" {
 			t.Errorf("%s: BuiltIn (-want +got):\n%s", c.name, diff)
 		}
+	}
+}
+
+func TestClaims(t *testing.T) {
+	index, err := kmod.Read("testdata/modules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []hwdetect.Claim{
+		{Module: "virtio_pci", Alias: "pci:v00001AF4d*sv*sd*bc*sc*i*", BuiltIn: true},
+		{Module: "bracketed", Alias: "p[!x]i:v00001AF4d*sv*sd*bc*sc*i*"},
+	}
+	if diff := cmp.Diff(want, index.Claims("pci:v00001AF4d00001041sv00001AF4sd00001100bc02sc00i00")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := new(kmod.Index).Claims(igb); got != nil {
+		t.Errorf("the zero Index claims %v", got)
 	}
 }
 

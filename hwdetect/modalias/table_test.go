@@ -65,6 +65,35 @@ func TestTableIsLinearScan(t *testing.T) {
 	})
 }
 
+func TestTableClaims(t *testing.T) {
+	const some = "pci:v00008086d000010C9sv00001AF4sd*bc*sc*i*"
+	var b modalias.Builder
+	b.Add("pci:v00008086d000010C[89]sv*sd*bc*sc*i*", 3)
+	b.Add("pci:v*d*sv*sd*bc02sc00i*", 7)
+	b.Add(some, 3)
+	b.Add("pci:v00008086d000010CAsv*sd*bc*sc*i*", 4)
+	b.Add("pci:v00008086d*sv*sd*bc*sc*i*", 3)
+	table := b.Build()
+	set := modalias.Claim{Pattern: "pci:v00008086d000010C[89]sv*sd*bc*sc*i*", Value: 3}
+	vendor := modalias.Claim{Pattern: "pci:v00008086d*sv*sd*bc*sc*i*", Value: 3}
+
+	want := []modalias.Claim{set, {Pattern: "pci:v*d*sv*sd*bc02sc00i*", Value: 7}, vendor}
+	if diff := cmp.Diff(want, table.Claims(igb)); diff != "" {
+		t.Errorf("of a device (-want +got):\n%s", diff)
+	}
+	// Of a product: not by class, but whatever subsystem a pattern asks for.
+	want = []modalias.Claim{set, {Pattern: some, Value: 3}, vendor}
+	if diff := cmp.Diff(want, table.Claims(modalias.Any(0x8086, 0x10c9))); diff != "" {
+		t.Errorf("of a product (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]int{3}, table.AppendMatches(nil, modalias.Any(0x8086, 0x10c9))); diff != "" {
+		t.Errorf("AppendMatches of a product (-want +got):\n%s", diff)
+	}
+	if got := table.Claims(modalias.Any(0x1234, 0x5678)); got != nil {
+		t.Errorf("an unknown product: %v", got)
+	}
+}
+
 // kernelSized has as many PCI patterns as a distribution's kernel, in the
 // same proportion: ten thousand with vendor and product, a few without.
 func kernelSized() *modalias.Table {
