@@ -68,6 +68,20 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 		g.healthy()
 	})
 
+	t.Run("the command line, as nobody", func(t *testing.T) {
+		g := g.in(t)
+		const as = "setpriv --reuid=nobody --clear-groups driverd "
+		if got := g.sh(as + "status"); !strings.Contains(got, "\n  0000:01:00.0  igb ") {
+			t.Errorf("driverd status: %s", got)
+		}
+		if got := g.sh(as + "explain 0000:01:00.0"); !strings.Contains(got, "claimed by  igb, installed") ||
+			!strings.Contains(got, "group sriov, installed") || !strings.Contains(got, "bound to igb") {
+			t.Errorf("driverd explain: %s", got)
+		}
+		g.sh(as + "rescan 2>&1 | grep -q org.fedoraproject.driverd1.rescan")
+		g.sh("driverd rescan")
+	})
+
 	t.Run("the journal has fields to search by", func(t *testing.T) {
 		g := g.in(t)
 		if got := g.sh("journalctl -u driverd.service -o cat DRIVERD_SLOT=%s DRIVERD_STATE=bound", nic); got != nic.String()+" is bound to igb" {
