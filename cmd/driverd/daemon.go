@@ -35,7 +35,7 @@ import (
 func daemonCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "daemon",
-		Short: "Watch for PCI devices and install their drivers (run by driverd.service)",
+		Short: "Run the service (what driverd.service does)",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := runDaemon(cmd.Context()); err != nil {

@@ -81,7 +81,7 @@ state       bound to virtio-pci
 		"pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00": {exitUnknown, `modalias    pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00
 kernel      7.2.12-test
 claimed by  no module that is known here
-decision    leave it alone
+decision    nothing can be done now
 state       unsupported (no-driver)
             no package of kernel 7.2.12-test has a driver for this device
 `},

@@ -111,10 +111,13 @@ func decision(action, state string) string {
 	case "learn":
 		return "first learn which packages this kernel has: the service does so when it runs"
 	}
-	if state == "bound" {
+	switch state {
+	case "bound":
 		return "nothing to do: it has a driver"
+	case "blocked":
+		return "leave it alone"
 	}
-	return "leave it alone"
+	return "nothing can be done now"
 }
 
 func (f *fields) attempts(attempts []api.Attempt) {

@@ -12,7 +12,7 @@ import (
 func loadCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "load SLOT",
-		Short: "Load the driver of the device in a slot (run by driverd-load@SLOT.service)",
+		Short: "Load the driver of one device (what driverd-load@.service does)",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			slot, err := hwdetect.ParseSlot(args[0])

@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -76,6 +77,56 @@ func TestStatusJSON(t *testing.T) {
 	for _, key := range []string{"modalias", "vendor", "product", "reason", "message", "driver", "modules", "packages", "timeline"} {
 		if card[key] == nil {
 			t.Errorf("no %s in %v", key, card)
+		}
+	}
+}
+
+// Sixty virtual functions are one card to whoever looks for what is wrong.
+func TestStatusOfMany(t *testing.T) {
+	t.Parallel()
+	var devices []api.Device
+	add := func(slot string, d api.Device) {
+		d.Slot, d.Class = slot, 0x020000
+		devices = append(devices, d)
+	}
+	vf := api.Device{Vendor: "Intel", Product: "Virtual Function"}
+	for n := range 60 {
+		d := vf
+		d.State, d.Driver = "bound", "igbvf"
+		add(fmt.Sprintf("0000:01:%02x.%d", n/8, n%8), d)
+		if n < 7 {
+			d = vf
+			d.State, d.Reason, d.Message = "blocked", "blacklisted", "igbvf is blacklisted"
+			add(fmt.Sprintf("0000:02:00.%d", n), d)
+		}
+	}
+	add("0000:03:00.0", api.Device{State: "bound", Driver: "nvme", Modalias: "pci:v1"})
+	want := `driverd 1 is ready: 7 need help, 61 bound
+kernel 7.2, platform kvm, fake, mode auto
+
+Need help
+  0000:02:00.0 0000:02:00.1 0000:02:00.2 0000:02:00.3 0000:02:00.4 0000:02:00.5
+  0000:02:00.6
+    blocked (blacklisted)
+    Intel Virtual Function
+    igbvf is blacklisted
+  The whole story: driverd explain SLOT; to try again: driverd rescan
+
+Bound
+  0000:01:00.0  igbvf  and 59 more: Intel Virtual Function
+  0000:03:00.0  nvme   pci:v1
+`
+	got := console{}.statusText(api.Manager{Version: "1", Status: "ready", KernelRelease: "7.2", Platform: "kvm", Backend: "fake", Mode: "auto"}, devices)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestHelpFits(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"--help"}, {"status", "--help"}, {"explain", "--help"}, {"watch", "--help"}, {"rescan", "--help"}} {
+		if code, out, _ := driverd(t, "", args...); code != 0 || !strings.Contains(out, "Usage:") {
+			t.Errorf("driverd %v: %d %s", args, code, out)
 		}
 	}
 }

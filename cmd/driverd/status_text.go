@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"driverd/api"
+)
+
+// statusText puts what somebody has to act upon at the top, and what is as it
+// should be into as few lines as it needs.
+func (c console) statusText(m api.Manager, devices []api.Device) string {
+	by := make(map[concern][]api.Device)
+	for _, d := range devices {
+		by[concernOf(d)] = append(by[concernOf(d)], d)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "driverd %s is %s: %s\n", printable(m.Version), c.paint(bold, printable(m.Status)), c.summary(by))
+	fmt.Fprintf(&b, "%s\n", shorten(printable(fmt.Sprintf("kernel %s, platform %s, %s, mode %s", m.KernelRelease, m.Platform, m.Backend, m.Mode))))
+	if m.Message != "" {
+		fmt.Fprintf(&b, "%s\n", strings.Join(wrap(m.Message, 0), "\n"))
+	}
+	if help := by[needsHelp]; len(help) > 0 {
+		slices.SortStableFunc(help, func(x, y api.Device) int { return cmp.Compare(urgency(x), urgency(y)) })
+		fmt.Fprintf(&b, "\n%s\n", c.paint(red, "Need help"))
+		b.WriteString(c.entries(help))
+		b.WriteString("  The whole story: driverd explain SLOT; to try again: driverd rescan\n")
+	}
+	if busy := by[inProgress]; len(busy) > 0 {
+		fmt.Fprintf(&b, "\n%s\n", c.paint(yellow, "In progress"))
+		b.WriteString(c.entries(busy))
+	}
+	if bound := by[settled]; len(bound) > 0 {
+		fmt.Fprintf(&b, "\n%s\n%s", c.paint(green, "Bound"), boundTable(bound))
+	}
+	if parts := by[chipset]; len(parts) > 0 {
+		var names []string
+		for _, d := range parts {
+			names = append(names, cmp.Or(d.Driver, "none"))
+		}
+		slices.Sort(names)
+		text := fmt.Sprintf("Chipset: %d parts, which need no help (drivers: %s).", len(parts), strings.Join(slices.Compact(names), " "))
+		fmt.Fprintf(&b, "\n%s\n", strings.Join(wrap(text, 0), "\n"))
+	}
+	return b.String()
+}
+
+// summary answers the question whether one can go back to bed.
+func (c console) summary(by map[concern][]api.Device) string {
+	var parts []string
+	if n := len(by[needsHelp]); n > 0 {
+		parts = append(parts, c.paint(red, fmt.Sprintf("%d need help", n)))
+	}
+	if n := len(by[inProgress]); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d in progress", n))
+	}
+	if n := len(by[settled]); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d bound", n))
+	}
+	if len(parts) == 0 {
+		return "no devices but the chipset"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// urgency orders the states that need help: what broke before what was never
+// going to work.
+func urgency(d api.Device) int {
+	return slices.Index([]string{"failed", "blocked", "unavailable", "unsupported"}, d.State)
+}
+
+// entries are devices with what is to be said about them. What is to be said
+// about many of them (the virtual functions of a card, say) is said once.
+func (c console) entries(devices []api.Device) string {
+	var order []string
+	slots := make(map[string][]string)
+	for _, d := range devices {
+		var b strings.Builder
+		for _, text := range []string{nameOf(d), strings.Join(d.Packages, " "), d.Message} {
+			if text != "" {
+				fmt.Fprintf(&b, "    %s\n", strings.Join(wrap(text, 4), "\n    "))
+			}
+		}
+		about := c.stateText(d.State, d.Reason, d.Driver) + "\n" + b.String()
+		if slots[about] == nil {
+			order = append(order, about)
+		}
+		slots[about] = append(slots[about], d.Slot)
+	}
+	var b strings.Builder
+	for _, about := range order {
+		if all := slots[about]; len(all) == 1 {
+			fmt.Fprintf(&b, "  %s  %s", printable(all[0]), about)
+		} else {
+			fmt.Fprintf(&b, "  %s\n    %s", strings.Join(wrap(strings.Join(all, " "), 2), "\n  "), about)
+		}
+	}
+	return b.String()
+}
+
+// stateText is a state with what belongs to it, coloured.
+func (c console) stateText(state, reason, driver string) string {
+	text, color := printable(state), red
+	switch {
+	case state == "bound":
+		text, color = text+" to "+printable(driver), green
+	case state == "pending", state == "installing", state == "loading":
+		color = yellow
+	case reason != "":
+		text += " (" + printable(reason) + ")"
+	}
+	return c.paint(color, text)
+}
+
+// crowd is how many devices of one kind get a line together.
+const crowd = 5
+
+func boundTable(devices []api.Device) string {
+	kind := func(d api.Device) [2]string { return [2]string{d.Driver, nameOf(d)} }
+	counts := make(map[[2]string]int)
+	for _, d := range devices {
+		counts[kind(d)]++
+	}
+	var b strings.Builder
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, d := range devices {
+		name := nameOf(d)
+		switch n := counts[kind(d)]; {
+		case n < 0: // was shown
+			continue
+		case n >= crowd:
+			name = fmt.Sprintf("and %d more: %s", n-1, name)
+			counts[kind(d)] = -1
+		}
+		_, _ = fmt.Fprintf(table, "  %s\t%s\t%s\n", printable(d.Slot), printable(d.Driver), printable(name))
+	}
+	_ = table.Flush() // to memory
+	var lines strings.Builder
+	for line := range strings.Lines(b.String()) {
+		lines.WriteString(shorten(strings.TrimRight(line, " \n")) + "\n")
+	}
+	return lines.String()
+}
+
+// nameOf is what a person calls the device.
+func nameOf(d api.Device) string {
+	if d.Vendor == "" {
+		return d.Modalias
+	}
+	return d.Vendor + " " + cmp.Or(d.Product, d.Modalias)
+}
