@@ -50,7 +50,7 @@ func (c console) explanationText(x api.Explanation) string {
 	if x.Message != "" {
 		f.add("", x.Message)
 	}
-	f.attempts(x.Attempts)
+	f.attempts(x)
 	f.timeline(d.Timeline)
 	return f.String()
 }
@@ -66,8 +66,11 @@ func (f *fields) claims(x api.Explanation) {
 		}
 		shown[key] = true
 		text := claim.Module + ", " + claim.Source
-		if claim.Module == "" {
+		switch {
+		case claim.Module == "":
 			text = "a module in " + claim.Package
+		case claim.Package != "" && len(x.Packages) > 1:
+			text += ", in " + claim.Package
 		}
 		f.add(label, text)
 		f.add("", "by "+claim.Alias)
@@ -120,13 +123,15 @@ func decision(action, state string) string {
 	return "nothing can be done now"
 }
 
-func (f *fields) attempts(attempts []api.Attempt) {
+func (f *fields) attempts(x api.Explanation) {
 	label := "attempts"
-	for _, a := range attempts {
+	for _, a := range x.Attempts {
 		text := a.Step
 		switch {
 		case a.Running:
 			text += ": running"
+		case a.Error != "" && a.Error == x.Message:
+			text += ": failed" // as was said above
 		case a.Error != "":
 			text += ": " + a.Error
 		default:
