@@ -75,7 +75,7 @@ func Decide(d hwdetect.Device, f Facts) Decision {
 		return stop(reason.NoDriver, "the kernel gives this device no identity that a driver could be found by: %v", d.Problem)
 	}
 	if modules := f.Kernel.BuiltIn(d.Modalias); len(modules) > 0 {
-		if chipset(d.Class) {
+		if Chipset(d.Class) {
 			return stop(reason.Policy, "this is a part of the virtual machine itself, which works without a driver")
 		}
 		return f.describe(d, Decision{Action: Await, State: Pending, Modules: modules})
@@ -93,7 +93,7 @@ func (f Facts) fromCatalog(d hwdetect.Device) Decision {
 	}
 	if f.Catalog != nil {
 		if packages := f.Catalog.match(d.Modalias); len(packages) > 0 {
-			if group := packages[0].Group; chipset(d.Class) && (group == "base" || group == "hardware") {
+			if group := packages[0].Group; Chipset(d.Class) && (group == "base" || group == "hardware") {
 				return stop(reason.Policy,
 					"this is a part of the virtual machine itself, which works without a driver: %s is not installed for it", packages[0].NEVRA)
 			}
@@ -122,13 +122,13 @@ func (f Facts) fromCatalog(d hwdetect.Device) Decision {
 	}
 }
 
-// chipset says whether a device of this class is likely to belong to the
+// Chipset says whether a device of this class is likely to belong to the
 // mainboard that the hypervisor emulates. Every q35 guest has an LPC bridge, and
 // every i440FX guest an ACPI function, whose drivers would draw in the largest
 // subpackage for nothing. A bridge that is passed through all the same (NTB) has
 // its driver in another group.
 // Classes: PCI_BASE_CLASS_BRIDGE, PCI_CLASS_SERIAL_SMBUS (linux/pci_ids.h).
-func chipset(class uint32) bool {
+func Chipset(class uint32) bool {
 	return class>>16 == 0x06 || class>>8 == 0x0c05
 }
 

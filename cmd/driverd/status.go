@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"driverd/api"
+	"driverd/plan"
 )
 
 func statusCommand(c console) *cobra.Command {
@@ -76,5 +77,5 @@ func concernOf(d api.Device) concern {
 // hypervisor emulates: a bridge or an SMBus controller whose driver is in no
 // package for devices that are passed through.
 func isChipset(d api.Device) bool {
-	return (d.Class>>16 == 0x06 || d.Class>>8 == 0x0c05) && (d.Group == "" || d.Group == "base" || d.Group == "hardware")
+	return plan.Chipset(d.Class) && (d.Group == "" || d.Group == "base" || d.Group == "hardware")
 }

@@ -96,6 +96,8 @@ func (d demo) plug(ctx context.Context) (hwdetect.Slot, error) {
 		"busctl --no-pager tree "+api.BusName,
 		"busctl --no-pager introspect --no-legend "+api.BusName+" "+lab.DevicePath(slot)+" "+api.DeviceInterface+" | cut -c1-110",
 		"busctl get-property "+api.BusName+" "+lab.DevicePath(slot)+" "+api.DeviceInterface+" State",
+		"driverd status",
+		"driverd explain "+slot.String(),
 		"journalctl -u driverd.service -o cat --no-pager | tail -8",
 		"rpm -qa 'kernel*' | sort")
 }
