@@ -35,7 +35,7 @@ type guest struct {
 // rpm is driverd's package, as make rpm leaves it.
 func rpm(t *testing.T) string {
 	t.Helper()
-	found, err := filepath.Glob("../../dist/driverd-*.x86_64.rpm")
+	found, err := filepath.Glob("../../dist/driverd-[0-9]*.x86_64.rpm")
 	if err != nil || len(found) != 1 {
 		t.Fatalf("cannot find driverd's package, run make rpm: %v %v", found, err)
 	}
