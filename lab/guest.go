@@ -41,6 +41,7 @@ type Guest struct {
 	exited chan struct{} // closed when QEMU has ended
 	output *os.File      // what QEMU itself says
 	args   func(*Image) ([]string, error)
+	cold   []Device // those that are there at every start
 	qmp    *qmp
 	agent  *agent
 	server *http.Server
@@ -85,6 +86,7 @@ func Boot(ctx context.Context, o Options) (_ *Guest, err error) {
 			return nil, err
 		}
 	}
+	g.cold = devices
 	g.args = func(image *Image) ([]string, error) {
 		o.Image = image
 		return qemuArgs(dir, o, devices, accel, port)
@@ -227,8 +229,8 @@ func (g *Guest) Reboot(ctx context.Context) error {
 }
 
 // RebootInto reboots the guest, its disk staying as it is, into the kernel of
-// another image: this is what a boot loader does elsewhere. Devices are those
-// of the first start.
+// another image: this is what a boot loader does elsewhere. What was
+// plugged in since the first start is gone.
 func (g *Guest) RebootInto(ctx context.Context, image *Image) error {
 	if _, err := g.agent.start(ctx, "systemctl --no-block poweroff"); err != nil {
 		return err
@@ -246,6 +248,12 @@ func (g *Guest) RebootInto(ctx context.Context, image *Image) error {
 			return fmt.Errorf("cannot reboot the guest: %w", err)
 		}
 	}
+	g.mu.Lock()
+	g.plugged = map[string]Device{}
+	for _, d := range g.cold {
+		g.plugged[d.ID] = d
+	}
+	g.mu.Unlock()
 	return g.power(ctx, image, false)
 }
 

@@ -92,7 +92,7 @@ func buildRepo(ctx context.Context, name string, in repo.Input) (string, error) 
 }
 
 func isShippedCode(path string) bool {
-	return !strings.HasSuffix(path, "_test.go") && !strings.Contains(path, "/testdata/")
+	return !strings.HasSuffix(path, "_test.go") && !strings.HasSuffix(path, ".md") && !strings.Contains(path, "/testdata/")
 }
 
 // kernelFiles is where one kernel lies in a root.

@@ -49,9 +49,11 @@ func boot(t *testing.T, o lab.Options) guest {
 	if err := lab.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	var err error
-	if o.Image, err = lab.BuildImage(t.Context(), rpm(t)); err != nil {
-		t.Fatal(err)
+	if o.Image == nil {
+		var err error
+		if o.Image, err = lab.BuildImage(t.Context(), rpm(t)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
