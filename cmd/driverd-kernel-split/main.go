@@ -29,7 +29,7 @@ func main() {
 	defer stop()
 	rulesFile := flag.String("rules", "", "rules `FILE` (default: the built-in rules)")
 	flag.Usage = func() {
-		_, _ = fmt.Fprintln(flag.CommandLine.Output(), usage)
+		_, _ = fmt.Fprint(flag.CommandLine.Output(), usage)
 		flag.PrintDefaults()
 	}
 	flag.Parse()
