@@ -35,7 +35,7 @@ func readModule(ctx context.Context, dir, file string) (*Module, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read module %s: %w", full, err)
 	}
-	m := &Module{Path: file, Size: info.Size(), Plain: int64(len(plain))}
+	m := &Module{Path: file, Size: info.Size()}
 	if err := m.readELF(plain); err != nil {
 		return nil, fmt.Errorf("cannot read module %s: %w", full, err)
 	}

@@ -13,9 +13,8 @@ type Module struct {
 	// Path is the file below /lib/modules/RELEASE, with any compression
 	// suffix: "kernel/drivers/net/ethernet/intel/igb/igb.ko.xz".
 	Path string
-	// Size is the size of that file in bytes, Plain that of the module without
-	// compression.
-	Size, Plain int64
+	// Size is the size of that file in bytes.
+	Size int64
 	// Depends holds the names of the modules that must be loaded before this
 	// one (modules.dep(5); depmod lists them transitively, one hop is enough).
 	Depends []string
