@@ -9,10 +9,10 @@ LAB = go run ./lab/cmd/lab
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -ec
 .DEFAULT_GOAL = help
-.PHONY: help host rpm demo test lint unit fuzz clean
+.PHONY: help host rpm demo test lint unit fuzz split-report clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
 
 host: ## install what building and testing need (Debian 12)
 	@$(LAB) host
@@ -38,6 +38,9 @@ unit: ## run the tests that need neither root nor a guest
 
 fuzz: ## fuzz the alias matcher against fnmatch(3) for a minute
 	@go test -fuzz FuzzMatch -fuzztime 1m ./hwdetect/modalias
+
+split-report: host ## what the split makes of Debian's amd64, arm64 and 686 kernels
+	@go run ./lab/cmd/split-report
 
 clean: ## remove what was built in the tree; the lab's cache is elsewhere (see CONTRIBUTING.md)
 	@rm -rf dist

@@ -40,6 +40,8 @@ type Guest struct {
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when QEMU has ended
 	output *os.File      // what QEMU itself says
+	args   func(*Image) ([]string, error)
+	cold   []Device // those that are there at every start
 	qmp    *qmp
 	agent  *agent
 	server *http.Server
@@ -84,17 +86,27 @@ func Boot(ctx context.Context, o Options) (_ *Guest, err error) {
 			return nil, err
 		}
 	}
-	args, err := qemuArgs(dir, o, devices, accel, port)
-	if err != nil {
-		return nil, err
+	g.cold = devices
+	g.args = func(image *Image) ([]string, error) {
+		o.Image = image
+		return qemuArgs(dir, o, devices, accel, port)
 	}
-	if err := g.start(args, o.Terminal); err != nil {
-		return nil, err
+	return g, g.power(ctx, o.Image, o.Terminal)
+}
+
+// power starts QEMU with the kernel of an image, and waits for the guest.
+func (g *Guest) power(ctx context.Context, image *Image, terminal bool) error {
+	args, err := g.args(image)
+	if err != nil {
+		return err
+	}
+	if err := g.start(args, terminal); err != nil {
+		return err
 	}
 	if g.qmp, err = g.dialQMP(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	return g, g.awaitAgent(ctx, 0)
+	return g.awaitAgent(ctx, 0)
 }
 
 // serve starts the package repository's server and returns its port.
@@ -214,6 +226,35 @@ func (g *Guest) Reboot(ctx context.Context) error {
 	}
 	g.agent.close()
 	return g.awaitAgent(ctx, mark)
+}
+
+// RebootInto reboots the guest, its disk staying as it is, into the kernel of
+// another image: this is what a boot loader does elsewhere. What was
+// plugged in since the first start is gone.
+func (g *Guest) RebootInto(ctx context.Context, image *Image) error {
+	if _, err := g.agent.start(ctx, "systemctl --no-block poweroff"); err != nil {
+		return err
+	}
+	if err := g.Wait(ctx); err != nil {
+		return fmt.Errorf("cannot reboot the guest: it does not end: %w", err)
+	}
+	g.agent.close()
+	if err := errors.Join(g.qmp.conn.Close(), g.output.Close()); err != nil {
+		return fmt.Errorf("cannot reboot the guest: %w", err)
+	}
+	// A socket of the QEMU that ended would be taken for the new one's.
+	for _, socket := range []string{"qmp", "monitor", "agent"} {
+		if err := os.Remove(filepath.Join(g.dir, socket)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("cannot reboot the guest: %w", err)
+		}
+	}
+	g.mu.Lock()
+	g.plugged = map[string]Device{}
+	for _, d := range g.cold {
+		g.plugged[d.ID] = d
+	}
+	g.mu.Unlock()
+	return g.power(ctx, image, false)
 }
 
 // QMPSocket is the socket of a second QMP monitor, for a person's own tools.

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	packaging "driverd/packaging/kernel"
 )
 
 // rootfs is laid over the guest root: the lab's settings, as they lie there.
@@ -24,7 +26,7 @@ var imageScript string
 var initScript string
 
 // initrdModules are what the kernel needs before it can read its disk.
-var initrdModules = []string{"virtio_blk", "ext4"}
+var initrdModules = []string{"virtio_pci", "virtio_blk", "ext4"}
 
 // Image is a guest's disk, and what to boot it with.
 type Image struct {
@@ -51,15 +53,21 @@ func BuildImage(ctx context.Context, rpm string) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	boot, err := bootFiles(ctx, root, kernel)
+	return buildImage(ctx, "", root, repo, kernel, rpm)
+}
+
+// buildImage makes a disk and what to boot it with; prefix tells the stages of
+// one kind of guest from those of another.
+func buildImage(ctx context.Context, prefix, root, repo string, kernel kernelFiles, rpm string) (*Image, error) {
+	boot, err := bootFiles(ctx, prefix+"boot", kernel)
 	if err != nil {
 		return nil, err
 	}
 
 	// Both kinds of image are in use at once: each has its own stage.
-	name, inputs := "image", []string{root, repo, imageScript}
+	name, inputs := prefix+"image", []string{root, repo, imageScript}
 	if rpm == "" {
-		name = "bare-image"
+		name = prefix + "bare-image"
 	} else {
 		sum, err := hashFiles(nil, rpm)
 		if err != nil {
@@ -81,12 +89,13 @@ func BuildImage(ctx context.Context, rpm string) (*Image, error) {
 		return nil, err
 	}
 
+	capability := packaging.CapabilityVersion(kernel.release)
 	dir, err := stage(ctx, name, append(inputs, sum), func(ctx context.Context, dir string) error {
 		if err := needRoot("guest image"); err != nil {
 			return err
 		}
 		return run(ctx, isolated(ctx, "sh", "-c", imageScript, "image.sh",
-			root, repo, kernel.release, files, rpm, filepath.Join(dir, "disk.raw")))
+			root, repo, capability, files, rpm, filepath.Join(dir, "disk.raw")))
 	})
 	if err != nil {
 		return nil, err
@@ -100,11 +109,11 @@ func BuildImage(ctx context.Context, rpm string) (*Image, error) {
 	}, nil
 }
 
-// bootFiles returns a folder with the root's kernel and an initrd for it of a
+// bootFiles returns a folder with the kernel and an initrd for it of a
 // few modules: under software emulation the stock one takes three times as long.
-func bootFiles(ctx context.Context, root string, kernel kernelFiles) (string, error) {
-	inputs := append([]string{root, initScript}, initrdModules...)
-	return stage(ctx, "boot", inputs, func(ctx context.Context, dir string) error {
+func bootFiles(ctx context.Context, name string, kernel kernelFiles) (string, error) {
+	inputs := append([]string{kernel.modules, initScript}, initrdModules...)
+	return stage(ctx, name, inputs, func(ctx context.Context, dir string) error {
 		if err := run(ctx, exec.CommandContext(ctx, "cp", kernel.vmlinuz, filepath.Join(dir, "vmlinuz"))); err != nil {
 			return err
 		}
@@ -120,7 +129,7 @@ func bootFiles(ctx context.Context, root string, kernel kernelFiles) (string, er
 		if err := run(ctx, exec.CommandContext(ctx, "cp", "/bin/busybox", filepath.Join(tree, "bin"))); err != nil {
 			return err
 		}
-		if err := copyModules(ctx, root, kernel.release, filepath.Join(tree, "modules")); err != nil {
+		if err := copyModules(ctx, kernel, filepath.Join(tree, "modules")); err != nil {
 			return err
 		}
 		pack := exec.CommandContext(ctx, "sh", "-c", "find . | cpio --quiet -o -H newc -R 0:0 >../initrd")
@@ -134,8 +143,9 @@ func bootFiles(ctx context.Context, root string, kernel kernelFiles) (string, er
 
 // copyModules copies initrdModules and what they depend on into dir, unpacked,
 // with names that sort in the order of loading.
-func copyModules(ctx context.Context, root, release, dir string) error {
-	args := append([]string{"-d", root, "-S", release, "--show-depends", "-a"}, initrdModules...)
+func copyModules(ctx context.Context, kernel kernelFiles, dir string) error {
+	root := strings.TrimSuffix(kernel.modules, filepath.Join("/usr/lib/modules", kernel.release))
+	args := append([]string{"-d", root, "-S", kernel.release, "--show-depends", "-a"}, initrdModules...)
 	out, err := exec.CommandContext(ctx, "modprobe", args...).Output()
 	if err != nil {
 		return fmt.Errorf("cannot find the initrd's modules: %w", err)

@@ -1,11 +1,12 @@
 #!/bin/sh
-# image.sh ROOT REPO RELEASE FILES RPM DISK: make the guest's disk.
+# image.sh ROOT REPO KERNEL FILES RPM DISK: make the guest's disk.
 #
+# KERNEL is the version of its kernel's *-uname-r capabilities.
 # Runs in namespaces of its own. ROOT is the read-only lower layer of an
 # overlay; REPO holds repo/ and key.asc; FILES are laid over the root; RPM is
 # driverd's package, or empty for a guest without it.
 set -eu
-root=$1 repo=$2 release=$3 files=$4 rpm=$5 disk=$6
+root=$1 repo=$2 kernel=$3 files=$4 rpm=$5 disk=$6
 
 work=$(dirname "$disk")/work
 mkdir "$work"
@@ -49,7 +50,7 @@ mount --bind "$repo/repo" "$guest/run/repo"
 
 chroot "$guest" rpm --import /etc/pki/rpm-gpg/lab.asc
 chroot "$guest" dnf5 -y --setopt=lab.baseurl=file:///run/repo install \
-	"kernel-core-uname-r = $release" "kernel-modules-core-uname-r = $release"
+	"kernel-core-uname-r = $kernel" "kernel-modules-core-uname-r = $kernel"
 if [ -n "$rpm" ]; then
 	cp "$rpm" "$guest/run/driverd.rpm"
 	chroot "$guest" dnf5 -y --setopt=lab.baseurl=file:///run/repo install /run/driverd.rpm

@@ -19,6 +19,7 @@ var rootPackages = []string{
 	"systemd", "systemd-sysv", "udev", "dbus", "polkitd", "kmod",
 	"dnf5", "dnf5-server", "rpm", "linux-image-amd64", "qemu-guest-agent",
 	"iproute2", "pci.ids", "pciutils",
+	"iptables", "nftables", "systemd-container", // what a container runs on
 }
 
 // rootArgs are mmdebstrap's arguments, the target apart.
@@ -64,31 +65,43 @@ func Repo(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return buildRepo(ctx, "repo", repo.Input{Kernels: []repo.Kernel{kernel.packed()}, Newer: true, Root: root})
+}
+
+// buildRepo builds a repository in a stage of the given name.
+func buildRepo(ctx context.Context, name string, in repo.Input) (string, error) {
 	checkout, err := Checkout()
 	if err != nil {
 		return "", err
 	}
 	// What the repository is made by is an input like what it is made of.
-	code, err := hashFiles(isShippedCode, filepath.Join(checkout, "packaging", "kernel"), filepath.Join(checkout, "lab", "repo"))
-	if err != nil {
-		return "", err
+	inputs := []string{in.Root}
+	for _, dir := range []string{"packaging/kernel", "lab/repo", "lab/fedora.rules"} {
+		sum, err := hashFiles(isShippedCode, filepath.Join(checkout, dir))
+		if err != nil {
+			return "", err
+		}
+		inputs = append(inputs, sum)
 	}
-	return stage(ctx, "repo", []string{root, code}, func(ctx context.Context, dir string) error {
-		return repo.Build(ctx, repo.Input{
-			ModulesDir: kernel.modules,
-			Vmlinuz:    kernel.vmlinuz,
-			Config:     kernel.config,
-			Root:       root,
-		}, dir)
+	for _, k := range in.Kernels {
+		inputs = append(inputs, k.ModulesDir)
+	}
+	return stage(ctx, name, inputs, func(ctx context.Context, dir string) error {
+		return repo.Build(ctx, in, dir)
 	})
 }
 
 func isShippedCode(path string) bool {
-	return !strings.HasSuffix(path, "_test.go") && !strings.Contains(path, "/testdata/")
+	return !strings.HasSuffix(path, "_test.go") && !strings.HasSuffix(path, ".md") && !strings.Contains(path, "/testdata/")
 }
 
 // kernelFiles is where one kernel lies in a root.
 type kernelFiles struct{ release, modules, vmlinuz, config string }
+
+// packed is the kernel as a repository is made of it.
+func (k kernelFiles) packed() repo.Kernel {
+	return repo.Kernel{ModulesDir: k.modules, Vmlinuz: k.vmlinuz, Config: k.config}
+}
 
 // rootKernel finds the one kernel of a root.
 func rootKernel(root string) (kernelFiles, error) {

@@ -12,31 +12,54 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"text/tabwriter"
 
 	"driverd/packaging/kernel"
 )
+
+const usage = `Usage: driverd-kernel-split [-rules FILE] COMMAND /lib/modules/RELEASE ...
+
+  write TREE DIR      write what the kernel's spec includes into DIR, a new
+                      folder, and print the report
+  report TREE         print modules and sizes of each subpackage
+  why TREE MODULE...  say what put modules where they are
+`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	rulesFile := flag.String("rules", "", "rules `FILE` (default: the built-in rules)")
 	flag.Usage = func() {
-		_, _ = fmt.Fprintf(flag.CommandLine.Output(), "Usage: %s [-rules FILE] /lib/modules/RELEASE OUTDIR\n", os.Args[0])
+		_, _ = fmt.Fprint(flag.CommandLine.Output(), usage)
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	if flag.NArg() != 2 {
+	if !wellFormed(flag.Args()) {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := run(ctx, *rulesFile, flag.Arg(0), flag.Arg(1), os.Stdout); err != nil {
+	if err := run(ctx, *rulesFile, flag.Args(), os.Stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "driverd-kernel-split: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, rulesFile, treeDir, outDir string, out io.Writer) error {
+func wellFormed(args []string) bool {
+	if len(args) == 0 {
+		return false
+	}
+	switch args[0] {
+	case "write":
+		return len(args) == 3
+	case "report":
+		return len(args) == 2
+	case "why":
+		return len(args) > 2
+	default:
+		return false
+	}
+}
+
+func run(ctx context.Context, rulesFile string, args []string, out io.Writer) error {
 	rules := kernel.DefaultRules()
 	if rulesFile != "" {
 		text, err := os.ReadFile(rulesFile)
@@ -47,7 +70,7 @@ func run(ctx context.Context, rulesFile, treeDir, outDir string, out io.Writer) 
 			return fmt.Errorf("%s: %w", rulesFile, err)
 		}
 	}
-	tree, err := kernel.ReadTree(ctx, treeDir)
+	tree, err := kernel.ReadTree(ctx, args[1])
 	if err != nil {
 		return err
 	}
@@ -55,29 +78,32 @@ func run(ctx context.Context, rulesFile, treeDir, outDir string, out io.Writer) 
 	if err != nil {
 		return err
 	}
-	if err := split.Write(outDir); err != nil {
-		return err
-	}
-	return report(split, out)
-}
-
-func report(split *kernel.Split, out io.Writer) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(table, "group\tmodules\tMB\tmoved here\t")
-	for _, g := range kernel.Groups() {
-		var size int64
-		var count, moved int
-		for _, p := range split.Placements {
-			if p.Group != g {
-				continue
+	switch args[0] {
+	case "write":
+		if err := split.Write(args[2]); err != nil {
+			return err
+		}
+		return report(ctx, tree, split, out)
+	case "report":
+		return report(ctx, tree, split, out)
+	default: // why
+		for _, module := range args[2:] {
+			text, err := split.Why(module)
+			if err != nil {
+				return err
 			}
-			count++
-			size += p.Size
-			if p.For != nil {
-				moved++
+			if _, err := io.WriteString(out, text); err != nil {
+				return err
 			}
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%d\t%.1f\t%d\t\n", g, count, float64(size)/1e6, moved)
+		return nil
 	}
-	return table.Flush()
+}
+
+func report(ctx context.Context, tree *kernel.Tree, split *kernel.Split, out io.Writer) error {
+	packed, err := tree.Compress(ctx)
+	if err != nil {
+		return err
+	}
+	return split.Report(out, packed)
 }

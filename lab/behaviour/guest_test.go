@@ -35,7 +35,7 @@ type guest struct {
 // rpm is driverd's package, as make rpm leaves it.
 func rpm(t *testing.T) string {
 	t.Helper()
-	found, err := filepath.Glob("../../dist/driverd-*.x86_64.rpm")
+	found, err := filepath.Glob("../../dist/driverd-[0-9]*.x86_64.rpm")
 	if err != nil || len(found) != 1 {
 		t.Fatalf("cannot find driverd's package, run make rpm: %v %v", found, err)
 	}
@@ -49,9 +49,11 @@ func boot(t *testing.T, o lab.Options) guest {
 	if err := lab.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	var err error
-	if o.Image, err = lab.BuildImage(t.Context(), rpm(t)); err != nil {
-		t.Fatal(err)
+	if o.Image == nil {
+		var err error
+		if o.Image, err = lab.BuildImage(t.Context(), rpm(t)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

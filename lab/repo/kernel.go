@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"text/template"
@@ -17,8 +18,8 @@ import (
 
 // kernelBuild is one build of a kernel: what its packages are made of.
 type kernelBuild struct {
-	tree            *kernel.Tree
-	vmlinuz, config string
+	Kernel
+	tree *kernel.Tree
 }
 
 //go:embed kernel.spec
@@ -29,16 +30,22 @@ var kernelTemplate = template.Must(template.New("kernel.spec").Parse(kernelSpec)
 // pack divides the build's modules and leaves its packages in dir.
 func (b kernelBuild) pack(ctx context.Context, work, dir string) error {
 	tree := b.tree
-	split, err := kernel.Divide(tree.Release, tree.Modules, kernel.DefaultRules())
+	rules := b.Rules
+	if rules == nil {
+		rules = kernel.DefaultRules()
+	}
+	split, err := kernel.Divide(tree.Release, tree.Modules, rules)
 	if err != nil {
 		return err
 	}
-	splitDir, err := os.MkdirTemp(work, "split-")
-	if err != nil {
-		return err
-	}
+	splitDir := filepath.Join(work, "split-"+tree.Release)
 	if err := split.Write(splitDir); err != nil {
 		return err
+	}
+	if b.Unsplit {
+		if err := unsplit(splitDir); err != nil {
+			return err
+		}
 	}
 	capability := kernel.CapabilityVersion(tree.Release)
 	version, release, ok := strings.Cut(capability, "-")
@@ -54,13 +61,32 @@ func (b kernelBuild) pack(ctx context.Context, work, dir string) error {
 		"SplitDir":   splitDir,
 		"Fragment":   kernel.FragmentFile,
 		"Tree":       tree.Dir,
-		"Vmlinuz":    b.vmlinuz,
-		"Config":     b.config,
+		"Vmlinuz":    b.Vmlinuz,
+		"Config":     b.Config,
 		"Provides":   kernel.BuiltinProvides(tree),
 	}); err != nil {
 		return err
 	}
 	return rpmbuild(ctx, spec.String(), work, dir)
+}
+
+// foreign are the lines of the fragment that only a split kernel has.
+var foreign = regexp.MustCompile(`(?m)^(Provides: %\{name\}-modules-split|Requires: .*-modules-(sriov|gpu|passthrough|extra).*)\n`)
+
+// unsplit makes of a written split what a distribution has that does not know
+// it: two subpackages, which say nothing of others.
+func unsplit(dir string) error {
+	file := filepath.Join(dir, kernel.FragmentFile)
+	fragment, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	sections := strings.Split(string(fragment), "%package ")
+	known := slices.DeleteFunc(sections, func(section string) bool {
+		name, _, _ := strings.Cut(section, "\n")
+		return name != "" && name != kernel.Base.Suffix() && name != kernel.Hardware.Suffix()
+	})
+	return os.WriteFile(file, foreign.ReplaceAll([]byte(strings.Join(known, "%package ")), nil), 0o644)
 }
 
 // newerModules are the modules of the newer build: enough that whoever does
@@ -100,5 +126,5 @@ func (b kernelBuild) newer(ctx context.Context, dir string) (kernelBuild, error)
 		return kernelBuild{}, err
 	}
 	tree, err := kernel.ReadTree(ctx, modules)
-	return kernelBuild{tree: tree, vmlinuz: b.vmlinuz, config: b.config}, err
+	return kernelBuild{b.Kernel, tree}, err
 }

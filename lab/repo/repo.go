@@ -21,12 +21,28 @@ import (
 	"driverd/packaging/kernel"
 )
 
-// Input is what a repository is made from. Nothing of it is changed.
+// Kernel is a kernel to pack. Nothing of it is changed.
+type Kernel struct {
+	ModulesDir string // its modules after depmod; the last element is the release
+	Vmlinuz    string // its image
+	Config     string // its configuration
+
+	// Rules divide its modules; nil stands for the rules that driverd ships.
+	Rules kernel.Rules
+
+	// Unsplit makes the packages of a kernel from before the split: what the
+	// rules send to the base is modules-core, and all the rest is modules.
+	Unsplit bool
+}
+
+// Input is what a repository is made from.
 type Input struct {
-	ModulesDir string // the kernel's modules after depmod; its last element is the release
-	Vmlinuz    string // the kernel image
-	Config     string // the kernel's configuration
-	Root       string // the guest's root, for the libraries that it has
+	Kernels []Kernel
+
+	// Newer adds a later build of the first kernel, with few modules.
+	Newer bool
+
+	Root string // the guest's root, for the libraries that it has
 }
 
 // Build makes out/repo, an rpm-md repository, and out/key.asc, the public half
@@ -43,16 +59,22 @@ func Build(ctx context.Context, in Input, out string) (err error) {
 		return fmt.Errorf("cannot build repository: %w", err)
 	}
 
-	tree, err := kernel.ReadTree(ctx, in.ModulesDir)
-	if err != nil {
-		return err
+	var builds []kernelBuild
+	for _, k := range in.Kernels {
+		tree, err := kernel.ReadTree(ctx, k.ModulesDir)
+		if err != nil {
+			return err
+		}
+		builds = append(builds, kernelBuild{Kernel: k, tree: tree})
 	}
-	running := kernelBuild{tree: tree, vmlinuz: in.Vmlinuz, config: in.Config}
-	newer, err := running.newer(ctx, filepath.Join(work, "newer"))
-	if err != nil {
-		return fmt.Errorf("cannot make a newer kernel build: %w", err)
+	if in.Newer {
+		newer, err := builds[0].newer(ctx, filepath.Join(work, "newer"))
+		if err != nil {
+			return fmt.Errorf("cannot make a newer kernel build: %w", err)
+		}
+		builds = append(builds, newer)
 	}
-	for _, build := range []kernelBuild{running, newer} {
+	for _, build := range builds {
 		if err := build.pack(ctx, work, rpms); err != nil {
 			return fmt.Errorf("cannot pack kernel %s: %w", build.tree.Release, err)
 		}

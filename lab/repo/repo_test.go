@@ -22,7 +22,7 @@ const release = "7.2.12+deb14-amd64"
 func build(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	in := repo.Input{
+	k := repo.Kernel{
 		ModulesDir: kerneltest.WriteTree(t, dir, release, []*kernel.Module{
 			{Path: "kernel/drivers/dca/dca.ko.xz"},
 			{
@@ -34,12 +34,20 @@ func build(t *testing.T) string {
 		}),
 		Vmlinuz: filepath.Join(dir, "vmlinuz"),
 		Config:  filepath.Join(dir, "config"),
-		Root:    "/",
 	}
-	kerneltest.Write(t, in.Vmlinuz, []byte("vmlinuz"))
-	kerneltest.Write(t, in.Config, []byte("config"))
+	kerneltest.Write(t, k.Vmlinuz, []byte("vmlinuz"))
+	kerneltest.Write(t, k.Config, []byte("config"))
+	old := k
+	old.ModulesDir = kerneltest.WriteTree(t, dir, "6.1.0-50-amd64", []*kernel.Module{
+		{Path: "kernel/drivers/net/igb.ko"}, {Path: "kernel/drivers/net/can.ko"},
+	})
+	old.Unsplit = true
+	var err error
+	if old.Rules, err = kernel.ParseRules("base name=igb\nhardware path=kernel/"); err != nil {
+		t.Fatal(err)
+	}
 	out := t.TempDir()
-	if err := repo.Build(t.Context(), in, out); err != nil {
+	if err := repo.Build(t.Context(), repo.Input{Kernels: []repo.Kernel{k, old}, Newer: true, Root: "/"}, out); err != nil {
 		t.Fatal(err)
 	}
 	return out
@@ -55,6 +63,9 @@ func TestBuild(t *testing.T) {
 			for _, name := range []string{"core", "modules", "modules-core", "modules-gpu", "modules-passthrough", "modules-sriov"} {
 				want = append(want, filepath.Join(rpms, "kernel-"+name+version+".x86_64.rpm"))
 			}
+		}
+		for _, name := range []string{"core", "modules", "modules-core"} {
+			want = append(want, filepath.Join(rpms, "kernel-"+name+"-6.1.0-50_amd64.x86_64.rpm"))
 		}
 		want = append(want, filepath.Join(rpms, "debian-base-1-1.x86_64.rpm"))
 		slices.Sort(want)
@@ -105,6 +116,18 @@ func TestBuild(t *testing.T) {
 			}
 		})
 	}
+
+	t.Run("a kernel from before the split", func(t *testing.T) {
+		for name, file := range map[string]string{"modules-core": "igb.ko", "modules": "can.ko"} {
+			rpm := filepath.Join(rpms, "kernel-"+name+"-6.1.0-50_amd64.x86_64.rpm")
+			if got := output(t, "rpm", "-qp", "--nosignature", "--list", rpm); !strings.Contains(got, "/lib/modules/6.1.0-50-amd64/kernel/drivers/net/"+file+"\n") {
+				t.Errorf("%s has no %s: %s", name, file, got)
+			}
+			if got := output(t, "rpm", "-qp", "--nosignature", "--provides", "--requires", rpm); regexp.MustCompile("split|sriov|gpu|passthrough").MatchString(got) {
+				t.Errorf("%s knows of the split: %s", name, got)
+			}
+		}
+	})
 
 	t.Run("the stub speaks for the root's libraries", func(t *testing.T) {
 		got := output(t, "rpm", "-qp", "--nosignature", "--provides", filepath.Join(rpms, "debian-base-1-1.x86_64.rpm"))

@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -17,6 +18,9 @@ type Module struct {
 	// Depends holds the names of the modules that must be loaded before this
 	// one (modules.dep(5); depmod lists them transitively, one hop is enough).
 	Depends []string
+	// SoftDepends holds the names of the modules that modprobe loads before
+	// this one if they are there ("softdep ... pre:" of modprobe.d(5)).
+	SoftDepends []string
 	// Imports holds the symbols that the module takes from elsewhere: the
 	// undefined ones of its ELF symbol table.
 	Imports []string
@@ -34,6 +38,9 @@ func (m *Module) File() string { return path.Base(m.uncompressedPath()) }
 // Name is the name that the kernel and kmod know the module by, where a dash
 // in the file's name is an underscore (modprobe(8)).
 func (m *Module) Name() string { return moduleName(m.File()) }
+
+// needs lists what has to be reachable wherever the module is.
+func (m *Module) needs() []string { return slices.Concat(m.Depends, m.SoftDepends) }
 
 func (m *Module) uncompressedPath() string {
 	for suffix := range decompressors {

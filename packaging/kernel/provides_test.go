@@ -3,6 +3,7 @@
 package kernel_test
 
 import (
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -71,6 +72,40 @@ func TestProvides(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Real modules, and what Fedora's generator wrote for them.
+func TestProvidesAreFedoras(t *testing.T) {
+	text, err := os.ReadFile("testdata/modalias.prov")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stanzas := strings.Split(string(text), "\n\n")[1:]
+	if len(stanzas) < 8 {
+		t.Errorf("only %d modules", len(stanzas))
+	}
+	for _, stanza := range stanzas {
+		var m kernel.Module
+		var want []string
+		for line := range strings.Lines(stanza) {
+			key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+			switch key {
+			case "module":
+				m.Path = value
+				want = append(want, "kmod("+m.File()+")")
+			case "version":
+				m.Version = value
+			case "alias":
+				m.Aliases = append(m.Aliases, value)
+			case "provides":
+				want = append(want, value)
+			}
+		}
+		slices.Sort(want)
+		if diff := cmp.Diff(want, kernel.Provides([]*kernel.Module{&m})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", m.Path, diff)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ package kernel
 
 import (
 	_ "embed" // for default.rules
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -33,10 +34,13 @@ type Rules []Rule
 //	name     the module's name
 //	alias    one of its aliases
 //	imports  a symbol that it, or a module that it depends on, takes from elsewhere
-//	depends  the name of a module that it depends on
+//	depends  the name of a module that it depends on, soft dependencies included
 //
 // Patterns are those of path.Match; in names a dash is an underscore. "#"
 // starts a comment.
+//
+// A rule that has a module's whole name is an exception made for that module:
+// nothing may contradict it, no other such rule and no dependency.
 type Rule struct {
 	Group      Group
 	Text       string // the line, for people
@@ -94,16 +98,35 @@ func parseRule(fields []string) (Rule, error) {
 	return rule, nil
 }
 
-// match returns the first rule for m, or nil. needs are the modules that m
-// depends on, directly or not.
-func (rules Rules) match(m *Module, needs []*Module) *Rule {
-	i := slices.IndexFunc(rules, func(r Rule) bool {
-		return !slices.ContainsFunc(r.conditions, func(c condition) bool { return !c.holds(m, needs) })
-	})
-	if i < 0 {
-		return nil
+// match returns the first rule for m. needs are the modules that m depends on,
+// directly or not. It is an error if there is none, or if a further rule names
+// m as the first does and sends it to another group: one of them is idle.
+func (rules Rules) match(m *Module, needs []*Module) (*Rule, error) {
+	var first *Rule
+	for i := range rules {
+		r := &rules[i]
+		if slices.ContainsFunc(r.conditions, func(c condition) bool { return !c.holds(m, needs) }) {
+			continue
+		}
+		if first == nil {
+			first = r
+		}
+		if first.names(m) && r.names(m) && first.Group != r.Group {
+			return nil, fmt.Errorf("rules %q and %q both name it", first.Text, r.Text)
+		}
 	}
-	return &rules[i]
+	if first == nil {
+		return nil, errors.New("no rule matches it")
+	}
+	return first, nil
+}
+
+// names says whether the rule is an exception made for m: one that has its
+// name, not just a pattern.
+func (r *Rule) names(m *Module) bool {
+	return slices.ContainsFunc(r.conditions, func(c condition) bool {
+		return c.key == "name" && slices.Contains(c.patterns, m.Name())
+	})
 }
 
 func (c condition) holds(m *Module, needs []*Module) bool {

@@ -3,7 +3,10 @@
 package kernel
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -29,10 +32,31 @@ var generated = []string{
 	"modules.symbols", "modules.symbols.bin", "modules.weakdep",
 }
 
-// Write writes the spec fragment into dir, and for each subpackage its %files
-// list and its Provides. The same split always gives the same bytes.
+// Write makes dir, which must not be there yet, and writes into it the spec
+// fragment, for each subpackage its %files list and its Provides, and the
+// catalog. The same split always gives the same bytes, and a failure leaves
+// nothing behind.
 func (s *Split) Write(dir string) error {
-	files := map[string]string{FragmentFile: s.fragment()}
+	if err := s.write(dir); err != nil {
+		return fmt.Errorf("cannot write split: %w", err)
+	}
+	return nil
+}
+
+func (s *Split) write(dir string) (err error) {
+	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return cmp.Or(err, fmt.Errorf("%s is there already", dir))
+	}
+	half, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+".")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(half))
+		}
+	}()
+	files := map[string]string{FragmentFile: s.fragment(), CatalogFile: s.catalog()}
 	for _, g := range Groups() {
 		files[g.Suffix()+".list"] = s.fileList(g)
 		var provides strings.Builder
@@ -41,19 +65,19 @@ func (s *Split) Write(dir string) error {
 		}
 		files[g.Suffix()+".provides"] = provides.String()
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("cannot write split: %w", err)
-	}
 	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			return fmt.Errorf("cannot write split: %w", err)
+		if err := os.WriteFile(filepath.Join(half, name), []byte(text), 0o644); err != nil {
+			return err
 		}
 	}
-	return nil
+	if err := os.Chmod(half, 0o755); err != nil { // MkdirTemp makes it private
+		return err
+	}
+	return os.Rename(half, dir)
 }
 
-// fragment returns the subpackages' sections. Provides, Requires and
-// scriptlets are those of Fedora's kernel.spec for kernel-modules.
+// fragment returns the subpackages' sections. Provides and Requires are those
+// of Fedora's kernel.spec for kernel-modules.
 func (s *Split) fragment() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -69,6 +93,11 @@ func (s *Split) fragment() string {
 		for _, r := range g.Requires() {
 			line("Requires: %%{name}-%s-uname-r = %s", r.Suffix(), version)
 		}
+		if g == Base {
+			s.fromUnsplit(line)
+		}
+		line("Requires(post): coreutils")
+		line("Requires(posttrans): coreutils kmod")
 		line("Requires: kmod")
 		// The libraries and interpreters of a module are none: rpm's
 		// generators would only read every file for nothing.
@@ -77,20 +106,53 @@ func (s *Split) fragment() string {
 		line("%%description %s", sub)
 		line("%s, for Linux %s.", g.summary(), s.Release)
 		line("")
-		scriptlets := []string{"post", "postun"}
-		if g == Base {
-			// kernel-core may come after it, and depmod wants modules.builtin.
-			scriptlets = []string{"posttrans"}
-		}
-		for _, scriptlet := range scriptlets {
-			line("%%%s %s", scriptlet, sub)
-			line("/usr/sbin/depmod -a %s", s.Release)
-			line("")
-		}
+		s.scriptlets(g, line)
 		line("%%files %s -f %%{kernel_split}/%s.list", sub, sub)
 		line("")
 	}
 	return b.String()
+}
+
+// fromUnsplit writes what brings a machine over from kernels that were not
+// split. Drivers that lay in its modules-core lie in a group now, and no name
+// that is installed says so: as long as an unsplit modules-core is there, the
+// groups are required. When the last is gone they may be removed, too.
+// An Obsoletes would take modules from the running kernel, which stays
+// installed beside the new one.
+func (s *Split) fromUnsplit(line func(format string, args ...any)) {
+	line("Provides: %%{name}-modules-split")
+	version := CapabilityVersion(s.Release)
+	for _, g := range []Group{SRIOV, GPU, Passthrough} {
+		line("Requires: (%%{name}-%s-uname-r = %s if (%%{name}-modules-core without %%{name}-modules-split))", g.Suffix(), version)
+	}
+	line("Requires: (%%{name}-%s-uname-r = %s if %%{name}-modules-extra)", Hardware.Suffix(), version)
+}
+
+// scriptlets writes those that keep depmod's files right with one run for each
+// transaction. All subpackages ask for it in %post, and the first %posttrans,
+// which runs when every file is there, does it for all; after it dracut may
+// follow in the same scriptlet, which a file trigger, coming after all of
+// them, would be too late for. A file trigger sees to removals: there is no
+// other way to hear of the last one.
+func (s *Split) scriptlets(g Group, line func(format string, args ...any)) {
+	sub := g.Suffix()
+	const state = "/var/lib/rpm-state/kernel"
+	asked := state + "/depmod-" + s.Release
+	line("%%post %s", sub)
+	line("mkdir -p %s && touch %s", state, asked)
+	line("")
+	line("%%posttrans %s", sub)
+	line("if [ -e %s ]; then", asked)
+	line("    rm -f %s", asked)
+	line("    /usr/sbin/depmod -a %s", s.Release)
+	line("fi")
+	line("")
+	if g == Base {
+		// modules.order is kernel-core's: without it the kernel is gone as well.
+		line("%%transfiletriggerpostun %s -- %s/kernel", sub, root(s.Release))
+		line("[ ! -e %s/modules.order ] || /usr/sbin/depmod -a %s", root(s.Release), s.Release)
+		line("")
+	}
 }
 
 // fileList returns the %files of a subpackage. Every directory is listed with

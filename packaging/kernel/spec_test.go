@@ -3,6 +3,9 @@
 package kernel_test
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -19,7 +22,7 @@ func TestWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "split")
 	if err := split.Write(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -51,19 +54,28 @@ func TestWrite(t *testing.T) {
 			"%ghost %attr(0644, root, root) " + root + "/modules.symbols.bin\n" +
 			"%ghost %attr(0644, root, root) " + root + "/modules.weakdep\n",
 		"modules-core.provides": "Provides: kmod(dca.ko)\n",
-		kernel.FragmentFile: section("modules-core", "Kernel modules that every guest needs", capability, "",
-			"%posttrans modules-core\n/usr/sbin/depmod -a 6.12.0-55.el10.x86_64+64k-debug\n\n") +
+		kernel.CatalogFile: "# modules of Linux 6.12.0-55.el10.x86_64+64k-debug\n" +
+			"\nmodule dca\ngroup base\nfile kernel/dca/dca.ko.xz\n" +
+			"\nmodule igb\ngroup sriov\nfile kernel/net/igb/igb.ko.xz\ndepends dca\nalias pci:v00008086d000010C9sv*sd*bc*sc*i*\n",
+		kernel.FragmentFile: section("modules-core", "Kernel modules that every guest needs", capability,
+			"Provides: %{name}-modules-split\n"+
+				"Requires: (%{name}-modules-sriov-uname-r = "+capability+" if (%{name}-modules-core without %{name}-modules-split))\n"+
+				"Requires: (%{name}-modules-gpu-uname-r = "+capability+" if (%{name}-modules-core without %{name}-modules-split))\n"+
+				"Requires: (%{name}-modules-passthrough-uname-r = "+capability+" if (%{name}-modules-core without %{name}-modules-split))\n"+
+				"Requires: (%{name}-modules-uname-r = "+capability+" if %{name}-modules-extra)\n",
+			"%transfiletriggerpostun modules-core -- "+root+"/kernel\n"+
+				"[ ! -e "+root+"/modules.order ] || /usr/sbin/depmod -a 6.12.0-55.el10.x86_64+64k-debug\n\n") +
 			section("modules-sriov", "Kernel modules for network cards with SR-IOV", capability,
-				"Requires: %{name}-modules-core-uname-r = "+capability+"\n", scriptlets("modules-sriov")) +
+				"Requires: %{name}-modules-core-uname-r = "+capability+"\n", "") +
 			section("modules-gpu", "Kernel modules for graphics cards and accelerators", capability,
-				"Requires: %{name}-modules-core-uname-r = "+capability+"\n", scriptlets("modules-gpu")) +
+				"Requires: %{name}-modules-core-uname-r = "+capability+"\n", "") +
 			section("modules-passthrough", "Kernel modules for other devices passed through to a guest", capability,
-				"Requires: %{name}-modules-core-uname-r = "+capability+"\n", scriptlets("modules-passthrough")) +
+				"Requires: %{name}-modules-core-uname-r = "+capability+"\n", "") +
 			section("modules", "Kernel modules for all other hardware", capability,
 				"Requires: %{name}-modules-core-uname-r = "+capability+"\n"+
 					"Requires: %{name}-modules-sriov-uname-r = "+capability+"\n"+
 					"Requires: %{name}-modules-gpu-uname-r = "+capability+"\n"+
-					"Requires: %{name}-modules-passthrough-uname-r = "+capability+"\n", scriptlets("modules")),
+					"Requires: %{name}-modules-passthrough-uname-r = "+capability+"\n", ""),
 	}
 	for name, text := range want {
 		if diff := cmp.Diff(text, got[name]); diff != "" {
@@ -72,7 +84,8 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-func section(sub, summary, capability, requires, scripts string) string {
+func section(sub, summary, capability, requires, trigger string) string {
+	const asked = "/var/lib/rpm-state/kernel/depmod-6.12.0-55.el10.x86_64+64k-debug"
 	return "%package " + sub + "\n" +
 		"Summary: " + summary + "\n" +
 		"Provides: installonlypkg(kernel-module)\n" +
@@ -80,15 +93,40 @@ func section(sub, summary, capability, requires, scripts string) string {
 		"%include %{kernel_split}/" + sub + ".provides\n" +
 		"Requires: %{name}-uname-r = " + capability + "\n" +
 		requires +
+		"Requires(post): coreutils\n" +
+		"Requires(posttrans): coreutils kmod\n" +
 		"Requires: kmod\n" +
 		"AutoReqProv: no\n\n" +
 		"%description " + sub + "\n" +
 		summary + ", for Linux 6.12.0-55.el10.x86_64+64k-debug.\n\n" +
-		scripts +
+		"%post " + sub + "\n" +
+		"mkdir -p /var/lib/rpm-state/kernel && touch " + asked + "\n\n" +
+		"%posttrans " + sub + "\n" +
+		"if [ -e " + asked + " ]; then\n" +
+		"    rm -f " + asked + "\n" +
+		"    /usr/sbin/depmod -a 6.12.0-55.el10.x86_64+64k-debug\n" +
+		"fi\n\n" +
+		trigger +
 		"%files " + sub + " -f %{kernel_split}/" + sub + ".list\n\n"
 }
 
-func scriptlets(sub string) string {
-	const depmod = "/usr/sbin/depmod -a 6.12.0-55.el10.x86_64+64k-debug\n\n"
-	return "%post " + sub + "\n" + depmod + "%postun " + sub + "\n" + depmod
+func TestWriteRefuses(t *testing.T) {
+	split := &kernel.Split{Release: release}
+	parent := t.TempDir()
+	there := filepath.Join(parent, "there")
+	if err := split.Write(there); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]string{
+		there:                                  "cannot write split: " + there + " is there already",
+		filepath.Join(parent, "no", "such"):    "no such file or directory",
+		filepath.Join(there, "modules.list/x"): "not a directory",
+	} {
+		if err := split.Write(dir); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q", dir, err, want)
+		}
+	}
+	if left, err := os.ReadDir(parent); err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
 }

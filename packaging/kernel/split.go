@@ -23,8 +23,14 @@ import (
 type Placement struct {
 	*Module
 	Group Group
-	Rule  *Rule   // the rule that matched the module
-	For   *Module // who needed it further down than the rule wanted it, or nil
+	Rule  *Rule  // the rule that matched the module
+	Moves []Move // how it came from the rule's group to where it is, if it did not stay
+}
+
+// Move says that a module had to go further down because another needs it.
+type Move struct {
+	To  Group
+	For *Placement // who needs it, directly or not
 }
 
 // Split is a module tree divided: one placement for each module, sorted by path.
@@ -34,7 +40,10 @@ type Split struct {
 }
 
 // Divide places every module. It fails for a module that no rule matches, a
-// dependency that is not among the modules, and two modules of one name.
+// dependency that is not among the modules, modules that depend on each other
+// in a circle, two modules of one name, and rules that are at odds: two that
+// name one module and send it to different groups, or one that names a module
+// that has to be elsewhere because of the rule of another that depends on it.
 func Divide(release string, modules []*Module, rules Rules) (*Split, error) {
 	s := &Split{Release: release}
 	byName := make(map[string]*Placement, len(modules))
@@ -48,14 +57,13 @@ func Divide(release string, modules []*Module, rules Rules) (*Split, error) {
 	}
 	slices.SortFunc(s.Placements, func(a, b *Placement) int { return cmp.Compare(a.Path, b.Path) })
 
-	needs := make(map[*Placement][]*Module, len(modules))
+	needs, err := allNeeds(s.Placements, byName)
+	if err != nil {
+		return nil, err
+	}
 	for _, p := range s.Placements {
-		var err error
-		if needs[p], err = allNeeds(p.Module, byName); err != nil {
-			return nil, err
-		}
-		if p.Rule = rules.match(p.Module, needs[p]); p.Rule == nil {
-			return nil, fmt.Errorf("cannot place module %s: no rule matches it", p.Path)
+		if p.Rule, err = rules.match(p.Module, needs[p]); err != nil {
+			return nil, fmt.Errorf("cannot place module %s: %w", p.Path, err)
 		}
 		p.Group = p.Rule.Group
 	}
@@ -64,34 +72,19 @@ func Divide(release string, modules []*Module, rules Rules) (*Split, error) {
 	for _, p := range s.Placements {
 		for _, n := range needs[p] {
 			d := byName[n.Name()]
-			if met := d.Group.Meet(p.Rule.Group); met != d.Group {
-				d.Group, d.For = met, p.Module
+			met := d.Group.Meet(p.Rule.Group)
+			if met == d.Group {
+				continue
 			}
+			if d.Rule.names(d.Module) {
+				return nil, fmt.Errorf("cannot place module %s: rule %q names it, and rule %q for %s, which depends on it, wants it in %s",
+					d.Path, d.Rule.Text, p.Rule.Text, p.Path, met)
+			}
+			d.Group = met
+			d.Moves = append(d.Moves, Move{met, p})
 		}
 	}
 	return s, s.verify()
-}
-
-// allNeeds returns every module that m depends on, directly or not. A cycle
-// (depmod would have refused it) ends where it began.
-func allNeeds(m *Module, byName map[string]*Placement) ([]*Module, error) {
-	var all []*Module
-	seen := map[string]bool{m.Name(): true}
-	for todo := []*Module{m}; len(todo) > 0; todo = todo[1:] {
-		for _, name := range todo[0].Depends {
-			if seen[name] {
-				continue
-			}
-			seen[name] = true
-			p := byName[name]
-			if p == nil {
-				return nil, fmt.Errorf("cannot place module %s: it depends on %s, which is not in the tree", todo[0].Path, name)
-			}
-			all = append(all, p.Module)
-			todo = append(todo, p.Module)
-		}
-	}
-	return all, nil
 }
 
 // verify proves closure. It repeats none of the reasoning in Divide: it only
@@ -102,7 +95,7 @@ func (s *Split) verify() error {
 		group[p.Name()] = p.Group
 	}
 	for _, p := range s.Placements {
-		for _, name := range p.Depends {
+		for _, name := range p.needs() {
 			if !p.Group.Reaches(group[name]) {
 				return fmt.Errorf("cannot place module %s in %s (rule %q): it depends on %s in %s",
 					p.Path, p.Group, p.Rule.Text, name, group[name])

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -103,23 +104,39 @@ func TestDivideSaysWhy(t *testing.T) {
 	got := map[string]string{}
 	for _, p := range split.Placements {
 		got[p.Name()] = fmt.Sprintf("%s by %q", p.Group, p.Rule.Text)
-		if p.For != nil {
-			got[p.Name()] += " for " + p.For.Name()
+		for _, m := range p.Moves {
+			got[p.Name()] += fmt.Sprintf(", %s for %s", m.To, m.For.Name())
 		}
 	}
 	want := map[string]string{
 		"nic":   `sriov by "sriov name=nic"`,
 		"hba":   `passthrough by "passthrough name=hba"`,
-		"ptp":   `base by "hardware path=kernel/" for nic`, // hba before it, nic had the last word
+		"ptp":   `base by "hardware path=kernel/", passthrough for hba, base for nic`,
 		"radio": `hardware by "hardware path=kernel/"`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+
+	why, err := split.Why("ptp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(`ptp is in base
+  file: kernel/ptp.ko
+  rule: hardware path=kernel/
+  moved to passthrough: hba needs it (rule: passthrough name=hba)
+  moved to base: nic needs it (rule: sriov name=nic)
+`, why); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if _, err := split.Why("nope"); err == nil || !strings.Contains(err.Error(), "no such module") {
+		t.Errorf("error %v", err)
+	}
 }
 
 func TestDivideRefuses(t *testing.T) {
-	rules := parse(t, "base path=kernel/")
+	rules := parse(t, "sriov name=nic\nbase name=nic path=kernel/odd/\nbase name=veth\nhardware name=radio\nbase path=kernel/")
 	for _, test := range []struct {
 		name    string
 		modules []*kernel.Module
@@ -128,6 +145,14 @@ func TestDivideRefuses(t *testing.T) {
 		{"no rule", []*kernel.Module{{Path: "updates/a.ko"}}, "updates/a.ko: no rule matches it"},
 		{"no such dependency", []*kernel.Module{{Path: "kernel/a.ko", Depends: []string{"b"}}}, "kernel/a.ko: it depends on b"},
 		{"one name twice", []*kernel.Module{{Path: "kernel/x/a-b.ko"}, {Path: "kernel/y/a_b.ko"}}, "kernel/x/a-b.ko has the same name"},
+		{"a circle", []*kernel.Module{
+			{Path: "kernel/a.ko", Depends: []string{"b"}}, {Path: "kernel/b.ko", Depends: []string{"c"}}, {Path: "kernel/c.ko", Depends: []string{"a"}},
+		}, "kernel/a.ko: it depends on kernel/c.ko, which depends on it"},
+		{"two rules that name it", []*kernel.Module{{Path: "kernel/odd/nic.ko"}}, `kernel/odd/nic.ko: rules "sriov name=nic" and "base name=nic path=kernel/odd/" both name it`},
+		{"a rule that names it, and another's dependency", []*kernel.Module{{Path: "kernel/veth.ko", Depends: []string{"radio"}}, {Path: "kernel/radio.ko"}},
+			`kernel/radio.ko: rule "hardware name=radio" names it, and rule "base name=veth" for kernel/veth.ko, which depends on it, wants it in base`},
+		{"a soft dependency that a rule forbids", []*kernel.Module{{Path: "kernel/veth.ko", SoftDepends: []string{"radio"}}, {Path: "kernel/radio.ko"}},
+			"kernel/radio.ko"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			split, err := kernel.Divide(release, test.modules, rules)
@@ -138,19 +163,23 @@ func TestDivideRefuses(t *testing.T) {
 	}
 }
 
-// anyModules draws modules that depend on each other in any way, cycles
-// included, each with a wish of its own, and the rules that say so.
+// anyModules draws modules that depend on each other, softly in any way, and on
+// those before them, each with a wish of its own, and the rules that say so.
 func anyModules(t *rapid.T) ([]*kernel.Module, kernel.Rules) {
 	n := rapid.IntRange(0, 25).Draw(t, "modules")
 	var modules []*kernel.Module
 	var text strings.Builder
 	for i := range n {
 		m := &kernel.Module{Path: fmt.Sprintf("kernel/m-%d.ko.xz", i)}
-		for _, d := range rapid.SliceOfNDistinct(rapid.IntRange(0, n-1), 0, min(n, 3), rapid.ID[int]).Draw(t, "depends") {
-			m.Depends = append(m.Depends, fmt.Sprintf("m_%d", d))
+		depends := func(n int, label string) (names []string) {
+			for _, d := range rapid.SliceOfNDistinct(rapid.IntRange(0, max(0, n-1)), 0, min(n, 3), rapid.ID[int]).Draw(t, label) {
+				names = append(names, fmt.Sprintf("m_%d", d))
+			}
+			return names
 		}
+		m.Depends, m.SoftDepends = depends(i, "depends"), depends(n, "softdep")
 		modules = append(modules, m)
-		fmt.Fprintf(&text, "%s name=m-%d\n", rapid.SampledFrom(kernel.Groups()).Draw(t, "group"), i)
+		fmt.Fprintf(&text, "%s path=kernel/m-%d.ko\n", rapid.SampledFrom(kernel.Groups()).Draw(t, "group"), i)
 	}
 	rules, err := kernel.ParseRules(text.String())
 	if err != nil {
@@ -179,15 +208,15 @@ func TestDivideProperties(t *testing.T) {
 			t.Errorf("%d modules became %d", len(modules), len(group))
 		}
 		for _, m := range modules { // closure
-			for _, d := range m.Depends {
+			for _, d := range slices.Concat(m.Depends, m.SoftDepends) {
 				if !group[m.Name()].Reaches(group[d]) {
 					t.Errorf("%s in %s depends on %s in %s", m.Path, group[m.Name()], d, group[d])
 				}
 			}
 		}
 		for _, p := range split.Placements { // nobody moves without a reason, and only down
-			if p.For == nil && p.Group != p.Rule.Group || !p.Rule.Group.Reaches(p.Group) {
-				t.Errorf("%s wanted %s and is in %s for %v", p.Path, p.Rule.Group, p.Group, p.For)
+			if len(p.Moves) == 0 && p.Group != p.Rule.Group || !p.Rule.Group.Reaches(p.Group) {
+				t.Errorf("%s wanted %s and is in %s for %v", p.Path, p.Rule.Group, p.Group, p.Moves)
 			}
 		}
 	})
@@ -205,6 +234,7 @@ func TestWriteIsDeterministic(t *testing.T) {
 			if err != nil {
 				rt.Fatal(err)
 			}
+			dir = filepath.Join(dir, "split")
 			if err := split.Write(dir); err != nil {
 				rt.Fatal(err)
 			}

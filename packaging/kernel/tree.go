@@ -56,40 +56,46 @@ func ReadTree(ctx context.Context, dir string) (*Tree, error) {
 			m.Depends = append(m.Depends, (&Module{Path: d}).Name())
 		}
 	}
+	if err := t.readSoftdep(filepath.Join(abs, "modules.softdep")); err != nil {
+		return nil, fmt.Errorf("cannot read module tree %s (has depmod run?): %w", dir, err)
+	}
 	return t, nil
 }
 
-// readModules reads the files on all processors; the time goes into
-// decompression.
+// readModules reads the files; the time goes into decompression.
 func readModules(ctx context.Context, dir string, files []string) ([]*Module, error) {
+	modules := make([]*Module, len(files))
+	err := parallel(ctx, len(files), func(ctx context.Context, i int) (err error) {
+		modules[i], err = readModule(ctx, dir, files[i])
+		return err
+	})
+	return modules, err
+}
+
+// parallel calls f for 0 to n-1, on all processors, and returns the first error.
+func parallel(ctx context.Context, n int, f func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	modules := make([]*Module, len(files))
 	next := make(chan int)
-	var readers sync.WaitGroup
+	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
-		readers.Go(func() {
+		workers.Go(func() {
 			for i := range next {
-				m, err := readModule(ctx, dir, files[i])
-				if err != nil {
+				if err := f(ctx, i); err != nil {
 					cancel(err) // the first cause stays, later calls do nothing
 				}
-				modules[i] = m
 			}
 		})
 	}
-	for i := range files {
+	for i := range n {
 		if ctx.Err() != nil {
 			break
 		}
 		next <- i
 	}
 	close(next)
-	readers.Wait()
-	if err := context.Cause(ctx); err != nil {
-		return nil, err
-	}
-	return modules, nil
+	workers.Wait()
+	return context.Cause(ctx)
 }
 
 // findModules lists the module files below dir, sorted. A compression that is

@@ -55,6 +55,33 @@ func TestReadTree(t *testing.T) {
 	}
 }
 
+func TestReadTreeReadsSoftDependencies(t *testing.T) {
+	dir := kerneltest.WriteTree(t, t.TempDir(), release, []*kernel.Module{
+		{Path: "kernel/nic.ko"},
+		{Path: "kernel/phy-lib.ko"},
+		{Path: "kernel/crc.ko", Aliases: []string{"crypto-crc32c"}},
+		{Path: "kernel/crc-x86.ko", Aliases: []string{"crypto-crc32c"}},
+	})
+	kerneltest.Write(t, filepath.Join(dir, "modules.softdep"), []byte(`# depmod's comment
+softdep nic crc_x86
+softdep nic pre: phy-lib crypto-crc32c platform:built-in post: crc phy_lib
+softdep elsewhere pre: nic
+`))
+	tree, err := kernel.ReadTree(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string][]string{}
+	for _, m := range tree.Modules {
+		if m.SoftDepends != nil {
+			got[m.Name()] = m.SoftDepends
+		}
+	}
+	if diff := cmp.Diff(map[string][]string{"nic": {"crc", "crc_x86", "phy_lib"}}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestReadTreeRefuses(t *testing.T) {
 	fuse := &kernel.Module{Path: "kernel/fs/fuse/fuse.ko"}
 	for _, test := range []struct {
@@ -63,6 +90,7 @@ func TestReadTreeRefuses(t *testing.T) {
 		want  string // all of these, separated by "|"
 	}{
 		{"no depmod files", func(t *testing.T, tree string) { remove(t, tree, "modules.dep") }, "has depmod run|modules.dep"},
+		{"no soft dependencies", func(t *testing.T, tree string) { remove(t, tree, "modules.softdep") }, "has depmod run|modules.softdep"},
 		{"no list of built-ins", func(t *testing.T, tree string) { remove(t, tree, "modules.builtin") }, "modules.builtin"},
 		{"a new module", func(t *testing.T, tree string) {
 			kerneltest.Write(t, filepath.Join(tree, "kernel/new.ko"), nil)

@@ -19,8 +19,8 @@ import (
 )
 
 // WriteTree writes the modules below dir/lib/modules/release, with the files of
-// the kernel's build and a modules.dep from their Depends, and returns that
-// folder. A module whose path has a compression suffix is compressed so.
+// the kernel's build, a modules.dep from their Depends and a modules.softdep
+// from their SoftDepends, and returns that folder. A module whose path has a compression suffix is compressed so.
 func WriteTree(t testing.TB, dir, release string, modules []*kernel.Module) string {
 	t.Helper()
 	tree := filepath.Join(dir, "lib", "modules", release)
@@ -28,7 +28,7 @@ func WriteTree(t testing.TB, dir, release string, modules []*kernel.Module) stri
 	for _, m := range modules {
 		paths[m.Name()] = m.Path
 	}
-	var dep strings.Builder
+	var dep, softdep strings.Builder
 	for _, m := range modules {
 		Write(t, filepath.Join(tree, m.Path), Object(m))
 		dep.WriteString(m.Path + ":")
@@ -36,7 +36,11 @@ func WriteTree(t testing.TB, dir, release string, modules []*kernel.Module) stri
 			dep.WriteString(" " + paths[d])
 		}
 		dep.WriteString("\n")
+		if len(m.SoftDepends) > 0 {
+			fmt.Fprintf(&softdep, "softdep %s pre: %s\n", m.Name(), strings.Join(m.SoftDepends, " "))
+		}
 	}
+	Write(t, filepath.Join(tree, "modules.softdep"), []byte(softdep.String()))
 	Write(t, filepath.Join(tree, "modules.dep"), []byte(dep.String()))
 	Write(t, filepath.Join(tree, "modules.builtin"), []byte("kernel/drivers/virtio/virtio_pci.ko\n"))
 	Write(t, filepath.Join(tree, "modules.builtin.modinfo"), nil)

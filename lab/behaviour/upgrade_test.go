@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package behaviour_test
+
+import (
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"driverd/hwdetect"
+	"driverd/lab"
+)
+
+// TestFromUnsplitToSplit takes a guest from a kernel divided as Fedora does it
+// today to a split one, and back: two builds side by side, driverd working for
+// the one that runs.
+func TestFromUnsplitToSplit(t *testing.T) {
+	old, err := lab.BuildUnsplitImage(t.Context(), rpm(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	split, err := lab.BuildImage(t.Context(), rpm(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := boot(t, lab.Options{Image: old, Devices: []lab.Device{{ID: "nic", Driver: "igb"}}})
+	nic := hwdetect.Slot{Bus: 1}
+
+	t.Run("the old kernel has the card's driver in its base", func(t *testing.T) {
+		g := g.in(t)
+		g.runs(old.Release)
+		g.bound(nic, "igb")
+		g.installed("kernel-modules-core", old.Release)
+	})
+
+	t.Run("dnf upgrade keeps every driver that is loaded", func(t *testing.T) {
+		g := g.in(t)
+		loaded := strings.Fields(g.sh("lsmod | tail -n +2 | cut -d' ' -f1"))
+		g.sh("dnf5 -y upgrade")
+		g.installed("kernel-core", old.Release, split.Release)
+		g.installed("kernel-modules-core", old.Release, split.Release)
+		for _, name := range []string{"kernel-modules-sriov", "kernel-modules-gpu", "kernel-modules-passthrough"} {
+			g.installed(name, split.Release)
+		}
+		g.installed("kernel-modules")
+		there := strings.Fields(g.sh("find /lib/modules/%s/kernel -name '*.ko*' -printf '%%f\\n'", split.Release))
+		checked := 0
+		for _, file := range wholeTree(t) {
+			name := moduleName(file)
+			if !slices.Contains(loaded, name) {
+				continue
+			}
+			checked++
+			if !slices.Contains(there, file) {
+				t.Errorf("%s is loaded, and %s has no %s", name, split.Release, file)
+			}
+		}
+		if checked < 10 || !slices.Contains(loaded, "igb") {
+			t.Errorf("only %d of the loaded modules are modules of both kernels: %v", checked, loaded)
+		}
+	})
+
+	t.Run("the new kernel drives the card, and driverd installs for the new one", func(t *testing.T) {
+		g := g.in(t)
+		if err := g.vm.RebootInto(g.patient(), split); err != nil {
+			t.Fatal(err)
+		}
+		g.runs(split.Release)
+		g.bound(nic, "igb")
+		g.bound(g.plug("card1", "sdhci-pci"), "sdhci-pci")
+		g.installed("kernel-modules", split.Release)
+	})
+
+	t.Run("back in the old kernel, driverd wants the old one's package", func(t *testing.T) {
+		g := g.in(t)
+		if err := g.vm.RebootInto(g.patient(), old); err != nil {
+			t.Fatal(err)
+		}
+		g.runs(old.Release)
+		g.bound(nic, "igb")
+		g.installed("kernel-core", old.Release, split.Release)
+		// That all of it is installed takes minutes here: it is not compressed.
+		want := "kernel-modules-" + strings.Replace(old.Release, "-amd64", "_amd64", 1) + ".x86_64"
+		if s := g.await(g.plug("card2", "sdhci-pci"), "installing"); !slices.Equal(s.Packages, []string{want}) {
+			t.Errorf("driverd installs %v, want %s", s.Packages, want)
+		}
+	})
+}
+
+// runs sees that the guest runs the kernel of that release.
+func (g guest) runs(release string) {
+	g.Helper()
+	if got := g.sh("uname -r"); got != release {
+		g.Fatalf("the guest runs %s, want %s", got, release)
+	}
+}
+
+// installed sees that a package is installed for exactly these kernels.
+func (g guest) installed(name string, releases ...string) {
+	g.Helper()
+	var got []string
+	for line := range strings.Lines(g.sh("rpm -q --qf '%%{version}-%%{release}\\n' %s | grep -v 'not installed' || true", name)) {
+		got = append(got, strings.ReplaceAll(strings.TrimSpace(line), "_", "-"))
+	}
+	slices.Sort(got)
+	slices.Sort(releases)
+	if !slices.Equal(got, releases) {
+		g.Errorf("%s is installed for %v, want %v", name, got, releases)
+	}
+}
+
+// wholeTree lists the file names of all modules that the split divided.
+func wholeTree(t *testing.T) []string {
+	t.Helper()
+	dir, err := lab.AMD64.Modules(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	err = fs.WalkDir(os.DirFS(dir), "kernel", func(file string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files = append(files, path.Base(file))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func moduleName(file string) string {
+	name, _, _ := strings.Cut(file, ".ko")
+	return strings.ReplaceAll(name, "-", "_")
+}

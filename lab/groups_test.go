@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package lab_test
+
+import (
+	_ "embed" // for container.sh
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"driverd/lab"
+)
+
+//go:embed testdata/container.sh
+var containerScript string
+
+// containerModules are what testdata/container.sh makes the kernel load.
+var containerModules = []string{
+	"overlay", "veth", "bridge", "br_netfilter", "nf_tables", "nft_chain_nat", "nft_masq",
+	"nf_nat", "nf_conntrack", "nft_compat", "xt_comment", "xt_addrtype", "xt_conntrack", "xt_MASQUERADE",
+}
+
+// TestGroups installs the subpackages in a guest that has the base alone.
+func TestGroups(t *testing.T) {
+	g := bareGuest(t, lab.Options{})
+
+	t.Run("a container runs with the base alone", func(t *testing.T) {
+		if out := output(t, g, containerScript); out != "nft 200\niptables 200" {
+			t.Errorf("the container said %q", out)
+		}
+		loaded := strings.Fields(output(t, g, "lsmod | tail -n +2 | cut -d' ' -f1"))
+		for _, name := range containerModules {
+			if !slices.Contains(loaded, name) {
+				t.Errorf("%s is not loaded", name)
+			}
+		}
+		if got := output(t, g, "rpm -qf --qf '%{NAME}\\n' $(modinfo -n "+strings.Join(loaded, " ")+") | sort -u"); got != "kernel-modules-core" {
+			t.Errorf("the loaded modules are of %q", got)
+		}
+	})
+
+	// From here on every run of depmod leaves a line.
+	output(t, g, `mv /usr/sbin/depmod /usr/sbin/depmod.real
+printf '%s\n' '#!/bin/bash' 'echo "$@" >>/run/depmods' 'exec -a depmod /usr/sbin/depmod.real "$@"' >/usr/sbin/depmod
+chmod +x /usr/sbin/depmod`)
+
+	for _, group := range []struct {
+		name   string
+		device lab.Device
+		driver string
+	}{
+		{"sriov", lab.Device{ID: "nic", Driver: "igb"}, "igb"},
+		{"gpu", lab.BochsDisplay("display"), "bochs-drm"},
+		{"passthrough", lab.Device{ID: "hba", Driver: "megasas"}, "megaraid_sas"},
+	} {
+		t.Run(group.name+" alone", func(t *testing.T) {
+			once(t, g, install, "modules-"+group.name)
+			if got := subpackages(t, g); !slices.Equal(got, []string{"kernel-modules-core", "kernel-modules-" + group.name}) {
+				t.Errorf("installed: %v", got)
+			}
+			bind(t, g, group.device, group.driver)
+			once(t, g, remove, "modules-"+group.name)
+		})
+	}
+
+	t.Run("three in one transaction", func(t *testing.T) {
+		once(t, g, install, "modules-sriov", "modules-gpu", "modules-passthrough")
+		output(t, g, "modprobe -a ixgbevf cirrus_qemu mpt3sas")
+	})
+
+	t.Run("one of them removed", func(t *testing.T) {
+		once(t, g, remove, "modules-gpu")
+		output(t, g, "modprobe -a ixgbe mptsas; ! modprobe ast 2>/dev/null")
+	})
+
+	t.Run("all other hardware", func(t *testing.T) {
+		once(t, g, install, "modules")
+		if got := subpackages(t, g); len(got) != 5 {
+			t.Errorf("installed: %v", got)
+		}
+		bind(t, g, lab.Device{ID: "card", Driver: "sdhci-pci"}, "sdhci-pci")
+	})
+}
+
+const (
+	install = "install"
+	remove  = "remove"
+)
+
+// once installs or removes subpackages of the running kernel in one
+// transaction, and sees that depmod ran once, for that kernel.
+func once(t *testing.T, g *lab.Guest, verb string, subpackages ...string) {
+	t.Helper()
+	// dnf5 finds what to install by what it provides, and what to remove not.
+	which := ` "kernel-%s-uname-r = $(uname -r)"`
+	if verb == remove {
+		which = ` $(rpm -q --whatprovides kernel-%s-uname-r)`
+	}
+	var args strings.Builder
+	for _, s := range subpackages {
+		fmt.Fprintf(&args, which, s)
+	}
+	start := time.Now()
+	output(t, g, "rm -f /run/depmods; dnf5 -y "+verb+args.String())
+	t.Logf("%s %v took %.0f s", verb, subpackages, time.Since(start).Seconds())
+	if got, want := output(t, g, "cat /run/depmods"), "-a "+output(t, g, "uname -r"); got != want {
+		t.Errorf("%s %v: depmod ran with %q, want %q", verb, subpackages, got, want)
+	}
+}
+
+// bind plugs a device in and loads what its modalias asks for.
+func bind(t *testing.T, g *lab.Guest, d lab.Device, driver string) {
+	t.Helper()
+	slot, err := g.Plug(within(t, time.Minute), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := "/sys/bus/pci/devices/" + slot.String()
+	until(t, g, "test -e "+dir)
+	output(t, g, "modprobe $(cat "+dir+"/modalias)")
+	until(t, g, "test $(basename $(readlink "+dir+"/driver)) = "+driver)
+}
+
+func subpackages(t *testing.T, g *lab.Guest) []string {
+	t.Helper()
+	return strings.Fields(output(t, g, `rpm -qa --qf '%{NAME}\n' 'kernel-modules*' | sort`))
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// DebianKernel names one of Debian's kernels.
+type DebianKernel struct {
+	Suite   string // "testing", "bookworm"
+	Flavour string // what its package is called after "linux-image-"
+}
+
+// The kernels that the split is tried on. Old is of the guest's architecture
+// and years behind its own kernel: what an upgrade starts from.
+var (
+	AMD64 = DebianKernel{"testing", "amd64"}
+	ARM64 = DebianKernel{"testing", "arm64"}
+	I686  = DebianKernel{"bookworm", "686"} // testing has no 32-bit kernel any more
+	Cloud = DebianKernel{"testing", "cloud-amd64"}
+	Old   = DebianKernel{"bookworm", "amd64"}
+)
+
+// arch is Debian's name of the kernel's architecture.
+func (k DebianKernel) arch() string {
+	switch k.Flavour {
+	case "arm64":
+		return "arm64"
+	case "686":
+		return "i386"
+	default:
+		return "amd64"
+	}
+}
+
+// Modules returns the kernel's module tree after depmod, as ReadTree of
+// packaging/kernel takes it. It needs the network once, and no root.
+func (k DebianKernel) Modules(ctx context.Context) (string, error) {
+	files, err := k.files(ctx)
+	return files.modules, err
+}
+
+// files fetches the kernel's packages and unpacks them. They are never
+// installed: their scripts do not run.
+func (k DebianKernel) files(ctx context.Context) (kernelFiles, error) {
+	dir, err := stage(ctx, "kernel-"+k.Suite+"-"+k.Flavour, []string{k.Suite, k.Flavour}, func(ctx context.Context, dir string) error {
+		debs, err := k.download(ctx, dir)
+		if err != nil {
+			return err
+		}
+		for _, deb := range debs {
+			if err := run(ctx, exec.CommandContext(ctx, "dpkg-deb", "-x", deb, dir)); err != nil {
+				return err
+			}
+			if err := os.Remove(deb); err != nil {
+				return err
+			}
+		}
+		return k.settle(ctx, dir)
+	})
+	if err != nil {
+		return kernelFiles{}, err
+	}
+	return rootKernel(dir)
+}
+
+// download downloads the kernel's packages into dir, through an apt
+// configuration of its own that knows this suite and architecture alone.
+func (k DebianKernel) download(ctx context.Context, dir string) ([]string, error) {
+	scratch, err := os.MkdirTemp("", "driverd-apt-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(scratch) }()
+	source := fmt.Sprintf("deb [signed-by=%s] %s %s main\n", debianKeyring, debianMirror, k.Suite)
+	if err := os.WriteFile(filepath.Join(scratch, "sources.list"), []byte(source), 0o644); err != nil {
+		return nil, err
+	}
+	apt := func(program string, args ...string) *exec.Cmd {
+		cmd := exec.CommandContext(ctx, program, append([]string{
+			"-q",
+			"-o", "Dir::Etc::SourceList=" + filepath.Join(scratch, "sources.list"),
+			"-o", "Dir::Etc::SourceParts=-",
+			"-o", "Dir::State=" + scratch,
+			"-o", "Dir::State::Status=/dev/null",
+			"-o", "Dir::Cache=" + scratch,
+			"-o", "APT::Architecture=" + k.arch(),
+			"-o", "APT::Architectures=" + k.arch(),
+			"-o", "APT::Sandbox::User=root",
+			"-o", "Acquire::Languages=none",
+			"-o", "Acquire::Check-Valid-Until=false",
+		}, args...)...)
+		cmd.Dir = dir
+		return cmd
+	}
+	if err := run(ctx, apt("apt-get", "update")); err != nil {
+		return nil, err
+	}
+	out, err := apt("apt-cache", "--no-recommends", "--no-suggests", "--recurse", "depends", "linux-image-"+k.Flavour).Output()
+	if err != nil {
+		return nil, fmt.Errorf("cannot find Debian's linux-image-%s: %w", k.Flavour, err)
+	}
+	packages := ofRelease(string(out), k.Flavour)
+	if len(packages) == 0 {
+		return nil, fmt.Errorf("cannot find what Debian's linux-image-%s needs in %q", k.Flavour, tail(out))
+	}
+	say("fetching %s", strings.Join(packages, " "))
+	if err := run(ctx, apt("apt-get", append([]string{"download"}, packages...)...)); err != nil {
+		return nil, err
+	}
+	return filepath.Glob(filepath.Join(dir, "*.deb"))
+}
+
+// ofRelease picks the packages that hold the kernel out of a list of
+// everything that its metapackage needs: linux-image-7.2.12+deb14-amd64, and
+// for newer kernels linux-modules-7.2.12+deb14-amd64 and its like.
+func ofRelease(depends, flavour string) []string {
+	var packages []string
+	for line := range strings.Lines(depends) {
+		name, found := strings.CutPrefix(strings.TrimRight(line, "\n"), "linux-")
+		kind, release, _ := strings.Cut(name, "-")
+		if found && release != "" && release[0] >= '0' && release[0] <= '9' && strings.HasSuffix(release, "-"+flavour) {
+			packages = append(packages, "linux-"+kind+"-"+release)
+		}
+	}
+	return packages
+}
+
+// settle brings what was unpacked into the shape of an installed root: merged
+// /usr, and depmod's files.
+func (k DebianKernel) settle(ctx context.Context, dir string) error {
+	lib := filepath.Join(dir, "lib")
+	if isDir(lib) {
+		if err := run(ctx, exec.CommandContext(ctx, "cp", "-al", lib, filepath.Join(dir, "usr"))); err != nil {
+			return err
+		}
+		if err := os.RemoveAll(lib); err != nil {
+			return err
+		}
+	}
+	if err := os.Symlink("usr/lib", lib); err != nil {
+		return err
+	}
+	files, err := rootKernel(dir)
+	if err != nil {
+		return err
+	}
+	return run(ctx, exec.CommandContext(ctx, "depmod", "-b", dir, files.release))
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"context"
+	_ "embed" // for fedora.rules
+	"fmt"
+
+	packaging "driverd/packaging/kernel"
+
+	"driverd/lab/repo"
+)
+
+//go:embed fedora.rules
+var fedoraRules string
+
+// FedoraRules are the placement of today's Fedora in the words of ours: Base is
+// its kernel-modules-core, Hardware its kernel-modules.
+func FedoraRules() (packaging.Rules, error) {
+	rules, err := packaging.ParseRules(fedoraRules)
+	if err != nil {
+		return nil, fmt.Errorf("lab/fedora.rules: %w", err)
+	}
+	return rules, nil
+}
+
+// BuildUnsplitImage makes the disk of a guest that has an old kernel, divided
+// as Fedora does it today: it has kernel-core and kernel-modules-core of it
+// installed. Its repository has the rest of that kernel, and the guest's own
+// kernel, split: what BuildImage's guest boots.
+func BuildUnsplitImage(ctx context.Context, rpm string) (*Image, error) {
+	root, err := Root(ctx)
+	if err != nil {
+		return nil, err
+	}
+	kernel, err := rootKernel(root)
+	if err != nil {
+		return nil, err
+	}
+	old, err := Old.files(ctx)
+	if err != nil {
+		return nil, err
+	}
+	unsplit := old.packed()
+	unsplit.Unsplit = true
+	if unsplit.Rules, err = FedoraRules(); err != nil {
+		return nil, err
+	}
+	packages, err := buildRepo(ctx, "unsplit-repo", repo.Input{Kernels: []repo.Kernel{kernel.packed(), unsplit}, Root: root})
+	if err != nil {
+		return nil, err
+	}
+	return buildImage(ctx, "unsplit-", root, packages, old, rpm)
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kernel
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Why says in a few lines why the module of that name, dashes or underscores,
+// is where it is: the rule that wanted it somewhere, and who had it moved.
+func (s *Split) Why(name string) (string, error) {
+	for _, p := range s.Placements {
+		if p.Name() == moduleName(name) {
+			return p.why(), nil
+		}
+	}
+	return "", fmt.Errorf("cannot say why %s is where it is: no such module in %s", name, s.Release)
+}
+
+func (p *Placement) why() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s is in %s\n", p.Name(), p.Group)
+	fmt.Fprintf(&b, "  file: %s\n", p.Path)
+	fmt.Fprintf(&b, "  rule: %s\n", p.Rule.Text)
+	for _, m := range p.Moves {
+		fmt.Fprintf(&b, "  moved to %s: %s needs it (rule: %s)\n", m.To, m.For.Name(), m.For.Rule.Text)
+	}
+	if needs := p.needs(); len(needs) > 0 {
+		fmt.Fprintf(&b, "  needs: %s\n", strings.Join(needs, " "))
+	}
+	return b.String()
+}
