@@ -38,7 +38,7 @@ Need help
 Bound
   0000:02:00.0  virtio-pci  Red Hat, Inc. �[31mCard of the very very very ver...
 
-Chipset: 3 parts, which need no help (drivers: none pcieport).
+Chipset: 3 parts, which need no help (drivers: none, pcieport).
 `
 	for _, args := range [][]string{nil, {"status"}} {
 		code, out, complaints := driverd(t, s.bus.Address, args...)

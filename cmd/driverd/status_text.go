@@ -44,7 +44,7 @@ func (c console) statusText(m api.Manager, devices []api.Device) string {
 			names = append(names, cmp.Or(d.Driver, "none"))
 		}
 		slices.Sort(names)
-		text := fmt.Sprintf("Chipset: %d parts, which need no help (drivers: %s).", len(parts), strings.Join(slices.Compact(names), " "))
+		text := fmt.Sprintf("Chipset: %d parts, which need no help (drivers: %s).", len(parts), strings.Join(slices.Compact(names), ", "))
 		fmt.Fprintf(&b, "\n%s\n", strings.Join(wrap(text, 0), "\n"))
 	}
 	return b.String()
