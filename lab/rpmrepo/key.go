@@ -4,13 +4,14 @@ package rpmrepo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 )
 
-const keyOwner = "driverd test <test@driverd.invalid>"
+const keyOwner = "driverd lab <lab@driverd.invalid>"
 
 // Key is a throwaway OpenPGP signing key.
 type Key struct {
@@ -21,11 +22,17 @@ type Key struct {
 
 // NewKey makes a key with a GnuPG home of its own in dir, which must exist.
 // The path of dir must be short: gpg-agent's socket lives in it.
-func NewKey(ctx context.Context, dir string) (*Key, error) {
+func NewKey(ctx context.Context, dir string) (_ *Key, err error) {
 	k := &Key{home: filepath.Join(dir, "gnupg")}
 	if err := os.Mkdir(k.home, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make a signing key: %w", err)
 	}
+	// gpg starts an agent, which must not outlive a failure.
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, k.Close())
+		}
+	}()
 	make := k.gpg(ctx, "--pinentry-mode", "loopback", "--passphrase", "",
 		"--quick-generate-key", keyOwner, "rsa3072", "sign", "never")
 	if err := run(make); err != nil {
@@ -39,7 +46,7 @@ func NewKey(ctx context.Context, dir string) (*Key, error) {
 	return k, nil
 }
 
-// Close ends the gpg-agent that signing started.
+// Close ends the gpg-agent that making the key and signing started.
 func (k *Key) Close() error {
 	return run(exec.Command("gpgconf", "--homedir", k.home, "--kill", "all"))
 }
@@ -48,14 +55,14 @@ func (k *Key) gpg(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, "gpg", append([]string{"--homedir", k.home, "--batch", "--quiet"}, args...)...)
 }
 
-func (k *Key) sign(ctx context.Context, rpm string) error {
+// Sign signs packages in place.
+func (k *Key) Sign(ctx context.Context, rpms ...string) error {
 	gpg, err := exec.LookPath("gpg") // Debian has no gpg2, which rpm looks for
 	if err != nil {
-		return err
+		return fmt.Errorf("cannot sign packages: %w", err)
 	}
-	return run(exec.CommandContext(ctx, "rpmsign", "--addsign",
-		"--define", "__gpg "+gpg,
-		"--define", "_gpg_path "+k.home,
-		"--define", "_gpg_name "+keyOwner,
-		rpm))
+	return run(exec.CommandContext(ctx, "rpmsign", append([]string{"--addsign",
+		"--define", "__gpg " + gpg,
+		"--define", "_gpg_path " + k.home,
+		"--define", "_gpg_name " + keyOwner}, rpms...)...))
 }

@@ -113,7 +113,7 @@ func (p Package) build(ctx context.Context, dir string, key *Key) (err error) {
 	if err != nil || p.Unsigned {
 		return err
 	}
-	return key.sign(ctx, filepath.Join(dir, fmt.Sprintf("%s-%s-%s.x86_64.rpm", p.Name, p.Version, p.Release)))
+	return key.Sign(ctx, filepath.Join(dir, fmt.Sprintf("%s-%s-%s.x86_64.rpm", p.Name, p.Version, p.Release)))
 }
 
 func run(cmd *exec.Cmd) error {
