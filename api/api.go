@@ -6,7 +6,10 @@
 // under /usr/share/dbus-1/interfaces; what the service serves is that file.
 package api
 
-import _ "embed"
+import (
+	_ "embed"
+	"strings"
+)
 
 // The names of the service on the system bus.
 const (
@@ -31,3 +34,9 @@ const (
 //
 //go:embed org.fedoraproject.Driverd1.xml
 var XML string
+
+// DevicePath returns the object path of the device in a slot: an object path
+// may hold neither ":" nor ".".
+func DevicePath(slot string) string {
+	return DevicesPath + "/" + strings.NewReplacer(":", "_", ".", "_").Replace(slot)
+}

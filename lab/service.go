@@ -29,14 +29,9 @@ type Step struct {
 	Time time.Time
 }
 
-// DevicePath is the object of the device in slot.
-func DevicePath(slot hwdetect.Slot) string {
-	return api.DevicesPath + "/" + strings.NewReplacer(":", "_", ".", "_").Replace(slot.String())
-}
-
 // Shown asks driverd in the guest for the device in slot.
 func (g *Guest) Shown(ctx context.Context, slot hwdetect.Slot) (Shown, error) {
-	out, err := g.Output(ctx, "busctl --json=short call "+api.BusName+" "+DevicePath(slot)+
+	out, err := g.Output(ctx, "busctl --json=short call "+api.BusName+" "+api.DevicePath(slot.String())+
 		" org.freedesktop.DBus.Properties GetAll s "+api.DeviceInterface)
 	if err != nil {
 		return Shown{}, err

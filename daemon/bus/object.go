@@ -11,7 +11,6 @@ import (
 
 	"driverd/api"
 	"driverd/daemon"
-	"driverd/hwdetect"
 )
 
 // properties are those of one interface, by name.
@@ -24,16 +23,12 @@ type object map[string]properties
 // view of the engine makes a new one.
 type tree map[dbus.ObjectPath]object
 
-func devicePath(slot hwdetect.Slot) dbus.ObjectPath {
-	return dbus.ObjectPath(api.DevicesPath + "/" + strings.NewReplacer(":", "_", ".", "_").Replace(slot.String()))
-}
-
 func newTree(v daemon.View) tree {
 	counts := make(map[string]uint32)
 	t := make(tree)
 	for _, d := range v.Devices {
 		counts[string(d.State)]++
-		t[devicePath(d.Slot)] = object{api.DeviceInterface: deviceProperties(d)}
+		t[dbus.ObjectPath(api.DevicePath(d.Slot.String()))] = object{api.DeviceInterface: deviceProperties(d)}
 	}
 	t[api.RootPath] = object{api.ManagerInterface: properties{
 		"Version":       dbus.MakeVariant(v.Version),

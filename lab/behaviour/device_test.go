@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"driverd/api"
 	"driverd/hwdetect"
 	"driverd/lab"
 )
@@ -42,7 +43,7 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 
 	t.Run("busctl", func(t *testing.T) {
 		g := g.in(t)
-		path := lab.DevicePath(nic)
+		path := api.DevicePath(nic.String())
 		if tree := g.sh("busctl --no-pager tree --list org.fedoraproject.Driverd1"); !strings.Contains(tree+"\n", path+"\n") {
 			t.Errorf("busctl tree does not list %s:\n%s", path, tree)
 		}
@@ -107,7 +108,7 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 		g := g.in(t)
 		g.sh(rescan)
 		g.sh("setpriv --reuid=nobody --clear-groups %s --allow-interactive-authorization=no 2>&1 | grep 'needs an authentication'", rescan)
-		g.sh("setpriv --reuid=nobody --clear-groups busctl get-property org.fedoraproject.Driverd1 %s org.fedoraproject.Driverd1.Device State", lab.DevicePath(nic))
+		g.sh("setpriv --reuid=nobody --clear-groups busctl get-property org.fedoraproject.Driverd1 %s org.fedoraproject.Driverd1.Device State", api.DevicePath(nic.String()))
 	})
 
 	t.Run("the user driverd may start the load step and nothing else", func(t *testing.T) {

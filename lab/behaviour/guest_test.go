@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"driverd/api"
 	"driverd/hwdetect"
 	"driverd/lab"
 )
@@ -162,14 +163,14 @@ func (g guest) refused(slot hwdetect.Slot, state, reason string) {
 // refusedAnew is refused for a device that was refused for another reason.
 func (g guest) refusedAnew(slot hwdetect.Slot, state, reason string) {
 	g.Helper()
-	g.until("busctl get-property org.fedoraproject.Driverd1 %s org.fedoraproject.Driverd1.Device Reason | grep -qx 's \"%s\"'", lab.DevicePath(slot), reason)
+	g.until("busctl get-property org.fedoraproject.Driverd1 %s org.fedoraproject.Driverd1.Device Reason | grep -qx 's \"%s\"'", api.DevicePath(slot.String()), reason)
 	g.refused(slot, state, reason)
 }
 
 // gone waits until driverd shows no device in slot.
 func (g guest) gone(slot hwdetect.Slot) {
 	g.Helper()
-	g.until("! busctl introspect org.fedoraproject.Driverd1 %s org.fedoraproject.Driverd1.Device >/dev/null 2>&1", lab.DevicePath(slot))
+	g.until("! busctl introspect org.fedoraproject.Driverd1 %s org.fedoraproject.Driverd1.Device >/dev/null 2>&1", api.DevicePath(slot.String()))
 }
 
 // subpackages lists the kernel's, each with the id of the transaction that

@@ -94,8 +94,8 @@ func (d demo) plug(ctx context.Context) (hwdetect.Slot, error) {
 	heading("What the service says")
 	return slot, d.run(ctx,
 		"busctl --no-pager tree "+api.BusName,
-		"busctl --no-pager introspect --no-legend "+api.BusName+" "+lab.DevicePath(slot)+" "+api.DeviceInterface+" | cut -c1-110",
-		"busctl get-property "+api.BusName+" "+lab.DevicePath(slot)+" "+api.DeviceInterface+" State",
+		"busctl --no-pager introspect --no-legend "+api.BusName+" "+api.DevicePath(slot.String())+" "+api.DeviceInterface+" | cut -c1-110",
+		"busctl get-property "+api.BusName+" "+api.DevicePath(slot.String())+" "+api.DeviceInterface+" State",
 		"driverd status",
 		"driverd explain "+slot.String(),
 		"journalctl -u driverd.service -o cat --no-pager | tail -8",
