@@ -64,7 +64,8 @@ func stage(ctx context.Context, name string, inputs []string, build func(ctx con
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256([]byte(strings.Join(inputs, "\x00")))
+	// A stage is made of other stages wherever they lie: a cache can be copied.
+	sum := sha256.Sum256([]byte(strings.ReplaceAll(strings.Join(inputs, "\x00"), cache+"/", "")))
 	final := filepath.Join(cache, name+"-"+hex.EncodeToString(sum[:8]))
 	if isDir(final) {
 		return final, nil
