@@ -8,7 +8,10 @@ package api
 
 import (
 	_ "embed"
+	"strconv"
 	"strings"
+
+	"github.com/godbus/dbus/v5"
 )
 
 // The names of the service on the system bus.
@@ -16,17 +19,26 @@ const (
 	BusName          = "org.fedoraproject.Driverd1"
 	RootPath         = "/org/fedoraproject/Driverd1"
 	DevicesPath      = RootPath + "/devices"
+	JobsPath         = RootPath + "/jobs"
 	ManagerInterface = "org.fedoraproject.Driverd1.Manager"
 	DeviceInterface  = "org.fedoraproject.Driverd1.Device"
+	JobInterface     = "org.fedoraproject.Driverd1.Job"
 )
 
-// ErrorNoSuchDevice is the name of the error of a call about a slot that has no
-// device.
-const ErrorNoSuchDevice = BusName + ".Error.NoSuchDevice"
+// The names of the service's own errors.
+const (
+	ErrorNoSuchDevice  = BusName + ".Error.NoSuchDevice"  // the slot is empty
+	ErrorNoCandidate   = BusName + ".Error.NoCandidate"   // no package that can be had serves it
+	ErrorRefused       = BusName + ".Error.Refused"       // it can be done, and something says no
+	ErrorBusy          = BusName + ".Error.Busy"          // not now
+	ErrorBackendFailed = BusName + ".Error.BackendFailed" // the package manager cannot say or do it
+)
 
 // The actions of polkit(8) that guard the methods.
 const (
-	ActionRescan = "org.fedoraproject.driverd1.rescan"
+	ActionRescan    = "org.fedoraproject.driverd1.rescan"
+	ActionInstall   = "org.fedoraproject.driverd1.install"
+	ActionConfigure = "org.fedoraproject.driverd1.configure"
 )
 
 // XML describes the interfaces in the introspection format of the D-Bus
@@ -39,4 +51,30 @@ var XML string
 // may hold neither ":" nor ".".
 func DevicePath(slot string) string {
 	return DevicesPath + "/" + strings.NewReplacer(":", "_", ".", "_").Replace(slot)
+}
+
+// slotOf returns the slot whose DevicePath is path.
+func slotOf(path dbus.ObjectPath) string {
+	name := strings.TrimPrefix(string(path), DevicesPath+"/")
+	domain, rest, _ := strings.Cut(name, "_")
+	bus, rest, _ := strings.Cut(rest, "_")
+	device, function, _ := strings.Cut(rest, "_")
+	return domain + ":" + bus + ":" + device + "." + function
+}
+
+// slotsOf returns the slots of several paths, in a list that is never nil.
+func slotsOf(paths []dbus.ObjectPath) []string {
+	slots := []string{}
+	for _, path := range paths {
+		slots = append(slots, slotOf(path))
+	}
+	return slots
+}
+
+// JobPath returns the object path of a job; "/" stands for none, number 0.
+func JobPath(number uint64) string {
+	if number == 0 {
+		return "/"
+	}
+	return JobsPath + "/" + strconv.FormatUint(number, 10)
 }

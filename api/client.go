@@ -19,6 +19,11 @@ var (
 	ErrNoService     = errors.New("driverd is not running")
 	ErrNotAuthorized = errors.New("not authorized")
 	ErrNoSuchDevice  = errors.New("no such device")
+	ErrNoSuchJob     = errors.New("no such job")
+	ErrNoCandidate   = errors.New("nothing known")
+	ErrRefused       = errors.New("refused")
+	ErrBusy          = errors.New("busy")
+	ErrBackendFailed = errors.New("the package manager has failed")
 	ErrInvalid       = errors.New("not understood")
 )
 
@@ -63,8 +68,7 @@ func (c *Client) Manager(ctx context.Context) (Manager, error) {
 
 // Devices returns all devices in the order of their slots.
 func (c *Client) Devices(ctx context.Context) ([]Device, error) {
-	objects, err := ask[map[dbus.ObjectPath]map[string]map[string]dbus.Variant](ctx, c,
-		"org.freedesktop.DBus.ObjectManager.GetManagedObjects")
+	objects, err := c.objects(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the devices: %w", err)
 	}
@@ -87,6 +91,12 @@ func (c *Client) Devices(ctx context.Context) ([]Device, error) {
 	return devices, nil
 }
 
+// objects returns the properties of everything below the root object.
+func (c *Client) objects(ctx context.Context) (map[dbus.ObjectPath]map[string]map[string]dbus.Variant, error) {
+	return ask[map[dbus.ObjectPath]map[string]map[string]dbus.Variant](ctx, c,
+		"org.freedesktop.DBus.ObjectManager.GetManagedObjects")
+}
+
 // Explain asks what a slot, a modalias, or vendor and product need, and why.
 // The error is ErrInvalid if what is none of these, ErrNoSuchDevice if the slot
 // is empty.
@@ -101,7 +111,7 @@ func (c *Client) Explain(ctx context.Context, what string) (Explanation, error) 
 // Rescan has the service look at the hardware now and try again what failed.
 // The error is ErrNotAuthorized if polkit does not let the caller.
 func (c *Client) Rescan(ctx context.Context) error {
-	_, err := c.call(ctx, ManagerInterface+".Rescan", map[string]dbus.Variant{})
+	_, err := c.call(ctx, RootPath, ManagerInterface+".Rescan", map[string]dbus.Variant{})
 	return err
 }
 
@@ -142,18 +152,26 @@ func (c *Client) Watch(ctx context.Context) (<-chan struct{}, error) {
 	return kicks, nil
 }
 
-// call calls a method of the root object and returns what that returns.
-func (c *Client) call(ctx context.Context, method string, args ...any) ([]any, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTime)
-	defer cancel()
-	done := c.conn.Object(BusName, RootPath).CallWithContext(ctx, method, dbus.FlagNoAutoStart, args...)
+// call calls a method of an object and returns what that returns.
+func (c *Client) call(ctx context.Context, path dbus.ObjectPath, method string, args ...any) ([]any, error) {
+	if _, limited := ctx.Deadline(); !limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, callTime)
+		defer cancel()
+	}
+	done := c.conn.Object(BusName, path).CallWithContext(ctx, method, dbus.FlagNoAutoStart, args...)
 	return done.Body, explain(done.Err)
 }
 
-// ask is call for a method that returns one value. The value is taken as it
+// ask calls a method of the root object that returns one value.
+func ask[T any](ctx context.Context, c *Client, method string, args ...any) (T, error) {
+	return askObject[T](ctx, c, RootPath, method, args...)
+}
+
+// askObject calls a method that returns one value. The value is taken as it
 // came: dbus.Store would wrap each variant of a dictionary in another.
-func ask[T any](ctx context.Context, c *Client, method string, args ...any) (answer T, err error) {
-	body, err := c.call(ctx, method, args...)
+func askObject[T any](ctx context.Context, c *Client, path dbus.ObjectPath, method string, args ...any) (answer T, err error) {
+	body, err := c.call(ctx, path, method, args...)
 	if err != nil {
 		return answer, err
 	}
@@ -190,8 +208,18 @@ func explain(err error) error {
 		return &callError{ErrNotAuthorized, e.Error()}
 	case "org.freedesktop.DBus.Error.InvalidArgs":
 		return &callError{ErrInvalid, e.Error()}
+	case "org.freedesktop.DBus.Error.UnknownObject":
+		return &callError{ErrNoSuchJob, e.Error()} // no other object is asked for by its path
 	case ErrorNoSuchDevice:
 		return &callError{ErrNoSuchDevice, e.Error()}
+	case ErrorNoCandidate:
+		return &callError{ErrNoCandidate, e.Error()}
+	case ErrorRefused:
+		return &callError{ErrRefused, e.Error()}
+	case ErrorBusy:
+		return &callError{ErrBusy, e.Error()}
+	case ErrorBackendFailed:
+		return &callError{ErrBackendFailed, e.Error()}
 	}
 	return err
 }

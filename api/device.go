@@ -32,6 +32,7 @@ type Device struct {
 	Driver   string   `json:"driver"`
 	Modules  []string `json:"modules"`
 	Packages []string `json:"packages"`
+	Job      string   `json:"job"` // path of the one that works on it, empty if none does
 	Timeline []Step   `json:"timeline"`
 }
 
@@ -70,6 +71,7 @@ func newDevice(from map[string]dbus.Variant) (d Device, err error) {
 	r.read("Driver", &d.Driver)
 	r.read("Modules", &d.Modules)
 	r.read("Packages", &d.Packages)
+	r.path("Job", &d.Job)
 	r.read("Timeline", &d.Timeline)
 	return d, r.err
 }

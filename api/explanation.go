@@ -24,6 +24,7 @@ type Explanation struct {
 	Message       string    `json:"message"`
 	Device        *Device   `json:"device,omitempty"` // of a slot only
 	Attempts      []Attempt `json:"attempts,omitempty"`
+	History       []Entry   `json:"history,omitempty"` // of the slot, newest first
 }
 
 // Claim is one alias that matches the device.
@@ -34,7 +35,7 @@ type Claim struct {
 	Package string `json:"package"`
 }
 
-// Package is one package that holds a driver of the device.
+// Package is one package of a kernel build.
 type Package struct {
 	NEVRA        string `json:"nevra"`
 	Repository   string `json:"repository"`
@@ -47,6 +48,7 @@ type Package struct {
 // Attempt is what was last tried for the device.
 type Attempt struct {
 	Step    string `json:"step"`
+	Job     string `json:"job"` // path that it has or had, empty if it was none
 	Running bool   `json:"running"`
 	Ended   uint64 `json:"ended"` // realtime microseconds, 0 if unknown
 	Tries   uint32 `json:"tries"`
@@ -71,16 +73,7 @@ func NewExplanation(from map[string]dbus.Variant) (Explanation, error) {
 		r.read("Package", &c.Package)
 		x.Claims = append(x.Claims, c)
 	})
-	r.list("Packages", func(r *reader) {
-		var p Package
-		r.read("NEVRA", &p.NEVRA)
-		r.read("Repository", &p.Repository)
-		r.read("Group", &p.Group)
-		r.read("Installed", &p.Installed)
-		r.read("DownloadSize", &p.DownloadSize)
-		r.read("InstallSize", &p.InstallSize)
-		x.Packages = append(x.Packages, p)
-	})
+	r.list("Packages", func(r *reader) { x.Packages = append(x.Packages, newPackage(r)) })
 	r.read("Action", &x.Action)
 	r.read("Group", &x.Group)
 	r.read("State", &x.State)
@@ -89,6 +82,7 @@ func NewExplanation(from map[string]dbus.Variant) (Explanation, error) {
 	r.list("Attempts", func(r *reader) {
 		var a Attempt
 		r.read("Step", &a.Step)
+		r.path("Job", &a.Job)
 		r.read("Running", &a.Running)
 		r.read("Ended", &a.Ended)
 		r.read("Tries", &a.Tries)
@@ -96,6 +90,7 @@ func NewExplanation(from map[string]dbus.Variant) (Explanation, error) {
 		r.read("Retry", &a.Retry)
 		x.Attempts = append(x.Attempts, a)
 	})
+	r.list("History", func(r *reader) { x.History = append(x.History, newEntry(r)) })
 	if v, ok := from["Device"]; ok && r.err == nil {
 		properties, ok := v.Value().(map[string]dbus.Variant)
 		if !ok {
@@ -105,4 +100,14 @@ func NewExplanation(from map[string]dbus.Variant) (Explanation, error) {
 		x.Device, r.err = &device, err
 	}
 	return x, r.err
+}
+
+func newPackage(r *reader) (p Package) {
+	r.read("NEVRA", &p.NEVRA)
+	r.read("Repository", &p.Repository)
+	r.read("Group", &p.Group)
+	r.read("Installed", &p.Installed)
+	r.read("DownloadSize", &p.DownloadSize)
+	r.read("InstallSize", &p.InstallSize)
+	return p
 }

@@ -26,6 +26,15 @@ func (r *reader) read(name string, into any) {
 	}
 }
 
+// path reads an object path; "/", which stands for none, becomes empty.
+func (r *reader) path(name string, into *string) {
+	var path dbus.ObjectPath
+	r.read(name, &path)
+	if path != "/" {
+		*into = string(path)
+	}
+}
+
 // list calls read with a reader of each dictionary in the list of this name.
 func (r *reader) list(name string, read func(*reader)) {
 	v, ok := r.from[name]
