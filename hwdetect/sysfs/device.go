@@ -5,21 +5,16 @@ package sysfs
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path"
 	"strconv"
 	"strings"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"driverd/hwdetect"
 	"driverd/hwdetect/modalias"
 )
-
-// attributeSize is the most that an attribute can hold: sysfs gives each one
-// page (Linux: Documentation/filesystems/sysfs.rst).
-const attributeSize = 4096
 
 // noOverride is how the kernel prints a driver_override that is not set
 // (driver_override_show in drivers/pci/pci-sysfs.c).
@@ -27,10 +22,10 @@ const noOverride = "(null)"
 
 // read reads the device in slot. The error is fs.ErrNotExist if it is not
 // there, or went away meanwhile; everything else is a Problem of the device.
-func read(root *os.Root, slot hwdetect.Slot) (hwdetect.Device, error) {
+func read(root folder, slot hwdetect.Slot, buffer []byte) (hwdetect.Device, error) {
 	name := path.Join(devicesDir, slot.String())
 	dev := hwdetect.Device{Slot: slot}
-	dir, err := root.OpenRoot(name)
+	dir, err := root.open(name, unix.O_PATH|unix.O_DIRECTORY)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return hwdetect.Device{}, fs.ErrNotExist
@@ -38,15 +33,10 @@ func read(root *os.Root, slot hwdetect.Slot) (hwdetect.Device, error) {
 		dev.Problem = fmt.Errorf("cannot open the device's directory: %w", err)
 		return dev, nil
 	}
-	defer closeRead(dir)
+	defer dir.close()
 
-	r := reader{dir: dir}
-	dev.Vendor = uint16(r.hex("vendor", 16))
-	dev.Product = uint16(r.hex("device", 16))
-	dev.SubVendor = uint16(r.hex("subsystem_vendor", 16))
-	dev.SubProduct = uint16(r.hex("subsystem_device", 16))
-	dev.Class = uint32(r.hex("class", 24))
-	dev.Modalias = r.modalias()
+	r := reader{dir: dir, buffer: buffer}
+	r.identify(&dev)
 	dev.Driver = r.driver()
 	dev.DriverOverride = r.override()
 	dev.PhysFn = r.physFn()
@@ -55,7 +45,8 @@ func read(root *os.Root, slot hwdetect.Slot) (hwdetect.Device, error) {
 	// The files of a device that goes away vanish one by one, or answer
 	// ENODEV: a problem of a device that is gone is none.
 	if dev.Problem != nil {
-		if _, err := root.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+		var info unix.Stat_t
+		if err := unix.Fstatat(int(root), name, &info, unix.AT_SYMLINK_NOFOLLOW); errors.Is(err, fs.ErrNotExist) {
 			return hwdetect.Device{}, fs.ErrNotExist
 		}
 	}
@@ -64,7 +55,8 @@ func read(root *os.Root, slot hwdetect.Slot) (hwdetect.Device, error) {
 
 // reader reads the attributes of one device and keeps the first problem.
 type reader struct {
-	dir     *os.Root
+	dir     folder
+	buffer  []byte
 	problem error
 }
 
@@ -74,33 +66,9 @@ func (r *reader) fail(name string, err error) {
 	}
 }
 
-// text reads an attribute without its trailing newline.
-func (r *reader) text(name string) (string, error) {
-	// A recorded tree may hold a FIFO by that name: do not wait for its writer.
-	f, err := r.dir.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return "", err
-	}
-	defer closeRead(f)
-	if info, err := f.Stat(); err != nil {
-		return "", err
-	} else if !info.Mode().IsRegular() {
-		return "", errors.New("not a regular file")
-	}
-	// Not one byte more than an attribute can hold and the one that tells.
-	data, err := io.ReadAll(io.LimitReader(f, attributeSize+1))
-	if err != nil {
-		return "", err
-	}
-	if len(data) > attributeSize {
-		return "", fmt.Errorf("longer than %d bytes", attributeSize)
-	}
-	return strings.TrimSuffix(string(data), "\n"), nil
-}
-
 // hex reads a number as sysfs prints it, "0x8086".
 func (r *reader) hex(name string, bits int) uint64 {
-	text, err := r.text(name)
+	text, err := r.dir.text(name, r.buffer)
 	if err != nil {
 		r.fail(name, err)
 		return 0
@@ -114,17 +82,29 @@ func (r *reader) hex(name string, bits int) uint64 {
 	return value
 }
 
-func (r *reader) modalias() string {
+// identify reads who the device is. The kernel makes its modalias of the same
+// numbers as the files that hold one each; those are read only where it is not
+// well-formed, for opening a file is most of what reading it costs.
+func (r *reader) identify(dev *hwdetect.Device) {
 	const name = "modalias"
-	text, err := r.text(name)
+	text, err := r.dir.text(name, r.buffer)
+	var id modalias.ID
 	if err == nil {
-		_, err = modalias.Parse(text)
+		id, err = modalias.Parse(text)
 	}
 	if err != nil {
 		r.fail(name, err)
-		return ""
+		dev.Vendor = uint16(r.hex("vendor", 16))
+		dev.Product = uint16(r.hex("device", 16))
+		dev.SubVendor = uint16(r.hex("subsystem_vendor", 16))
+		dev.SubProduct = uint16(r.hex("subsystem_device", 16))
+		dev.Class = uint32(r.hex("class", 24))
+		return
 	}
-	return text
+	dev.Modalias = text
+	dev.Vendor, dev.Product = uint16(id.Vendor), uint16(id.Product)
+	dev.SubVendor, dev.SubProduct = uint16(id.SubVendor), uint16(id.SubProduct)
+	dev.Class = uint32(id.Class)<<16 | uint32(id.SubClass)<<8 | uint32(id.Interface)
 }
 
 func (r *reader) driver() string {
@@ -138,7 +118,7 @@ func (r *reader) driver() string {
 
 func (r *reader) override() string {
 	const name = "driver_override"
-	text, err := r.text(name)
+	text, err := r.dir.text(name, r.buffer)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), err == nil && text == noOverride:
 		return ""
@@ -168,7 +148,7 @@ func (r *reader) physFn() *hwdetect.Slot {
 // link returns the last element of where a link points to, empty if there is
 // no such link. The rest of the way is of no interest, and is not followed.
 func (r *reader) link(name string) string {
-	target, err := r.dir.Readlink(name)
+	target, err := r.dir.link(name, r.buffer)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			r.fail(name, err)

@@ -7,10 +7,11 @@ package sysfs
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"driverd/hwdetect"
 )
@@ -44,11 +45,12 @@ func (s *Scanner) Devices() ([]hwdetect.Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot list PCI devices: %w", err)
 	}
-	defer closeRead(root)
+	defer root.close()
 
 	devices := make([]hwdetect.Device, 0, len(slots))
+	buffer := newBuffer()
 	for _, slot := range slots {
-		if dev, err := read(root, slot); err == nil {
+		if dev, err := read(root, slot, buffer); err == nil {
 			devices = append(devices, dev)
 		}
 	}
@@ -58,12 +60,12 @@ func (s *Scanner) Devices() ([]hwdetect.Device, error) {
 // Device reads the device in one slot. The error is fs.ErrNotExist if there is
 // none, or none any more.
 func (s *Scanner) Device(slot hwdetect.Slot) (hwdetect.Device, error) {
-	root, err := os.OpenRoot(s.root)
+	root, err := openRoot(s.root)
 	if err != nil {
 		return hwdetect.Device{}, fmt.Errorf("cannot read PCI device %s: %w", slot, err)
 	}
-	defer closeRead(root)
-	dev, err := read(root, slot)
+	defer root.close()
+	dev, err := read(root, slot, newBuffer())
 	if err != nil {
 		return hwdetect.Device{}, fmt.Errorf("cannot read PCI device %s: %w", slot, err)
 	}
@@ -71,18 +73,18 @@ func (s *Scanner) Device(slot hwdetect.Slot) (hwdetect.Device, error) {
 }
 
 // list opens the root and lists the slots in it, sorted.
-func (s *Scanner) list() (*os.Root, []hwdetect.Slot, error) {
-	root, err := os.OpenRoot(s.root)
+func (s *Scanner) list() (folder, []hwdetect.Slot, error) {
+	root, err := openRoot(s.root)
 	if err != nil {
-		return nil, nil, err
+		return root, nil, err
 	}
 	names, err := readNames(root, devicesDir)
 	if err != nil {
-		closeRead(root)
+		root.close()
 		if errors.Is(err, fs.ErrNotExist) {
 			err = ErrNoPCI
 		}
-		return nil, nil, err
+		return root, nil, err
 	}
 	var slots []hwdetect.Slot
 	for _, name := range names {
@@ -94,14 +96,12 @@ func (s *Scanner) list() (*os.Root, []hwdetect.Slot, error) {
 	return root, slots, nil
 }
 
-func readNames(root *os.Root, dir string) ([]string, error) {
-	d, err := root.Open(dir)
+func readNames(root folder, dir string) ([]string, error) {
+	d, err := root.open(dir, unix.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
-	defer closeRead(d)
-	return d.Readdirnames(-1)
+	f := os.NewFile(uintptr(d), dir)
+	defer func() { _ = f.Close() }() // only read: nothing can be lost
+	return f.Readdirnames(-1)
 }
-
-// closeRead closes what was only read: nothing can be lost.
-func closeRead(c io.Closer) { _ = c.Close() }

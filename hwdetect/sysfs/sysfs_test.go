@@ -153,24 +153,30 @@ func TestBadDevice(t *testing.T) {
 			func(d *hwdetect.Device) { d.Modalias = "" }},
 		{"endless modalias", func(tr tree) { tr.write(bad, "modalias", strings.Repeat("x", 1<<20)) },
 			"longer than 4096 bytes", func(d *hwdetect.Device) { d.Modalias = "" }},
-		{"vendor too big", func(tr tree) { tr.write(bad, "vendor", "0x18086\n") }, "cannot read vendor",
-			func(d *hwdetect.Device) { d.Vendor = 0 }},
-		{"vendor without 0x", func(tr tree) { tr.write(bad, "vendor", "8086\n") }, "cannot read vendor",
-			func(d *hwdetect.Device) { d.Vendor = 0 }},
-		{"class missing", func(tr tree) { tr.must(os.Remove(tr.path(attribute("class")))) }, "cannot read class",
-			func(d *hwdetect.Device) { d.Class = 0 }},
-		{"class a directory", func(tr tree) {
+		{"modalias a directory", func(tr tree) {
+			tr.must(os.Remove(tr.path(attribute("modalias"))))
+			tr.must(os.Mkdir(tr.path(attribute("modalias")), 0o755))
+		}, "not a regular file", func(d *hwdetect.Device) { d.Modalias = "" }},
+		{"modalias a FIFO", func(tr tree) {
+			tr.must(os.Remove(tr.path(attribute("modalias"))))
+			tr.must(syscall.Mkfifo(tr.path(attribute("modalias")), 0o644))
+		}, "not a regular file", func(d *hwdetect.Device) { d.Modalias = "" }},
+		{"modalias a link out of the root", func(tr tree) {
+			tr.must(os.Remove(tr.path(attribute("modalias"))))
+			tr.link(bad, "modalias", "/proc/self/environ")
+		}, "cannot read modalias", func(d *hwdetect.Device) { d.Modalias = "" }},
+		{"no modalias, vendor too big", func(tr tree) {
+			tr.write(bad, "modalias", "")
+			tr.write(bad, "vendor", "0x18086\n")
+		}, "cannot read modalias", func(d *hwdetect.Device) { d.Modalias, d.Vendor = "", 0 }},
+		{"no modalias, vendor without 0x", func(tr tree) {
+			tr.write(bad, "modalias", "")
+			tr.write(bad, "vendor", "8086\n")
+		}, "cannot read modalias", func(d *hwdetect.Device) { d.Modalias, d.Vendor = "", 0 }},
+		{"no modalias, no class", func(tr tree) {
+			tr.write(bad, "modalias", "")
 			tr.must(os.Remove(tr.path(attribute("class"))))
-			tr.must(os.Mkdir(tr.path(attribute("class")), 0o755))
-		}, "not a regular file", func(d *hwdetect.Device) { d.Class = 0 }},
-		{"class a FIFO", func(tr tree) {
-			tr.must(os.Remove(tr.path(attribute("class"))))
-			tr.must(syscall.Mkfifo(tr.path(attribute("class")), 0o644))
-		}, "not a regular file", func(d *hwdetect.Device) { d.Class = 0 }},
-		{"class a link out of the root", func(tr tree) {
-			tr.must(os.Remove(tr.path(attribute("class"))))
-			tr.link(bad, "class", "/proc/self/environ")
-		}, "cannot read class", func(d *hwdetect.Device) { d.Class = 0 }},
+		}, "cannot read modalias", func(d *hwdetect.Device) { d.Modalias, d.Class = "", 0 }},
 		{"driver a file", func(tr tree) { tr.write(bad, "driver", "igb") }, "cannot read driver", nil},
 		{"driver a dot", func(tr tree) { tr.link(bad, "driver", "../..") }, "not the name of a driver", nil},
 		{"driver with an escape", func(tr tree) { tr.link(bad, "driver", "x/\x1b[31m") }, "not the name of a driver", nil},
