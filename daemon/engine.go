@@ -27,6 +27,10 @@ const (
 	bindTime = 2 * time.Second
 	// Events can be lost; the hardware cannot.
 	resyncTime = time.Minute
+	// Work on a hundred functions of one card ends bit by bit, and each look is
+	// about all devices: looks that follow work rest at least so long, and take
+	// no more than a fifth of the time.
+	lookGap = 100 * time.Millisecond
 )
 
 // Hardware reads the PCI devices.
@@ -84,12 +88,14 @@ type Engine struct {
 
 	ctx       context.Context // of Run, for the work that it starts
 	due       time.Time       // of the next look
+	rested    time.Time       // when a look may follow the last one
 	firstKick time.Time       // of the burst that is settling; zero if none is
 
 	records map[hwdetect.Slot]*record
 	kernel  plan.Kernel
 	catalog catalog
 	job     *job
+	loads   int   // load steps that run
 	blind   error // why the hardware could not be read, nil if it was
 }
 
@@ -188,13 +194,13 @@ func (e *Engine) call(ctx context.Context, f func()) error {
 }
 
 // start runs work outside the engine's goroutine, and then finish, with the
-// error of work, inside it, followed by a look at what has become of it.
+// error of work, inside it, followed soon by a look at what has become of it.
 func (e *Engine) start(work func(context.Context) error, finish func(error)) {
 	go func() {
 		err := work(e.ctx)
 		e.post(func() {
 			finish(err)
-			e.look()
+			e.wakeAt(e.rested)
 		})
 	}()
 }

@@ -25,6 +25,7 @@ func TestExplainWhatBecameOfADevice(t *testing.T) {
 		w.onInstall = func([]string) error { return unreachable }
 		engine, _ := w.run(t)
 
+		after(time.Second)
 		x, err := engine.Explain(t.Context(), "0000:01:00.0")
 		if err != nil || x.Decision.Action != plan.Install || x.Device.State != plan.Installing {
 			t.Fatalf("%+v, %v", x, err)

@@ -9,11 +9,17 @@ import (
 	"driverd/plan"
 )
 
+// maxLoads is how many load steps run at once: each is a process, and the cards
+// that come with a hundred functions need the same modules for all of them.
+const maxLoads = 4
+
 // stepLoad moves on a device whose modules are installed.
 func (e *Engine) stepLoad(r *record) {
 	switch {
 	case r.load.running:
 		e.become(r, plan.Loading, "", "")
+	case r.load.ended.IsZero() && e.loads >= maxLoads:
+		e.become(r, plan.Pending, "", "")
 	case r.load.ended.IsZero():
 		e.startLoad(r)
 	case r.load.err != nil:
@@ -25,11 +31,13 @@ func (e *Engine) stepLoad(r *record) {
 
 func (e *Engine) startLoad(r *record) {
 	r.load = attempt{running: true}
+	e.loads++
 	e.become(r, plan.Loading, "", "")
 	slot := r.device.Slot
 	e.start(
 		func(ctx context.Context) error { return e.Loader.Load(ctx, slot) },
 		func(err error) {
+			e.loads--
 			r.load = attempt{ended: time.Now(), err: err}
 			if err == nil {
 				r.mark("loaded")

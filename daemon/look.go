@@ -14,8 +14,9 @@ import (
 // look is one turn of the house: snapshot, decide, start what is missing,
 // publish.
 func (e *Engine) look() {
+	began := time.Now()
 	e.firstKick = time.Time{}
-	e.due = time.Now().Add(resyncTime)
+	e.due = began.Add(resyncTime)
 	if e.snapshot() {
 		for _, r := range e.sorted() {
 			e.step(r)
@@ -24,6 +25,8 @@ func (e *Engine) look() {
 	}
 	e.learnCatalog()
 	e.Publish(e.view())
+	now := time.Now()
+	e.rested = now.Add(max(lookGap, 4*now.Sub(began)))
 }
 
 // snapshot brings the records in line with the hardware and the module index.

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon_test
+
+import (
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"driverd/hwdetect"
+	"driverd/plan"
+)
+
+// A card with many functions costs a few looks, and a few processes at a time.
+func TestStorm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const functions = 120
+		w := newWorld()
+		w.installed.installed[igb.alias] = igb.module
+		engine, _ := w.run(t)
+		after(time.Second)
+
+		var running, most atomic.Int32
+		w.onLoad = func(s hwdetect.Slot) error {
+			most.Store(max(most.Load(), running.Add(1)))
+			defer running.Add(-1)
+			w.mu.Unlock()
+			time.Sleep(200 * time.Millisecond)
+			w.mu.Lock()
+			d := w.devices[s]
+			d.Driver = igb.module
+			w.devices[s] = d
+			return nil
+		}
+		looks := w.looked()
+		for n := range functions {
+			w.plug(uint8(n), igb.alias)
+			engine.Kick()
+		}
+		after(settled)
+		if got := w.looked() - looks; got != 1 {
+			t.Errorf("it looked %d times at one burst", got)
+		}
+		after(30 * time.Second)
+		for n := range functions {
+			expect(t, w.device(uint8(n)), plan.Bound, "")
+		}
+		if got := most.Load(); got > 4 {
+			t.Errorf("%d load steps ran at once", got)
+		}
+		if got := w.looked() - looks; got > functions {
+			t.Errorf("it looked %d times at %d functions until all was done", got, functions)
+		}
+	})
+}
+
+// settled is the time after which a burst is looked at.
+const settled = 260 * time.Millisecond
