@@ -26,7 +26,7 @@ var rules = map[string][]string{
 	"api":               {},
 	"daemon":            {"reason", "hwdetect", "plan", "dnfbridge"},
 	"daemon/bus":        {"daemon", "api", "hwdetect"},
-	"daemon/journal":    {},
+	"daemon/journal":    {"reason"},
 	"daemon/load":       {"reason", "hwdetect", "hwdetect/kmod", "hwdetect/sysfs"},
 	"daemon/state":      {"dnfbridge"},
 }

@@ -83,7 +83,7 @@ func (e *Engine) learnedCatalog(packages []dnfbridge.Package, err error) {
 	packages = wanted(packages)
 	if err != nil {
 		c.retryLater()
-		e.Log.Warn().Err(err).Str("reason", string(reason.Of(err))).
+		e.Log.Warn().Str("event", "catalog-failed").Str("reason", string(reason.Of(err))).
 			Msgf("cannot learn the packages of kernel %s, next try at %s: %v", e.Release, c.refreshAt.Format(time.TimeOnly), err)
 		if c.known == nil || c.problem != nil {
 			c.known, c.problem = NewCatalog(packages), err
@@ -91,7 +91,7 @@ func (e *Engine) learnedCatalog(packages []dnfbridge.Package, err error) {
 		return
 	}
 	c.known, c.problem = NewCatalog(packages), nil
-	e.Log.Info().Int("packages", len(packages)).Msgf("learned the packages of kernel %s", e.Release)
+	e.Log.Info().Str("event", "catalog-learned").Msgf("learned the packages of kernel %s", e.Release)
 	if len(c.known.NEVRAs()) == 0 {
 		c.retryLater() // they may come back; nothing worth keeping until then
 		return
@@ -99,7 +99,7 @@ func (e *Engine) learnedCatalog(packages []dnfbridge.Package, err error) {
 	c.tries = 0
 	c.refreshAt = time.Now().Add(catalogAge)
 	if err := e.Cache.Save(e.Release, packages); err != nil {
-		e.Log.Warn().Err(err).Msgf("the catalog will have to be learned again after a restart: %v", err)
+		e.Log.Warn().Str("event", "catalog-not-kept").Msgf("the catalog will have to be learned again after a restart: %v", err)
 	}
 }
 

@@ -75,7 +75,7 @@ func (e *Engine) startJob() {
 		e.become(r, plan.Installing, "", "")
 	}
 	e.job = j
-	e.Log.Info().Strs("packages", j.packages).Int("devices", len(j.records)).
+	e.Log.Info().Str("event", "job-started").Strs("packages", j.packages).
 		Msgf("installing %s", strings.Join(j.packages, " "))
 	t := dnfbridge.Transaction{Install: j.packages, Allowed: e.catalog.known.NEVRAs()}
 	e.start(
@@ -106,9 +106,9 @@ func (e *Engine) progressed(j *job, p dnfbridge.Progress) {
 func (e *Engine) finishJob(j *job, err error) {
 	e.job = nil
 	if err == nil {
-		e.Log.Info().Strs("packages", j.packages).Msgf("installed %s", strings.Join(j.packages, " "))
+		e.Log.Info().Str("event", "job-done").Strs("packages", j.packages).Msgf("installed %s", strings.Join(j.packages, " "))
 	} else {
-		e.Log.Warn().Strs("packages", j.packages).Str("reason", string(reason.Of(err))).Msg(err.Error())
+		e.Log.Warn().Str("event", "job-failed").Strs("packages", j.packages).Str("reason", string(reason.Of(err))).Msg(err.Error())
 	}
 	for _, r := range j.records {
 		a := attempt{ended: time.Now(), err: err, tries: r.install.tries + 1}

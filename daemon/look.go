@@ -39,7 +39,7 @@ func (e *Engine) snapshot() bool {
 	}
 	if err != nil {
 		if e.blind == nil || e.blind.Error() != err.Error() {
-			e.Log.Error().Err(err).Msg("cannot see the hardware")
+			e.Log.Error().Str("event", "hardware-unreadable").Msgf("cannot see the hardware: %v", err)
 		}
 		e.blind = err
 		return false
@@ -61,9 +61,9 @@ func (e *Engine) snapshot() bool {
 		}
 		r.device = d
 	}
-	for slot, r := range e.records {
+	for slot := range e.records {
 		if !seen[slot] {
-			e.Log.Info().Stringer("slot", slot).Str("state", string(r.state)).Msgf("%s is gone", slot)
+			e.Log.Info().Str("event", "device-removed").Stringer("slot", slot).Msgf("%s is gone", slot)
 			delete(e.records, slot)
 		}
 	}

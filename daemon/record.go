@@ -55,7 +55,7 @@ func (e *Engine) newRecord(d hwdetect.Device) *record {
 	if d.Driver != "" {
 		level = zerolog.DebugLevel // nothing to do: no news for a person
 	}
-	e.Log.WithLevel(level).Stringer("slot", d.Slot).Str("modalias", d.Modalias).Str("driver", d.Driver).
+	e.Log.WithLevel(level).Str("event", "device-added").Stringer("slot", d.Slot).Str("modalias", d.Modalias).Str("driver", d.Driver).
 		Msgf("%s is here: %s", d.Slot, r.name())
 	return r
 }

@@ -110,7 +110,8 @@ func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress)) 
 	switch {
 	case len(missing) == 0:
 		if ran != nil {
-			d.log.Warn().Err(track.explain(ran)).Strs("packages", t.Install).Msg("dnf reported a failure, but the packages are installed")
+			d.log.Warn().Str("event", "packages-incomplete").Strs("packages", t.Install).
+				Msgf("the packages are installed, but dnf reported a failure: %v", track.explain(ran))
 		}
 		d.compare(t, before, after)
 		track.step(PhaseVerify, "", 1)
@@ -173,6 +174,6 @@ func (d *DNF5) compare(t Transaction, before, after map[string]bool) {
 	}
 	if len(changed) > 0 {
 		slices.Sort(changed)
-		d.log.Warn().Strs("changed", changed).Msg("the package database changed by more than this transaction")
+		d.log.Warn().Str("event", "packages-changed").Msgf("the package database changed by more than this transaction: %s", strings.Join(changed, " "))
 	}
 }

@@ -16,9 +16,10 @@ import (
 
 // hostPackages are what the lab, the RPM build and the tests use of Debian 12.
 var hostPackages = []string{
-	"busybox-static", "cpio", "createrepo-c", "dbus", "e2fsprogs", "gcc", "gnupg",
-	"kmod", "libc6-dev", "libudev-dev", "libumockdev-dev", "mmdebstrap",
-	"pkg-config", "polkitd", "rpm", "umockdev", "xz-utils",
+	"bash-completion", "busybox-static", "cpio", "createrepo-c", "dbus", "e2fsprogs",
+	"fish", "gcc", "gnupg", "kmod", "libc6-dev", "libudev-dev", "libumockdev-dev",
+	"man-db", "mandoc", "mmdebstrap", "pkg-config", "polkitd", "rpm", "umockdev",
+	"xz-utils", "zsh",
 }
 
 // QEMU comes from backports: igb needs 8.0, its SR-IOV as tested here 10.

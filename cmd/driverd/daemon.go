@@ -30,6 +30,7 @@ import (
 	"driverd/hwdetect/sysfs"
 	"driverd/hwdetect/udev"
 	"driverd/plan"
+	"driverd/reason"
 )
 
 func daemonCommand() *cobra.Command {
@@ -38,8 +39,10 @@ func daemonCommand() *cobra.Command {
 		Short: "Run the service (what driverd.service does)",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := runDaemon(cmd.Context()); err != nil {
-				return status{exitFailed, err}
+			log := journal.New(zerolog.InfoLevel)
+			if err := runDaemon(cmd.Context(), log); err != nil {
+				log.Error().Str("event", "service-failed").Str("reason", string(reason.Of(err))).Msg(err.Error())
+				return status{code: exitFailed}
 			}
 			return nil
 		},
@@ -56,8 +59,7 @@ type names struct{}
 
 func (names) Names(vendor, product uint16) (string, string) { return pciids.Names(vendor, product) }
 
-func runDaemon(ctx context.Context) error {
-	log := journal.New(zerolog.InfoLevel)
+func runDaemon(ctx context.Context, log zerolog.Logger) error {
 	release, err := kernelRelease()
 	if err != nil {
 		return err
@@ -159,7 +161,7 @@ func watchdog(ctx context.Context, engine *daemon.Engine, log zerolog.Logger) {
 
 func tell(log zerolog.Logger, what string) {
 	if _, err := notify.SdNotify(false, what); err != nil {
-		log.Warn().Err(err).Msgf("cannot tell systemd %s: %v", what, err)
+		log.Warn().Str("event", "systemd-unreachable").Msgf("cannot tell systemd %s: %v", what, err)
 	}
 }
 

@@ -3,10 +3,13 @@
 package main
 
 import (
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"driverd/daemon/journal"
 	"driverd/daemon/load"
 	"driverd/hwdetect"
+	"driverd/reason"
 )
 
 func loadCommand() *cobra.Command {
@@ -24,7 +27,10 @@ func loadCommand() *cobra.Command {
 				err = load.Step(cmd.Context(), release, slot)
 			}
 			if err != nil {
-				return status{load.ExitStatus(err), err}
+				log := journal.New(zerolog.InfoLevel)
+				log.Error().Str("event", "load-failed").Stringer("slot", slot).
+					Str("reason", string(reason.Of(err))).Msg(err.Error())
+				return status{code: load.ExitStatus(err)}
 			}
 			return nil
 		},

@@ -86,7 +86,7 @@ func (m method) DecodeArguments(_ *dbus.Conn, sender string, msg *dbus.Message, 
 func (m method) Call(args ...any) (out []any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			m.server.log.Error().Msgf("%s has failed: %v\n%s", m.name, p, debug.Stack())
+			m.server.log.Error().Str("event", "method-failed").Msgf("%s has failed: %v\n%s", m.name, p, debug.Stack())
 			err = &dbus.Error{Name: errorFailed, Body: []any{fmt.Sprintf("cannot answer %s: internal error", m.name)}}
 		}
 	}()

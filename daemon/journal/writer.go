@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,53 +16,69 @@ import (
 	"github.com/rs/zerolog"
 )
 
+// fields are those that an entry may have beside its message, which says it all
+// to a person: what a program searches by, DRIVERD_SLOT and so on.
+var fields = []string{"event", "slot", "modalias", "driver", "state", "reason", "packages"}
+
+// Fields returns the names of the fields that an entry may have.
+func Fields() []string { return slices.Clone(fields) }
+
 // New returns the logger of a process: to the journal if standard error is
 // connected to it, else to standard error.
 func New(level zerolog.Level) zerolog.Logger {
 	if ours, err := journal.StderrIsJournalStream(); err == nil && ours {
-		return zerolog.New(writer{}).Level(level)
+		return zerolog.New(Writer{Send: journal.Send}).Level(level)
 	}
-	console := zerolog.ConsoleWriter{Out: os.Stderr, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""}
+	console := zerolog.ConsoleWriter{
+		Out: os.Stderr, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != "", FieldsExclude: fields,
+	}
 	return zerolog.New(console).Level(level).With().Timestamp().Logger()
 }
 
-// writer sends zerolog's events to the journal, each field as DRIVERD_FIELD.
-// zerolog's own journald writer adds the whole event once more as JSON.
-type writer struct{}
+// Writer sends zerolog's events to the journal: the fields that an entry may
+// have, each as DRIVERD_FIELD, with the MESSAGE_ID that they ask for. zerolog's
+// own journald writer adds the whole event once more as JSON.
+type Writer struct {
+	Send func(message string, priority journal.Priority, variables map[string]string) error
+}
 
-func (writer) Write(event []byte) (int, error) { return writer{}.WriteLevel(zerolog.NoLevel, event) }
+func (w Writer) Write(event []byte) (int, error) { return w.WriteLevel(zerolog.NoLevel, event) }
 
 // WriteLevel implements zerolog.LevelWriter.
-func (writer) WriteLevel(level zerolog.Level, event []byte) (int, error) {
-	var fields map[string]any
-	if err := json.Unmarshal(event, &fields); err != nil {
+func (w Writer) WriteLevel(level zerolog.Level, event []byte) (int, error) {
+	var values map[string]any
+	if err := json.Unmarshal(event, &values); err != nil {
 		return 0, fmt.Errorf("cannot read a log event: %w", err)
 	}
-	message, _ := fields[zerolog.MessageFieldName].(string)
-	delete(fields, zerolog.MessageFieldName)
-	delete(fields, zerolog.LevelFieldName)
-	variables := make(map[string]string)
-	for name, value := range fields {
-		if text := valueText(value); text != "" {
+	message, _ := values[zerolog.MessageFieldName].(string)
+	variables := map[string]string{"SYSLOG_IDENTIFIER": "driverd"}
+	if id := idOf(values); id != "" {
+		variables["MESSAGE_ID"] = id
+	}
+	for _, name := range fields {
+		if text := valueText(values[name]); text != "" {
 			variables["DRIVERD_"+strings.ToUpper(name)] = text
 		}
 	}
-	if err := journal.Send(message, priority(level), variables); err != nil {
+	if err := w.Send(message, priority(level), variables); err != nil {
 		return 0, err
 	}
 	return len(event), nil
 }
 
 func valueText(value any) string {
-	list, ok := value.([]any)
-	if !ok {
-		return fmt.Sprint(value)
+	switch v := value.(type) {
+	case nil:
+		return ""
+	case []any:
+		var texts []string
+		for _, one := range v {
+			texts = append(texts, fmt.Sprint(one))
+		}
+		return strings.Join(texts, " ")
+	default:
+		return fmt.Sprint(v)
 	}
-	var texts []string
-	for _, v := range list {
-		texts = append(texts, fmt.Sprint(v))
-	}
-	return strings.Join(texts, " ")
 }
 
 func priority(level zerolog.Level) journal.Priority {

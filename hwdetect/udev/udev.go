@@ -45,7 +45,7 @@ const (
 // whoever uses Watch looks once in a while without being asked.
 func Watch(ctx context.Context, log zerolog.Logger, kick func()) error {
 	if _, err := os.Stat(control); err != nil {
-		log.Warn().Err(err).Msg("udevd does not run: PCI devices are seen at the periodic look only")
+		log.Warn().Str("event", "udevd-missing").Msgf("udevd does not run, PCI devices are seen at the periodic look only: %v", err)
 	}
 	u := new(udev.Udev)
 	backoff := firstBackoff
@@ -58,7 +58,7 @@ func Watch(ctx context.Context, log zerolog.Logger, kick func()) error {
 		if time.Since(start) > lastBackoff {
 			backoff = firstBackoff
 		}
-		log.Warn().Err(err).Dur("backoff", backoff).Msg("the udev monitor broke and is started again")
+		log.Warn().Str("event", "udev-monitor-broken").Msgf("the udev monitor broke and is started again in %s: %v", backoff, err)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -88,6 +88,10 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 		if got := g.sh("journalctl -u driverd.service -o cat DRIVERD_SLOT=%s DRIVERD_STATE=bound", nic); got != nic.String()+" is bound to igb" {
 			t.Errorf("the journal says %q", got)
 		}
+		if got := g.sh("journalctl --no-pager -x -u driverd.service DRIVERD_SLOT=%s DRIVERD_STATE=bound", nic); !strings.Contains(got, "Subject: A device has its driver") ||
+			!strings.Contains(got, nic.String()+" is driven by igb.") {
+			t.Errorf("journalctl -x explains: %s", got)
+		}
 	})
 
 	t.Run("no privilege", func(t *testing.T) {
@@ -186,6 +190,13 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 		g.sh("modprobe -r igbvf igb; echo blacklist igb >/etc/modprobe.d/test.conf; udevadm control --reload")
 		slot := g.plug("nic", "igb")
 		g.refused(slot, "blocked", "blacklisted")
+		// The service says it, and so does the load step.
+		for _, unit := range []string{"driverd.service", "driverd-load@" + slot.String() + ".service"} {
+			if got := g.sh("journalctl --no-pager -x -u %s DRIVERD_REASON=blacklisted", unit); !strings.Contains(got, "Subject: The driver is blacklisted") ||
+				!strings.Contains(got, "driverd rescan") {
+				t.Errorf("journalctl -x -u %s explains: %s", unit, got)
+			}
+		}
 		g.sh("rm /etc/modprobe.d/test.conf")
 		g.sh(rescan)
 		g.bound(slot, "igb")
@@ -199,6 +210,16 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 		g.sh("systemctl start driverd.service")
 		g.bound(slot, "e1000e")
 		g.healthy()
+	})
+
+	t.Run("journalctl -x explains every entry", func(t *testing.T) {
+		g := g.in(t)
+		if got := g.sh("journalctl --no-pager -o json SYSLOG_IDENTIFIER=driverd | grep -v '\"MESSAGE_ID\"' || true"); got != "" {
+			t.Errorf("without a MESSAGE_ID: %s", got)
+		}
+		g.sh(`for id in $(journalctl --no-pager -o json SYSLOG_IDENTIFIER=driverd | sed 's/.*"MESSAGE_ID":"\([0-9a-f]*\)".*/\1/' | sort -u); do
+			journalctl --list-catalog $id | grep "^$id driverd: " || exit 1
+		done`)
 	})
 }
 
