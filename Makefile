@@ -9,13 +9,16 @@ LAB = go run ./lab/cmd/lab
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -ec
 .DEFAULT_GOAL = help
-.PHONY: help host rpm demo test lint unit fuzz split-report clean
+.PHONY: help host docs rpm demo test lint unit fuzz split-report clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
 
 host: ## install what building and testing need (Debian 12)
 	@$(LAB) host
+
+docs: ## make what has its source elsewhere: parts of the man pages
+	@go run ./internal/mangen
 
 rpm: host ## build dist/driverd-VERSION-RELEASE.x86_64.rpm
 	@packaging/build-rpm
