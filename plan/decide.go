@@ -48,6 +48,9 @@ type Facts struct {
 	// CatalogProblem is why the catalog could not be learned, or only in
 	// part; nil if all is well. It carries a reason.
 	CatalogProblem error
+
+	Policy  Policy
+	Observe bool // only say what would be done
 }
 
 // Decision is what should happen to one device.
@@ -61,8 +64,14 @@ type Decision struct {
 	Group    string   // of those packages, empty if unknown
 }
 
-// Decide applies the rules in their order; the first that answers wins.
+// Decide says what should happen to a device: what it needs, if the policy and
+// the mode allow it.
 func Decide(d hwdetect.Device, f Facts) Decision {
+	return f.apply(d, f.need(d))
+}
+
+// need asks in a fixed order what the device needs; the first answer wins.
+func (f Facts) need(d hwdetect.Device) Decision {
 	if d.Driver != "" {
 		return f.describe(d, Decision{State: Bound})
 	}

@@ -31,12 +31,14 @@ type Explanation struct {
 	Decision Decision
 	Claims   []Claim  // everything that claims the device, whatever the decision
 	Packages []Holder // that the claims name
+	Rule     *Rule    // of the policy that matches, whether there is something to do or not; nil if none does
 }
 
-// Explain says what is known about the driver of a device. Unlike the rules,
+// Explain says what is known about the driver of a device. Unlike Decide,
 // it does not stop at the first answer.
 func Explain(d hwdetect.Device, f Facts) Explanation {
 	x := Explanation{Decision: Decide(d, f)}
+	x.Rule = f.Policy.rule(d, x.Decision)
 	if d.Modalias == "" {
 		return x
 	}

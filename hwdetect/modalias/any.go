@@ -19,7 +19,8 @@ func Any(vendor, product uint16) string {
 	return fmt.Sprintf("pci:v%08Xd%08Xsv", vendor, product) + anyRest
 }
 
-func isAny(name string) bool {
+// IsAny says whether an identity is one that Any made.
+func IsAny(name string) bool {
 	return len(name) == prefixCap+len(anyRest) && name[prefixCap:] == anyRest
 }
 

@@ -107,7 +107,7 @@ func (t *Table) Claims(name string) []Claim {
 
 // appendIndexes appends to dst the indexes of the entries that match name.
 func (t *Table) appendIndexes(dst []int, name string) []int {
-	anyOfProduct := isAny(name)
+	anyOfProduct := IsAny(name)
 	for n, occurs := range t.keyLengths[:min(len(name), prefixCap)+1] {
 		if !occurs {
 			continue

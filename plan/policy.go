@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"driverd/hwdetect"
+	"driverd/hwdetect/modalias"
+	"driverd/reason"
+)
+
+// Groups are the groups that a package can be of.
+var Groups = []string{"base", "sriov", "gpu", "passthrough", "hardware"}
+
+// Policy is what an administrator says that may be done; see driverd.toml(5).
+// It is about what would be done: a device that has a driver keeps it.
+type Policy struct {
+	Rules []Rule // the last one that matches decides; if none does, all is allowed
+	Holds []Hold
+}
+
+// Rule allows or denies the devices that meet all of its conditions. A
+// condition without values is met by every device, another one by a device that
+// has one of the values. What is not known of a device meets no condition.
+type Rule struct {
+	Allow   bool
+	Slots   []string // as sysfs spells them
+	IDs     []string // "8086:10c9" or "10de:*", in lower case
+	Classes []string // the first of the class's six digits, in lower case
+	Groups  []string // of the packages that hold the driver
+	Modules []string // as the kernel spells them; * and ? stand for others
+	Origin  Origin
+}
+
+// Hold is a package that must not be installed.
+type Hold struct {
+	Package string // its name; * and ? stand for others
+	Origin  Origin
+}
+
+// Origin is where something was configured.
+type Origin struct {
+	File string
+	Line int
+}
+
+func (o Origin) String() string { return fmt.Sprintf("%s:%d", o.File, o.Line) }
+
+// rule returns the rule that decides about a device with this decision, nil if
+// none does.
+func (p Policy) rule(d hwdetect.Device, about Decision) *Rule {
+	for _, r := range slices.Backward(p.Rules) {
+		if r.matches(d, about) {
+			return &r
+		}
+	}
+	return nil
+}
+
+func (r Rule) matches(d hwdetect.Device, about Decision) bool {
+	met := func(condition []string, is func(value string) bool) bool {
+		return len(condition) == 0 || slices.ContainsFunc(condition, is)
+	}
+	return met(r.Slots, func(slot string) bool { return hasSlot(d) && slot == d.Slot.String() }) &&
+		met(r.IDs, func(id string) bool {
+			return id == fmt.Sprintf("%04x:%04x", d.Vendor, d.Product) || id == fmt.Sprintf("%04x:*", d.Vendor)
+		}) &&
+		met(r.Classes, func(class string) bool {
+			return !modalias.IsAny(d.Modalias) && strings.HasPrefix(fmt.Sprintf("%06x", d.Class), class)
+		}) &&
+		met(r.Groups, func(group string) bool { return group == about.Group }) &&
+		met(r.Modules, func(pattern string) bool {
+			return slices.ContainsFunc(about.Modules, func(module string) bool { return modalias.Match(pattern, module) })
+		})
+}
+
+// hasSlot says whether d is a device of this guest, and not only an identity
+// that somebody asks about. The very first slot is that of the host bridge.
+func hasSlot(d hwdetect.Device) bool { return d.Slot != hwdetect.Slot{} }
+
+// hold returns what keeps a package from being installed, nil if nothing does.
+func (p Policy) hold(nevra string) *Hold {
+	for _, h := range p.Holds {
+		if modalias.Match(h.Package, packageName(nevra)) {
+			return &h
+		}
+	}
+	return nil
+}
+
+// NotHeld returns those of the packages that may be installed.
+func (p Policy) NotHeld(nevras []string) []string {
+	return slices.DeleteFunc(slices.Clone(nevras), func(nevra string) bool { return p.hold(nevra) != nil })
+}
+
+// apply lets the policy, and then the mode, speak about what would be done.
+func (f Facts) apply(d hwdetect.Device, would Decision) Decision {
+	switch would.Action {
+	case Install, Load, Await:
+	default:
+		return would
+	}
+	if r := f.Policy.rule(d, would); r != nil && !r.Allow {
+		return would.block(reason.Policy,
+			"the rule at %s denies this device; a later rule can allow it: see driverd.toml(5)", r.Origin)
+	}
+	if would.Action == Install {
+		for _, nevra := range would.Packages {
+			if h := f.Policy.hold(nevra); h != nil {
+				return would.block(reason.Policy,
+					"%s has the driver, but %s says that it must not be installed: take it out there, or install it yourself", nevra, h.Origin)
+			}
+		}
+	}
+	if !f.Observe || would.Action == Await {
+		return would
+	}
+	todo := "load " + strings.Join(would.Modules, ", ")
+	if would.Action == Install {
+		todo = "install " + strings.Join(would.Packages, ", ") + " and load the driver"
+	}
+	if !hasSlot(d) {
+		return would.block(reason.ObserveOnly, "driverd only observes, and would otherwise %s; to let it: driverd mode auto", todo)
+	}
+	return would.block(reason.ObserveOnly,
+		"driverd only observes, and would otherwise %s; to do this once: driverd install %s; to do it always: driverd mode auto", todo, d.Slot)
+}
+
+// block turns a decision down, and keeps what is known about the driver.
+func (would Decision) block(r reason.Reason, format string, args ...any) Decision {
+	no := stop(r, format, args...)
+	no.Modules, no.Packages, no.Group = would.Modules, would.Packages, would.Group
+	return no
+}
+
+// packageName returns the name in NAME-VERSION-RELEASE.ARCH; neither version nor
+// release holds a dash.
+func packageName(nevra string) string {
+	for range 2 {
+		if dash := strings.LastIndexByte(nevra, '-'); dash > 0 {
+			nevra = nevra[:dash]
+		}
+	}
+	return nevra
+}
