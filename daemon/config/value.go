@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"driverd/hwdetect"
+	"driverd/hwdetect/modalias"
+	"driverd/plan"
+)
+
+func parseSlot(text string) (string, error) {
+	slot, err := hwdetect.ParseSlot(text)
+	return slot.String(), err
+}
+
+// parseID reads vendor and product, or a vendor with all its products.
+func parseID(text string) (string, error) {
+	example := text
+	if vendor, ok := strings.CutSuffix(text, ":*"); ok {
+		example = vendor + ":0000"
+	}
+	if _, _, err := modalias.ParseProduct(example); err != nil {
+		return "", fmt.Errorf("cannot read %.80q as an id: want a form like 8086:10c9 or 10de:*", text)
+	}
+	return strings.ToLower(text), nil
+}
+
+func parseClass(text string) (string, error) {
+	_, err := strconv.ParseUint(text, 16, 24)
+	if n := len(text); err != nil || n != 2 && n != 4 && n != 6 {
+		return "", fmt.Errorf("cannot read %.80q as a class: want two, four or six hex digits, as in 03 or 0200", text)
+	}
+	return strings.ToLower(text), nil
+}
+
+func parseGroup(text string) (string, error) {
+	if !slices.Contains(plan.Groups, text) {
+		return "", fmt.Errorf("there is no group %.80q: want one of %s", text, strings.Join(plan.Groups, ", "))
+	}
+	return text, nil
+}
+
+// parseModule turns the name into the kernel's spelling.
+func parseModule(text string) (string, error) {
+	return strings.ReplaceAll(text, "-", "_"), checkPattern(text)
+}
+
+func parsePackage(text string) (string, error) { return text, checkPattern(text) }
+
+func checkPattern(text string) error {
+	if text == "" {
+		return errors.New("an empty name matches nothing")
+	}
+	if strings.ContainsAny(text, `[\`) {
+		return fmt.Errorf("cannot read %.80q as a name: only * and ? stand for other characters", text)
+	}
+	return nil
+}
