@@ -2,11 +2,7 @@
 
 package api
 
-import (
-	"fmt"
-
-	"github.com/godbus/dbus/v5"
-)
+import "github.com/godbus/dbus/v5"
 
 // Explanation is what Manager.Explain returns.
 type Explanation struct {
@@ -17,6 +13,7 @@ type Explanation struct {
 	KernelRelease string    `json:"kernel_release"`
 	Claims        []Claim   `json:"claims"`
 	Packages      []Package `json:"packages"`
+	Rule          *Rule     `json:"rule,omitempty"` // if one matches
 	Action        string    `json:"action"`
 	Group         string    `json:"group"`
 	State         string    `json:"state"`
@@ -43,6 +40,13 @@ type Package struct {
 	Installed    bool   `json:"installed"`
 	DownloadSize uint64 `json:"download_size"` // bytes
 	InstallSize  uint64 `json:"install_size"`  // bytes
+}
+
+// Rule is the rule of the policy that decides about the device.
+type Rule struct {
+	Action string `json:"action"` // "allow" or "deny"
+	File   string `json:"file"`
+	Line   uint32 `json:"line"`
 }
 
 // Attempt is what was last tried for the device.
@@ -74,6 +78,12 @@ func NewExplanation(from map[string]dbus.Variant) (Explanation, error) {
 		x.Claims = append(x.Claims, c)
 	})
 	r.list("Packages", func(r *reader) { x.Packages = append(x.Packages, newPackage(r)) })
+	r.dictionary("Rule", func(r *reader) {
+		x.Rule = &Rule{}
+		r.read("Action", &x.Rule.Action)
+		r.read("File", &x.Rule.File)
+		r.read("Line", &x.Rule.Line)
+	})
 	r.read("Action", &x.Action)
 	r.read("Group", &x.Group)
 	r.read("State", &x.State)
@@ -91,14 +101,10 @@ func NewExplanation(from map[string]dbus.Variant) (Explanation, error) {
 		x.Attempts = append(x.Attempts, a)
 	})
 	r.list("History", func(r *reader) { x.History = append(x.History, newEntry(r)) })
-	if v, ok := from["Device"]; ok && r.err == nil {
-		properties, ok := v.Value().(map[string]dbus.Variant)
-		if !ok {
-			return x, fmt.Errorf("cannot read Device: its type is %s", v.Signature())
-		}
-		device, err := newDevice(properties)
+	r.dictionary("Device", func(r *reader) {
+		device, err := newDevice(r.from)
 		x.Device, r.err = &device, err
-	}
+	})
 	return x, r.err
 }
 

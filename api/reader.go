@@ -35,6 +35,22 @@ func (r *reader) path(name string, into *string) {
 	}
 }
 
+// dictionary calls read with a reader of the dictionary of this name, if there
+// is anything in it.
+func (r *reader) dictionary(name string, read func(*reader)) {
+	v, ok := r.from[name]
+	if !ok {
+		return
+	}
+	from, ok := v.Value().(map[string]dbus.Variant)
+	if !ok && r.err == nil {
+		r.err = fmt.Errorf("cannot read %s: its type is %s", name, v.Signature())
+	}
+	if len(from) > 0 {
+		r.enter(from, read)
+	}
+}
+
 // list calls read with a reader of each dictionary in the list of this name.
 func (r *reader) list(name string, read func(*reader)) {
 	v, ok := r.from[name]
@@ -46,10 +62,14 @@ func (r *reader) list(name string, read func(*reader)) {
 		r.err = fmt.Errorf("cannot read %s: its type is %s", name, v.Signature())
 	}
 	for _, from := range all {
-		entry := reader{from: from}
-		read(&entry)
-		if r.err == nil {
-			r.err = entry.err
-		}
+		r.enter(from, read)
+	}
+}
+
+func (r *reader) enter(from map[string]dbus.Variant, read func(*reader)) {
+	entry := reader{from: from}
+	read(&entry)
+	if r.err == nil {
+		r.err = entry.err
 	}
 }

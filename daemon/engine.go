@@ -11,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"driverd/daemon/config"
 	"driverd/dnfbridge"
 	"driverd/hwdetect"
 	"driverd/plan"
@@ -75,6 +76,10 @@ type Config struct {
 	Cache    CatalogCache
 	Log      zerolog.Logger
 
+	// Configuration reads what the administrator has configured. It is called
+	// at every look.
+	Configuration func() (config.Config, error)
+
 	// Publish is called with every new view of the world, from the engine's
 	// own goroutine; it must not block.
 	Publish func(View)
@@ -97,6 +102,9 @@ type Engine struct {
 	job     *job
 	loads   int   // load steps that run
 	blind   error // why the hardware could not be read, nil if it was
+
+	config        config.Config // as it was last good
+	misconfigured error         // what is wrong with it now, nil if nothing is
 }
 
 // New returns an engine that does nothing until Run.

@@ -58,7 +58,7 @@ func (e *Engine) Explain(ctx context.Context, what string) (Explanation, error) 
 	if err := e.call(ctx, func() {
 		facts = e.facts()
 		if r := e.records[subject.Device.Slot]; subject.BySlot && r != nil {
-			subject.Device = r.device
+			subject.Device, facts = r.device, e.factsFor(r)
 			view := r.view()
 			device, attempts = &view, e.attempts(r)
 		}

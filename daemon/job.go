@@ -77,7 +77,7 @@ func (e *Engine) startJob() {
 	e.job = j
 	e.Log.Info().Str("event", "job-started").Strs("packages", j.packages).
 		Msgf("installing %s", strings.Join(j.packages, " "))
-	t := dnfbridge.Transaction{Install: j.packages, Allowed: e.catalog.known.NEVRAs()}
+	t := dnfbridge.Transaction{Install: j.packages, Allowed: e.config.Policy.NotHeld(e.catalog.known.NEVRAs())}
 	e.start(
 		func(ctx context.Context) error {
 			return e.Backend.Install(ctx, t, func(p dnfbridge.Progress) { e.post(func() { e.progressed(j, p) }) })

@@ -17,6 +17,7 @@ func (e *Engine) look() {
 	began := time.Now()
 	e.firstKick = time.Time{}
 	e.due = began.Add(resyncTime)
+	e.configure()
 	if e.snapshot() {
 		for _, r := range e.sorted() {
 			e.step(r)
@@ -72,7 +73,7 @@ func (e *Engine) snapshot() bool {
 
 // step decides about one device and moves it on.
 func (e *Engine) step(r *record) {
-	r.decision = plan.Decide(r.device, e.facts())
+	r.decision = plan.Decide(r.device, e.factsFor(r))
 	if r.decision.Action != plan.Learn {
 		r.mark("decided")
 	}
@@ -101,7 +102,16 @@ func (e *Engine) facts() plan.Facts {
 		Kernel:         e.kernel,
 		Catalog:        e.catalog.known,
 		CatalogProblem: e.catalog.problem,
+		Policy:         e.config.Policy,
+		Observe:        e.observing(),
 	}
+}
+
+// factsFor are the facts for one device: what has begun is seen through.
+func (e *Engine) factsFor(r *record) plan.Facts {
+	f := e.facts()
+	f.Observe = f.Observe && !r.install.running && !r.load.running
+	return f
 }
 
 func (e *Engine) sorted() []*record {

@@ -110,7 +110,7 @@ func (e *Engine) become(r *record, s plan.State, why reason.Reason, message stri
 	}
 	level := zerolog.InfoLevel
 	switch {
-	case why != reason.None && why != reason.Policy:
+	case why != reason.None && why != reason.Policy && why != reason.ObserveOnly:
 		level = zerolog.WarnLevel
 	case s == plan.Bound && r.state == "":
 		level = zerolog.DebugLevel // it was when it was first seen

@@ -38,7 +38,8 @@ type Mode string
 
 // The modes.
 const (
-	Auto Mode = "auto" // installs and loads what devices need
+	Auto    Mode = "auto"    // installs and loads what devices need
+	Observe Mode = "observe" // says what it would do
 )
 
 // Device is one device as the world sees it. The fields are those of the
@@ -68,8 +69,14 @@ func (e *Engine) view() View {
 		Status:   Ready,
 		Mode:     Auto,
 	}
-	if e.blind != nil {
+	if e.observing() {
+		v.Mode = Observe
+	}
+	switch {
+	case e.blind != nil:
 		v.Message = "cannot see the hardware: " + e.blind.Error()
+	case e.misconfigured != nil:
+		v.Message = e.misconfiguration()
 	}
 	for _, r := range e.sorted() {
 		switch r.state {

@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"driverd/daemon"
+	"driverd/daemon/config"
 	"driverd/dnfbridge"
 	"driverd/hwdetect"
 	"driverd/plan"
@@ -33,6 +34,7 @@ type world struct {
 	looks    int
 	listings int
 	installs [][]string
+	allowed  []string // in the last of them
 	loads    []hwdetect.Slot
 
 	// What the next steps do; nil is what goes well.
@@ -40,6 +42,9 @@ type world struct {
 	onInstall func(packages []string) error
 	onLoad    func(hwdetect.Slot) error
 	saved     []dnfbridge.Package
+
+	config    config.Config
+	badConfig error
 }
 
 // kernel claims aliases with modules.
@@ -67,8 +72,8 @@ func list(module string) []string {
 type driver struct{ module, alias, nevra string }
 
 var (
-	igb  = driver{"igb", "pci:v00008086d000010C9sv00008086sd0000A03Cbc02sc00i00", "kernel-modules-sriov-1.x86_64"}
-	mega = driver{"megaraid_sas", "pci:v00001000d00000060sv00001000sd00001013bc01sc04i00", "kernel-modules-passthrough-1.x86_64"}
+	igb  = driver{"igb", "pci:v00008086d000010C9sv00008086sd0000A03Cbc02sc00i00", "kernel-modules-sriov-1-1.x86_64"}
+	mega = driver{"megaraid_sas", "pci:v00001000d00000060sv00001000sd00001013bc01sc04i00", "kernel-modules-passthrough-1-1.x86_64"}
 )
 
 const edu = "pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00"
@@ -151,6 +156,7 @@ func (w *world) KernelPackages(ctx context.Context, _ string) ([]dnfbridge.Packa
 func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress func(dnfbridge.Progress)) error {
 	w.mu.Lock()
 	w.installs = append(w.installs, slices.Clone(t.Install))
+	w.allowed = t.Allowed
 	on := w.onInstall
 	w.mu.Unlock()
 	progress(dnfbridge.Progress{Phase: dnfbridge.PhaseDownload})
@@ -215,6 +221,11 @@ func (w *world) run(t *testing.T) (engine *daemon.Engine, stop func()) {
 	engine = daemon.New(daemon.Config{
 		Release: release, Hardware: w, Modules: w, Backend: w, Loader: w, Namer: w, Cache: cache{w},
 		Log: zerolog.New(zerolog.NewTestWriter(t)),
+		Configuration: func() (config.Config, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.config, w.badConfig
+		},
 		Publish: func(v daemon.View) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

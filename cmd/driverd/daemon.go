@@ -21,6 +21,7 @@ import (
 
 	"driverd/daemon"
 	"driverd/daemon/bus"
+	"driverd/daemon/config"
 	"driverd/daemon/journal"
 	"driverd/daemon/load"
 	"driverd/daemon/state"
@@ -33,12 +34,17 @@ import (
 	"driverd/reason"
 )
 
-func daemonCommand() *cobra.Command {
-	return &cobra.Command{
+func daemonCommand(c console) *cobra.Command {
+	var check bool
+	var root string
+	cmd := &cobra.Command{
 		Use:   "daemon",
 		Short: "Run the service (what driverd.service does)",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if check {
+				return c.checkConfig(root)
+			}
 			log := journal.New(zerolog.InfoLevel)
 			if err := runDaemon(cmd.Context(), log); err != nil {
 				log.Error().Str("event", "service-failed").Str("reason", string(reason.Of(err))).Msg(err.Error())
@@ -47,6 +53,9 @@ func daemonCommand() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&check, "check-config", false, "only say whether the configuration is good; see driverd.toml(5)")
+	cmd.Flags().StringVar(&root, "root", "/", "with --check-config: read it in the tree in `DIR`")
+	return cmd
 }
 
 // modules gives the engine the module index of one release, read anew when it
@@ -74,16 +83,17 @@ func runDaemon(ctx context.Context, log zerolog.Logger) error {
 	looked := make(chan struct{})
 	var once sync.Once
 	engine := daemon.New(daemon.Config{
-		Version:  version,
-		Release:  release,
-		Platform: platform(ctx),
-		Hardware: sysfs.New("/"),
-		Modules:  modules{kmod.NewCache(filepath.Join("/lib/modules", release))},
-		Backend:  dnfbridge.NewDNF5(dnfbridge.SystemBus, log),
-		Loader:   load.Units{},
-		Namer:    names{},
-		Cache:    state.Catalogs{Dir: stateDirectory()},
-		Log:      log,
+		Version:       version,
+		Release:       release,
+		Platform:      platform(ctx),
+		Hardware:      sysfs.New("/"),
+		Modules:       modules{kmod.NewCache(filepath.Join("/lib/modules", release))},
+		Backend:       dnfbridge.NewDNF5(dnfbridge.SystemBus, log),
+		Loader:        load.Units{},
+		Namer:         names{},
+		Cache:         state.Catalogs{Dir: stateDirectory()},
+		Log:           log,
+		Configuration: func() (config.Config, error) { return config.Load("/") },
 		Publish: func(v daemon.View) {
 			server.Publish(v)
 			once.Do(func() { close(looked) })

@@ -12,6 +12,7 @@ import (
 	"driverd/api"
 	"driverd/daemon"
 	"driverd/daemon/bus"
+	"driverd/daemon/config"
 	"driverd/daemon/state"
 	"driverd/hwdetect/kmod"
 	"driverd/hwdetect/sysfs"
@@ -57,7 +58,11 @@ func localFacts(root string) (plan.Facts, error) {
 	if err != nil {
 		return plan.Facts{}, err
 	}
-	facts := plan.Facts{Release: release, Kernel: index}
+	configured, err := config.Load(root)
+	if err != nil {
+		return plan.Facts{}, err
+	}
+	facts := plan.Facts{Release: release, Kernel: index, Policy: configured.Policy, Observe: configured.Observe}
 	packages, _, err := state.Catalogs{Dir: filepath.Join(root, "var/lib/driverd")}.Load(release)
 	switch {
 	case err == nil:

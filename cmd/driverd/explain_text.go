@@ -45,6 +45,9 @@ func (c console) explanationText(x api.Explanation) string {
 	f.add("kernel", x.KernelRelease)
 	f.claims(x)
 	f.packages(x.Packages)
+	if r := x.Rule; r != nil {
+		f.add("rule", fmt.Sprintf("%s, by %s:%d", r.Action, r.File, r.Line))
+	}
 	f.add("decision", decision(x.Action, x.State))
 	f.line("state", c.stateText(x.State, x.Reason, d.Driver))
 	if x.Message != "" {

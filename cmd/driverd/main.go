@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string, c console) int {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
-	root.AddCommand(statusCommand(c), explainCommand(c), rescanCommand(c), watchCommand(c), daemonCommand(), loadCommand())
+	root.AddCommand(statusCommand(c), explainCommand(c), rescanCommand(c), watchCommand(c), daemonCommand(c), loadCommand())
 	root.SetArgs(args)
 	return c.exit(root.ExecuteContext(ctx))
 }

@@ -21,6 +21,7 @@ import (
 	"driverd/api"
 	"driverd/daemon"
 	"driverd/daemon/bus"
+	"driverd/daemon/config"
 	"driverd/daemon/state"
 	"driverd/dnfbridge"
 	"driverd/hwdetect"
@@ -156,7 +157,8 @@ func serve(t *testing.T) service {
 		Version: "1.0", Release: release, Platform: "kvm",
 		Hardware: sysfs.New(s.root), Modules: modules{kmod.NewCache(filepath.Join(s.root, "lib/modules", release))},
 		Backend: backend{}, Loader: loader{}, Namer: namer{}, Cache: state.Catalogs{Dir: t.TempDir()},
-		Log: zerolog.Nop(),
+		Log:           zerolog.Nop(),
+		Configuration: func() (config.Config, error) { return config.Load(s.root) },
 		Publish: func(v daemon.View) {
 			server.Publish(v)
 			select {

@@ -39,6 +39,7 @@ func Explanation(x daemon.Explanation) map[string]dbus.Variant {
 		"KernelRelease": dbus.MakeVariant(x.Release),
 		"Claims":        dbus.MakeVariant(claims(x)),
 		"Packages":      dbus.MakeVariant(packages(x)),
+		"Rule":          dbus.MakeVariant(rule(x)),
 		"Action":        dbus.MakeVariant(d.Action.String()),
 		"Group":         dbus.MakeVariant(d.Group),
 		"State":         dbus.MakeVariant(string(d.State)),
@@ -83,6 +84,22 @@ func packages(x daemon.Explanation) []map[string]dbus.Variant {
 		})
 	}
 	return all
+}
+
+// rule is empty if none matches.
+func rule(x daemon.Explanation) map[string]dbus.Variant {
+	if x.Rule == nil {
+		return map[string]dbus.Variant{}
+	}
+	action := "deny"
+	if x.Rule.Allow {
+		action = "allow"
+	}
+	return map[string]dbus.Variant{
+		"Action": dbus.MakeVariant(action),
+		"File":   dbus.MakeVariant(text(x.Rule.Origin.File)),
+		"Line":   dbus.MakeVariant(uint32(x.Rule.Origin.Line)),
+	}
 }
 
 func attempts(x daemon.Explanation) []map[string]dbus.Variant {

@@ -45,6 +45,7 @@ func TestExplain(t *testing.T) {
 		Explanation: plan.Explanation{
 			Decision: plan.Decision{Action: plan.Install, State: plan.Pending, Group: "sriov"},
 			Claims:   []plan.Claim{{Alias: "pci:v*", Source: plan.InCatalog, Package: "sriov-1"}},
+			Rule:     &plan.Rule{Allow: true, Origin: plan.Origin{File: "/etc/driverd/driverd.toml", Line: 3}},
 			Packages: []plan.Holder{{Package: plan.Package{NEVRA: "sriov-1", Repo: "updates", DownloadSize: 1, InstallSize: 2}, Group: "sriov"}},
 		},
 	})
@@ -58,6 +59,7 @@ func TestExplain(t *testing.T) {
 	}
 	want := map[string]string{
 		"What": `s "8086:10c9"`, "Modalias": `s "pci:v1"`, "Vendor": `s "Intel"`, "Product": `s ""`, "KernelRelease": `s "7.2"`,
+		"Rule":   `a{sv} {"Action": <"allow">, "File": <"/etc/driverd/driverd.toml">, "Line": <@u 3>}`,
 		"Action": `s "install"`, "Group": `s "sriov"`, "State": `s "pending"`, "Reason": `s ""`, "Message": `s ""`,
 		"Claims": `aa{sv} [{"Alias": <"pci:v*">, "Module": <"">, "Package": <"sriov-1">, "Source": <"catalog">}]`,
 		"Packages": `aa{sv} [{"DownloadSize": <@t 1>, "Group": <"sriov">, "InstallSize": <@t 2>, "Installed": <false>,` +
@@ -89,6 +91,9 @@ func TestExplainASlot(t *testing.T) {
 	x, err := api.NewExplanation(why)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if x.Rule != nil {
+		t.Errorf("a rule from nowhere: %+v", x.Rule)
 	}
 	if x.Action != "load" || x.State != "failed" || x.Reason != "probe-failed" || x.Message != "no" {
 		t.Errorf("%+v", x)

@@ -32,6 +32,8 @@ var ids = map[string]string{
 	"hardware-unreadable": "369846fc50c24416b0ee2c4abcd2b826",
 	"packages-incomplete": "f672f941cfe445849a984141c337d4b5",
 	"packages-changed":    "43f3d0cee69347c181c566ab99ae9ce0",
+	"config-read":         "23bcc58ea4fd4455a352253636b45eae",
+	"config-wrong":        "3a160b14bbbc40569a8b7e8158fd367e",
 	"udevd-missing":       "6639c9791dc243cbbcb97257c97bcac1",
 	"udev-monitor-broken": "d554096eedfd455eb173798c9187e47c",
 	"method-failed":       "f92c49c09b304a33ace5c741d9cec805",

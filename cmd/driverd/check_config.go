@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"driverd/daemon/config"
+)
+
+// checkConfig says whether the configuration under root is good, and if not,
+// all that is wrong with it.
+func (c console) checkConfig(root string) error {
+	found, err := config.Load(root)
+	if err != nil {
+		for problem := range strings.SplitSeq(err.Error(), "\n") {
+			_, _ = fmt.Fprintf(c.stderr, "%s\n", printable(problem))
+		}
+		return status{code: exitFailed}
+	}
+	var b strings.Builder
+	b.WriteString("The configuration is good; ")
+	if len(found.Files) == 0 {
+		b.WriteString("there are no files.\n")
+	} else {
+		b.WriteString("it is read from:\n")
+	}
+	for _, path := range found.Files {
+		fmt.Fprintf(&b, "  %s\n", printable(path))
+	}
+	if err := c.print(b.String()); err != nil {
+		return status{exitFailed, err}
+	}
+	return nil
+}

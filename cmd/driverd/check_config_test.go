@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestCheckConfig(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	file := filepath.Join(root, "etc/driverd/driverd.toml")
+	dropIn := filepath.Join(root, "etc/driverd/driverd.toml.d/10-mine.toml")
+	check := func(wantCode int, wantOut, wantComplaints string) {
+		t.Helper()
+		code, out, complaints := driverd(t, nowhere(t), "daemon", "--check-config", "--root", root)
+		if code != wantCode || out != wantOut || complaints != wantComplaints {
+			t.Errorf("%d %q %q, want %d %q %q", code, out, complaints, wantCode, wantOut, wantComplaints)
+		}
+	}
+	check(0, "The configuration is good; there are no files.\n", "")
+	write(t, file, "mode = 'observe'\n")
+	write(t, dropIn, "[[rule]]\naction = 'deny'\nslot = ['0000:01:00.0']\n")
+	check(0, "The configuration is good; it is read from:\n  "+file+"\n  "+dropIn+"\n", "")
+	write(t, file, "mode = 'observe'\n\x1b[2J\n")
+	write(t, dropIn, "[[rule]]\naction = 'deny'\nslot = ['1:0']\nkind = ['03']\n")
+	check(exitFailed, "", file+":2:1: invalid character at start of key: U+001B\n"+dropIn+":4:1: unknown key \"rule.kind\"\n")
+}
+
+// The explanation says which rule decides, with and without the service.
+func TestExplainTheRule(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.await(t, settledAll)
+	file := filepath.Join(s.root, "etc/driverd/driverd.toml")
+	write(t, file, "[[rule]]\naction = 'deny'\ngroup = ['sriov']\n\n[[rule]]\naction = 'allow'\nid = ['1af4:*']\n")
+	if err := s.engine.Rescan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{}, {"--root", s.root}} {
+		code, out, _ := driverd(t, s.bus.Address, append([]string{"explain", "--json", "0000:01:00.0"}, args...)...)
+		if code != exitBlocked || !strings.Contains(out, `"rule": {
+    "action": "deny",
+    "file": "`+file+`",
+    "line": 1
+  }`) {
+			t.Errorf("%v: %d %s", args, code, out)
+		}
+		code, out, _ = driverd(t, s.bus.Address, append([]string{"explain", "0000:01:00.0"}, args...)...)
+		if code != exitBlocked || !strings.Contains(out, "rule        deny, by") || !strings.Contains(out, file+":1\n") ||
+			!strings.Contains(out, "state       blocked (policy)\n") || !strings.Contains(out, "a later rule can allow it") {
+			t.Errorf("%v: %d %s", args, code, out)
+		}
+		// It needs nothing that could be allowed.
+		code, out, _ = driverd(t, s.bus.Address, append([]string{"explain", "0000:02:00.0"}, args...)...)
+		if code != 0 || !strings.Contains(out, "rule        allow, by") || !strings.Contains(out, "bound to virtio-pci") {
+			t.Errorf("%v: %d %s", args, code, out)
+		}
+	}
+}
+
+func TestObserveMode(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.await(t, settledAll)
+	write(t, filepath.Join(s.root, "etc/driverd/driverd.toml"), "mode = 'observe'")
+	if err := s.engine.Rescan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{}, {"--root", s.root}} {
+		code, out, _ := driverd(t, s.bus.Address, append([]string{"explain", "0000:01:00.0"}, args...)...)
+		if code != exitBlocked || !strings.Contains(out, "blocked (observe-only)\n") || !strings.Contains(out, "driverd install 0000:01:00.0") {
+			t.Errorf("%v: %d %s", args, code, out)
+		}
+	}
+	_, out, _ := driverd(t, s.bus.Address)
+	if !strings.Contains(out, ", mode observe\n") {
+		t.Error(out)
+	}
+}

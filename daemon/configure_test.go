@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"driverd/daemon"
+	"driverd/daemon/config"
+	"driverd/plan"
+	"driverd/reason"
+)
+
+// What is observed is left alone, and done when the mode says so: nothing that
+// was seen in the meantime is lost.
+func TestObserveAndThenNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.config.Observe = true
+		w.installed.installed[mega.alias] = mega.module
+		w.plug(1, igb.alias)
+		w.plug(2, mega.alias)
+		engine, _ := w.run(t)
+		after(time.Hour)
+		expect(t, w.device(1), plan.Blocked, reason.ObserveOnly)
+		expect(t, w.device(2), plan.Blocked, reason.ObserveOnly)
+		if w.published.Mode != daemon.Observe || w.published.Status != daemon.Ready || len(w.installs)+len(w.loads) > 0 {
+			t.Errorf("%+v, %d transactions, %d loads", w.published, len(w.installs), len(w.loads))
+		}
+		w.change(func() { w.config.Observe = false })
+		engine.Kick()
+		after(time.Minute)
+		expect(t, w.device(1), plan.Bound, "")
+		expect(t, w.device(2), plan.Bound, "")
+		if w.published.Mode != daemon.Auto {
+			t.Errorf("the mode is %s", w.published.Mode)
+		}
+	})
+}
+
+// A transaction that runs is seen through; what would follow it is not begun.
+func TestObserveFromTheMiddleOfATransaction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.plug(1, igb.alias)
+		engine, _ := w.run(t)
+		after(time.Second)
+		w.change(func() { w.config.Observe = true })
+		engine.Kick()
+		after(time.Second)
+		expect(t, w.device(1), plan.Installing, "")
+		after(time.Minute)
+		expect(t, w.device(1), plan.Blocked, reason.ObserveOnly)
+		if len(w.installs) != 1 || len(w.loads) != 0 {
+			t.Errorf("%d transactions, %d loads", len(w.installs), len(w.loads))
+		}
+	})
+}
+
+// While the configuration is broken, nothing is done that it might forbid, and
+// what it forbade last stays forbidden.
+func TestBrokenConfiguration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.badConfig = errors.New("/etc/driverd/driverd.toml:3:1: unknown key \"mdoe\"\n/etc/driverd/driverd.toml.d/x.toml:1: no")
+		w.plug(1, igb.alias)
+		engine, _ := w.run(t)
+		after(time.Hour)
+		expect(t, w.device(1), plan.Blocked, reason.ObserveOnly)
+		if v := w.published; v.Mode != daemon.Observe || v.Reason != "" || strings.Contains(v.Message, "\n") ||
+			!strings.Contains(v.Message, `driverd.toml:3:1: unknown key "mdoe"; /etc/driverd/driverd.toml.d/x.toml:1: no`) {
+			t.Errorf("%+v", v)
+		}
+		w.change(func() {
+			w.badConfig = nil
+			w.config.Policy.Rules = []plan.Rule{{Origin: plan.Origin{File: "f", Line: 1}}}
+		})
+		if err := engine.Rescan(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, w.device(1), plan.Blocked, reason.Policy)
+		if w.published.Message != "" || w.published.Mode != daemon.Auto {
+			t.Errorf("%+v", w.published)
+		}
+		w.change(func() { w.config, w.badConfig = config.Config{}, errors.New("broken again") })
+		after(time.Hour)
+		expect(t, w.device(1), plan.Blocked, reason.Policy)
+		w.change(func() { w.badConfig = nil })
+		after(2 * time.Minute) // nobody has to say that it is good again
+		expect(t, w.device(1), plan.Bound, "")
+	})
+}
+
+// A package that is held does not come as a dependency of another one either.
+func TestHeldPackageIsNotAllowedInATransaction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.config.Policy.Holds = []plan.Hold{{Package: "kernel-modules-passthrough"}}
+		w.plug(1, igb.alias)
+		w.plug(2, mega.alias)
+		w.run(t)
+		after(time.Minute)
+		expect(t, w.device(1), plan.Bound, "")
+		expect(t, w.device(2), plan.Blocked, reason.Policy)
+		if len(w.allowed) != 1 || w.allowed[0] != igb.nevra {
+			t.Errorf("allowed was %v", w.allowed)
+		}
+	})
+}
