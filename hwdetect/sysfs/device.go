@@ -25,7 +25,7 @@ const noOverride = "(null)"
 func read(root folder, slot hwdetect.Slot, buffer []byte) (hwdetect.Device, error) {
 	name := path.Join(devicesDir, slot.String())
 	dev := hwdetect.Device{Slot: slot}
-	dir, err := root.open(name, unix.O_PATH|unix.O_DIRECTORY)
+	dir, err := root.open(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return hwdetect.Device{}, fs.ErrNotExist
@@ -46,7 +46,7 @@ func read(root folder, slot hwdetect.Slot, buffer []byte) (hwdetect.Device, erro
 	// ENODEV: a problem of a device that is gone is none.
 	if dev.Problem != nil {
 		var info unix.Stat_t
-		if err := unix.Fstatat(int(root), name, &info, unix.AT_SYMLINK_NOFOLLOW); errors.Is(err, fs.ErrNotExist) {
+		if err := unix.Fstatat(root.fd, name, &info, unix.AT_SYMLINK_NOFOLLOW); errors.Is(err, fs.ErrNotExist) {
 			return hwdetect.Device{}, fs.ErrNotExist
 		}
 	}

@@ -5,6 +5,7 @@ package sysfs
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -18,41 +19,63 @@ const attributeSize = 4096
 // hold, and the byte that tells that it holds more.
 func newBuffer() []byte { return make([]byte, attributeSize+1) }
 
-// folder is a descriptor of one. A guest may have thousands of functions, each
-// with a handful of attributes, and every look reads them all: these are the
-// bare system calls. (os.Root costs five times as much, since it resolves names
-// itself.)
-type folder int
+// folder is an open one. A guest may have thousands of functions, each with a
+// handful of attributes, and every look reads them all: these are the bare
+// system calls. (os.Root resolves names itself, at five times the cost, and
+// openat2(2) is not there in a service with RestrictSUIDSGID=.)
+type folder struct {
+	fd   int
+	path string // where it is, known for a root only
+}
 
 func openRoot(name string) (folder, error) {
 	fd, err := retry(func() (int, error) { return unix.Open(name, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
 	if err != nil {
-		return -1, fmt.Errorf("cannot open %s: %w", name, err)
+		return folder{}, fmt.Errorf("cannot open %s: %w", name, err)
 	}
-	return folder(fd), nil
+	f := folder{fd: fd}
+	if f.path, err = f.location(); err != nil {
+		f.close()
+		return folder{}, fmt.Errorf("cannot open %s: %w", name, err)
+	}
+	return f, nil
 }
 
-// open opens what name leads to, if it does not lead out of the folder
-// (openat2(2), RESOLVE_BENEATH).
-func (f folder) open(name string, flags uint64) (folder, error) {
-	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS}
-	fd, err := retry(func() (int, error) { return unix.Openat2(int(f), name, &how) })
-	return folder(fd), err
+// open opens what name leads to below a root. Links may lead anywhere, so it is
+// the place that was reached which counts; to open a folder does no harm.
+func (f folder) open(name string) (folder, error) {
+	fd, err := retry(func() (int, error) { return unix.Openat(f.fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return folder{}, err
+	}
+	inner := folder{fd: fd}
+	where, err := inner.location()
+	if err == nil && !strings.HasPrefix(where, strings.TrimSuffix(f.path, "/")+"/") {
+		err = fmt.Errorf("it leads to %s, out of %s", where, f.path)
+	}
+	if err != nil {
+		inner.close()
+		return folder{}, err
+	}
+	return inner, nil
 }
+
+// location asks the kernel where the folder is (proc_pid_fd(5)).
+func (f folder) location() (string, error) { return os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.fd)) }
 
 // close closes what was only read: nothing can be lost.
-func (f folder) close() { _ = unix.Close(int(f)) }
+func (f folder) close() { _ = unix.Close(f.fd) }
 
 // text reads an attribute without its trailing newline. No link is followed.
 func (f folder) text(name string, buffer []byte) (string, error) {
 	// A recorded tree may hold a FIFO by that name: do not wait for its writer.
 	fd, err := retry(func() (int, error) {
-		return unix.Openat(int(f), name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		return unix.Openat(f.fd, name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	})
 	if err != nil {
 		return "", err
 	}
-	defer folder(fd).close()
+	defer folder{fd: fd}.close()
 	var info unix.Stat_t
 	if err := unix.Fstat(fd, &info); err != nil {
 		return "", err
@@ -72,19 +95,18 @@ func (f folder) text(name string, buffer []byte) (string, error) {
 
 // link returns where a link points to.
 func (f folder) link(name string, buffer []byte) (string, error) {
-	n, err := unix.Readlinkat(int(f), name, buffer)
+	n, err := unix.Readlinkat(f.fd, name, buffer)
 	if err != nil {
 		return "", err
 	}
 	return string(buffer[:n]), nil
 }
 
-// retry repeats a system call that was disturbed: by a signal, or by a rename
-// somewhere while it resolved a name.
+// retry repeats a system call that a signal has disturbed.
 func retry(call func() (int, error)) (int, error) {
 	for {
 		n, err := call()
-		if err != unix.EINTR && err != unix.EAGAIN {
+		if !errors.Is(err, unix.EINTR) {
 			return n, err
 		}
 	}

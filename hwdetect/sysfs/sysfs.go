@@ -11,8 +11,6 @@ import (
 	"os"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"driverd/hwdetect"
 )
 
@@ -97,11 +95,11 @@ func (s *Scanner) list() (folder, []hwdetect.Slot, error) {
 }
 
 func readNames(root folder, dir string) ([]string, error) {
-	d, err := root.open(dir, unix.O_RDONLY)
+	d, err := root.open(dir)
 	if err != nil {
 		return nil, err
 	}
-	f := os.NewFile(uintptr(d), dir)
+	f := os.NewFile(uintptr(d.fd), dir)
 	defer func() { _ = f.Close() }() // only read: nothing can be lost
 	return f.Readdirnames(-1)
 }
