@@ -216,9 +216,4 @@ func TestCompletion(t *testing.T) {
 	if code, out, _ := driverd(t, nowhere(t), "__complete", "explain", ""); code != 0 || strings.Contains(out, "0000") {
 		t.Errorf("without a service: %d %q", code, out)
 	}
-	for _, shell := range []string{"bash", "zsh", "fish"} {
-		if code, out, _ := driverd(t, "", "completion", shell); code != 0 || !strings.Contains(out, "driverd") {
-			t.Errorf("completion %s: %d", shell, code)
-		}
-	}
 }

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,6 +29,12 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, c console) int {
+	root := rootCommand(c)
+	root.SetArgs(args)
+	return c.exit(root.ExecuteContext(ctx))
+}
+
+func rootCommand(c console) *cobra.Command {
 	root := statusCommand(c)
 	root.Use = "driverd"
 	root.Short = "The driver service of a cloud guest"
@@ -40,8 +47,7 @@ func run(ctx context.Context, args []string, c console) int {
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
 	root.AddCommand(statusCommand(c), explainCommand(c), rescanCommand(c), watchCommand(c), daemonCommand(c), loadCommand())
-	root.SetArgs(args)
-	return c.exit(root.ExecuteContext(ctx))
+	return root
 }
 
 // kernelRelease returns the release of the running kernel, as uname -r does.

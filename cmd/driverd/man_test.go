@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// manual returns a page of the manual as a person reads it, by its sections.
+func manual(t *testing.T, page string) map[string]string {
+	t.Helper()
+	command := exec.Command("man", "--local-file", "../../packaging/man/"+page)
+	command.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "MANWIDTH=1000")
+	text, err := command.Output()
+	if err != nil {
+		t.Fatalf("cannot read %s: %v", page, err)
+	}
+	sections := make(map[string]string)
+	heads := regexp.MustCompile(`(?m)^[A-Z][A-Z ]+$`)
+	at := heads.FindAllStringIndex(string(text), -1)
+	for i, head := range at {
+		end := len(text)
+		if i+1 < len(at) {
+			end = at[i+1][0]
+		}
+		sections[string(text[head[0]:head[1]])] = string(text[head[1]:end])
+	}
+	return sections
+}
+
+// forUnits are the commands that units run; driverd(8) is about them.
+var forUnits = []string{"daemon", "load"}
+
+// TestManual sees that driverd(1) tells of every command and flag that there
+// is, in its synopsis and where it explains them, and of no other.
+func TestManual(t *testing.T) {
+	t.Parallel()
+	page, units := manual(t, "driverd.1"), manual(t, "driverd.8")
+	flags := make(map[string]bool)
+	for _, command := range rootCommand(console{}).Commands() {
+		name := command.Name()
+		if slices.Contains(forUnits, name) {
+			if !strings.Contains(units["DESCRIPTION"], "driverd "+name) {
+				t.Errorf("driverd(8) does not tell of driverd %s", name)
+			}
+			for _, flag := range flagsOf(command) {
+				if !strings.Contains(units["DESCRIPTION"]+units["FILES"], flag) {
+					t.Errorf("driverd(8) does not tell of %s of driverd %s", flag, name)
+				}
+			}
+			continue
+		}
+		if !regexp.MustCompile(`(?m)^ +` + name + `\b`).MatchString(page["COMMANDS"]) {
+			t.Errorf("driverd(1) does not explain %s", name)
+		}
+		synopsis := regexp.MustCompile(`(?m)^ +driverd \[?` + name + `\b.*$`).FindString(page["SYNOPSIS"])
+		if synopsis == "" {
+			t.Errorf("the synopsis of driverd(1) lacks %s", name)
+		}
+		for _, flag := range flagsOf(command) {
+			flags[flag] = true
+			if !strings.Contains(synopsis, flag) {
+				t.Errorf("the synopsis of driverd(1) lacks %s in %q", flag, synopsis)
+			}
+			if !strings.Contains(page["COMMANDS"]+page["JSON"], flag) {
+				t.Errorf("driverd(1) does not explain %s of %s", flag, name)
+			}
+		}
+	}
+	for section, text := range page {
+		for _, flag := range regexp.MustCompile(`--[a-z-]+`).FindAllString(text, -1) {
+			if !flags[flag] {
+				t.Errorf("driverd(1) tells of %s in %s, which no command has", flag, section)
+			}
+		}
+	}
+}
+
+// flagsOf returns the flags of a command, as its help lists them.
+func flagsOf(command *cobra.Command) []string {
+	var flags []string
+	for _, m := range regexp.MustCompile(`(?m)^ +(?:-\w, )?(--[a-z-]+)`).FindAllStringSubmatch(command.LocalFlags().FlagUsages(), -1) {
+		flags = append(flags, m[1])
+	}
+	return flags
+}
