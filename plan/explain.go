@@ -38,7 +38,7 @@ type Explanation struct {
 // it does not stop at the first answer.
 func Explain(d hwdetect.Device, f Facts) Explanation {
 	x := Explanation{Decision: Decide(d, f)}
-	x.Rule = f.Policy.rule(d, x.Decision)
+	x.Rule = f.rule(d, x.Decision)
 	if d.Modalias == "" {
 		return x
 	}

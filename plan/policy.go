@@ -30,7 +30,7 @@ type Rule struct {
 	Slots   []string // as sysfs spells them
 	IDs     []string // "8086:10c9" or "10de:*", in lower case
 	Classes []string // the first of the class's six digits, in lower case
-	Groups  []string // of the packages that hold the driver
+	Groups  []string // of the packages that hold its drivers
 	Modules []string // as the kernel spells them; * and ? stand for others
 	Origin  Origin
 }
@@ -49,18 +49,32 @@ type Origin struct {
 
 func (o Origin) String() string { return fmt.Sprintf("%s:%d", o.File, o.Line) }
 
-// rule returns the rule that decides about a device with this decision, nil if
-// none does.
-func (p Policy) rule(d hwdetect.Device, about Decision) *Rule {
-	for _, r := range slices.Backward(p.Rules) {
-		if r.matches(d, about) {
+// rule returns the rule of the policy that decides about a device with this
+// decision, nil if none does.
+func (f Facts) rule(d hwdetect.Device, about Decision) *Rule {
+	groups := f.groups(about)
+	for _, r := range slices.Backward(f.Policy.Rules) {
+		if r.matches(d, groups, about.Modules) {
 			return &r
 		}
 	}
 	return nil
 }
 
-func (r Rule) matches(d hwdetect.Device, about Decision) bool {
+// groups returns the groups of all packages of a decision, which names but one.
+func (f Facts) groups(about Decision) []string {
+	groups := []string{about.Group}
+	if f.Catalog != nil {
+		for _, p := range f.Catalog.packages {
+			if slices.Contains(about.Packages, p.NEVRA) {
+				groups = append(groups, p.Group)
+			}
+		}
+	}
+	return groups
+}
+
+func (r Rule) matches(d hwdetect.Device, groups, modules []string) bool {
 	met := func(condition []string, is func(value string) bool) bool {
 		return len(condition) == 0 || slices.ContainsFunc(condition, is)
 	}
@@ -71,9 +85,9 @@ func (r Rule) matches(d hwdetect.Device, about Decision) bool {
 		met(r.Classes, func(class string) bool {
 			return !modalias.IsAny(d.Modalias) && strings.HasPrefix(fmt.Sprintf("%06x", d.Class), class)
 		}) &&
-		met(r.Groups, func(group string) bool { return group == about.Group }) &&
+		met(r.Groups, func(group string) bool { return slices.Contains(groups, group) }) &&
 		met(r.Modules, func(pattern string) bool {
-			return slices.ContainsFunc(about.Modules, func(module string) bool { return modalias.Match(pattern, module) })
+			return slices.ContainsFunc(modules, func(module string) bool { return modalias.Match(pattern, module) })
 		})
 }
 
@@ -103,7 +117,7 @@ func (f Facts) apply(d hwdetect.Device, would Decision) Decision {
 	default:
 		return would
 	}
-	if r := f.Policy.rule(d, would); r != nil && !r.Allow {
+	if r := f.rule(d, would); r != nil && !r.Allow {
 		return would.block(reason.Policy,
 			"the rule at %s denies this device; a later rule can allow it: see driverd.toml(5)", r.Origin)
 	}

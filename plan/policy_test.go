@@ -101,6 +101,23 @@ func TestUnknownMeetsNoCondition(t *testing.T) {
 	}
 }
 
+// Of several packages that claim a device, each brings a driver that might take
+// it: nouveau's is not the only one that claims NVIDIA's cards.
+func TestRuleForOneOfSeveralPackages(t *testing.T) {
+	t.Parallel()
+	c := plan.NewCatalog([]plan.Package{
+		{NEVRA: "hardware", Repo: "lab", Provides: []string{uname("kernel-modules"), "modalias(" + igb + ")"}},
+		{NEVRA: "gpu", Repo: "lab", Provides: []string{uname("kernel-modules-gpu"), "modalias(" + igb + ")"}},
+		{NEVRA: "sriov", Repo: "lab", Provides: []string{uname("kernel-modules-sriov")}},
+	})
+	for group, want := range map[string]reason.Reason{"hardware": reason.Policy, "gpu": reason.Policy, "sriov": reason.None} {
+		policy := plan.Policy{Rules: []plan.Rule{{Groups: []string{group}}}}
+		if got := plan.Decide(card, plan.Facts{Kernel: kernel{}, Catalog: c, Policy: policy}); got.Reason != want {
+			t.Errorf("%s: %+v", group, got)
+		}
+	}
+}
+
 // The policy says what may be done, and nothing about what is.
 func TestPolicyLeavesAlone(t *testing.T) {
 	t.Parallel()
