@@ -39,8 +39,9 @@ lint: host ## gofmt, go vet and golangci-lint
 unit: ## run the tests that need neither root nor a guest
 	@go test -race ./...
 
-fuzz: ## fuzz the alias matcher against fnmatch(3) for a minute
+fuzz: ## fuzz the alias matcher against fnmatch(3), and the configuration, for a minute each
 	@go test -fuzz FuzzMatch -fuzztime 1m ./hwdetect/modalias
+	@go test -fuzz FuzzLoad -fuzztime 1m ./daemon/config
 
 split-report: host ## what the split makes of Debian's amd64, arm64 and 686 kernels
 	@go run ./lab/cmd/split-report
