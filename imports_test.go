@@ -25,11 +25,11 @@ var rules = map[string][]string{
 	"dnfbridge":         {"reason"},
 	"api":               {},
 	"daemon":            {"reason", "hwdetect", "plan", "dnfbridge", "daemon/config"},
-	"daemon/bus":        {"daemon", "api", "hwdetect"},
+	"daemon/bus":        {"daemon", "api", "hwdetect", "plan"},
 	"daemon/config":     {"hwdetect", "hwdetect/modalias", "plan"},
 	"daemon/journal":    {"reason"},
 	"daemon/load":       {"reason", "hwdetect", "hwdetect/kmod", "hwdetect/sysfs"},
-	"daemon/state":      {"dnfbridge"},
+	"daemon/state":      {"daemon", "dnfbridge"},
 }
 
 // planMayUse is what pure code needs of the standard library.

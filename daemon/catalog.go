@@ -30,7 +30,8 @@ type catalog struct {
 	known     *plan.Catalog // nil until learned
 	problem   error         // why known is missing or not complete, nil if it is neither
 	learning  bool
-	tries     int // without success, so far
+	learned   chan struct{} // closed when the learning ends
+	tries     int           // without success, so far
 	refreshAt time.Time
 }
 
@@ -67,7 +68,7 @@ func (e *Engine) learnCatalog() {
 		e.wakeAt(c.refreshAt)
 		return
 	}
-	c.learning = true
+	c.learning, c.learned = true, make(chan struct{})
 	var packages []dnfbridge.Package
 	e.start(
 		func(ctx context.Context) (err error) {
@@ -80,6 +81,7 @@ func (e *Engine) learnCatalog() {
 func (e *Engine) learnedCatalog(packages []dnfbridge.Package, err error) {
 	c := &e.catalog
 	c.learning = false
+	close(c.learned)
 	packages = wanted(packages)
 	if err != nil {
 		c.retryLater()

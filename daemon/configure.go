@@ -26,9 +26,6 @@ func (e *Engine) configure() {
 	e.config, e.misconfigured = c, nil
 }
 
-// observing says whether the engine does nothing by itself.
-func (e *Engine) observing() bool { return e.config.Observe || e.misconfigured != nil }
-
 // misconfiguration is what is wrong with the configuration, in one line.
 func (e *Engine) misconfiguration() string {
 	return "driverd only observes until its configuration is put right (driverd daemon --check-config): " +

@@ -7,6 +7,7 @@ package daemon
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -49,6 +50,7 @@ type Modules interface {
 type Backend interface {
 	Name() string
 	KernelPackages(ctx context.Context, release string) ([]dnfbridge.Package, error)
+	Resolve(ctx context.Context, t dnfbridge.Transaction) ([]dnfbridge.Package, error)
 	Install(ctx context.Context, t dnfbridge.Transaction, progress func(dnfbridge.Progress)) error
 }
 
@@ -74,7 +76,11 @@ type Config struct {
 	Loader   Loader
 	Namer    Namer
 	Cache    CatalogCache
-	Log      zerolog.Logger
+
+	HistoryFile HistoryFile
+	ModeFile    ModeFile
+
+	Log zerolog.Logger
 
 	// Configuration reads what the administrator has configured. It is called
 	// at every look.
@@ -99,9 +105,16 @@ type Engine struct {
 	records map[hwdetect.Slot]*record
 	kernel  plan.Kernel
 	catalog catalog
-	job     *job
-	loads   int   // load steps that run
-	blind   error // why the hardware could not be read, nil if it was
+	jobs    []*job // that have not ended, and the last that have; the oldest first
+	job     *job   // whose transaction is at work
+	lastJob uint64 // number of the newest
+	history history
+	saves   sync.WaitGroup // of the history
+	mode    Mode           // as it was set; empty if it never was
+	plans   chan struct{}  // holds one for each Plan that is not answered yet
+	blind   error          // why the hardware could not be read, nil if it was
+
+	loads int // load steps that run
 
 	config        config.Config // as it was last good
 	misconfigured error         // what is wrong with it now, nil if nothing is
@@ -114,6 +127,7 @@ func New(c Config) *Engine {
 		kicks:   make(chan struct{}, 1),
 		events:  make(chan func()),
 		records: make(map[hwdetect.Slot]*record),
+		plans:   make(chan struct{}, maxPlans),
 	}
 }
 
@@ -130,7 +144,7 @@ func (e *Engine) Kick() {
 func (e *Engine) Rescan(ctx context.Context) error {
 	return e.call(ctx, func() {
 		for _, r := range e.records {
-			r.forget()
+			r.again()
 		}
 		e.catalog.retryNow()
 		e.look()
@@ -150,6 +164,9 @@ func (e *Engine) Run(ctx context.Context) {
 	defer cancel()
 	e.ctx = ctx
 	e.restoreCatalog()
+	e.restoreHistory()
+	e.restoreMode()
+	defer e.closeHistory()
 	e.due = time.Now()
 	for {
 		timer := time.NewTimer(time.Until(e.due))

@@ -5,17 +5,10 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"driverd/hwdetect"
 	"driverd/plan"
-)
-
-// What Explain may answer, as errors.Is finds it.
-var (
-	ErrNotUnderstood = errors.New("not understood")
-	ErrNoSuchDevice  = errors.New("no such device")
 )
 
 // Explanation is the whole chain of why, from the identity of a device to what
@@ -30,11 +23,13 @@ type Explanation struct {
 
 	Device   *Device   // nil if the question was not about a slot
 	Attempts []Attempt // at that device, in the order of their steps
+	History  []Entry   // of its slot, the newest first
 }
 
 // Attempt is what was last tried for a device.
 type Attempt struct {
 	Step    string // "learn", "install" or "load"
+	Job     uint64 // that it is a part of, 0 if it is of none
 	Running bool
 	Ended   time.Time // zero if it has not
 	Tries   int       // without success; 0 if they are not counted
@@ -48,19 +43,20 @@ type Attempt struct {
 func (e *Engine) Explain(ctx context.Context, what string) (Explanation, error) {
 	subject, err := plan.ParseSubject(what)
 	if err != nil {
-		return Explanation{}, &questionError{ErrNotUnderstood, err.Error()}
+		return Explanation{}, refuse(ErrNotUnderstood, "%v", err)
 	}
 	// Everybody may ask, as often as they like: the engine's goroutine only
 	// hands out what it knows, none of which ever changes.
 	var facts plan.Facts
 	var device *Device
 	var attempts []Attempt
+	var history []Entry
 	if err := e.call(ctx, func() {
 		facts = e.facts()
 		if r := e.records[subject.Device.Slot]; subject.BySlot && r != nil {
 			subject.Device, facts = r.device, e.factsFor(r)
 			view := r.view()
-			device, attempts = &view, e.attempts(r)
+			device, attempts, history = &view, e.attempts(r), e.historyOf(r.device.Slot)
 		}
 	}); err != nil {
 		return Explanation{}, err
@@ -69,10 +65,10 @@ func (e *Engine) Explain(ctx context.Context, what string) (Explanation, error) 
 		return Explanation{}, errors.New("cannot see the hardware yet: the journal says why")
 	}
 	if subject.BySlot && device == nil {
-		return Explanation{}, &questionError{ErrNoSuchDevice, fmt.Sprintf("there is no device in slot %s", subject.Device.Slot)}
+		return Explanation{}, refuse(ErrNoSuchDevice, "there is no device in slot %s", subject.Device.Slot)
 	}
 	x := Explain(what, subject.Device, facts, e.Namer)
-	x.Device, x.Attempts = device, attempts
+	x.Device, x.Attempts, x.History = device, attempts, history
 	return x, nil
 }
 
@@ -94,17 +90,8 @@ func (e *Engine) attempts(r *record) []Attempt {
 		attempt
 	}{{"install", r.install}, {"load", r.load}} {
 		if a := step.attempt; a.running || !a.ended.IsZero() {
-			all = append(all, Attempt{Step: step.name, Running: a.running, Ended: a.ended, Err: a.err, Tries: a.tries, RetryAt: a.retryAt})
+			all = append(all, Attempt{Step: step.name, Job: a.job, Running: a.running, Ended: a.ended, Err: a.err, Tries: a.tries, RetryAt: a.retryAt})
 		}
 	}
 	return all
 }
-
-// questionError is an error whose text stands by itself.
-type questionError struct {
-	kind error
-	text string
-}
-
-func (e *questionError) Error() string { return e.text }
-func (e *questionError) Unwrap() error { return e.kind }

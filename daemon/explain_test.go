@@ -30,7 +30,7 @@ func TestExplainWhatBecameOfADevice(t *testing.T) {
 		if err != nil || x.Decision.Action != plan.Install || x.Device.State != plan.Installing {
 			t.Fatalf("%+v, %v", x, err)
 		}
-		if diff := cmp.Diff([]daemon.Attempt{{Step: "install", Running: true}}, x.Attempts); diff != "" {
+		if diff := cmp.Diff([]daemon.Attempt{{Step: "install", Job: 1, Running: true}}, x.Attempts); diff != "" {
 			t.Error(diff)
 		}
 

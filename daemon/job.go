@@ -10,16 +10,34 @@ import (
 	"time"
 
 	"driverd/dnfbridge"
+	"driverd/hwdetect"
 	"driverd/plan"
 	"driverd/reason"
 )
 
-// job is one transaction for all devices that wait for a package. There is one
-// at a time: package managers lock, and a second one would only wait.
+// job is one transaction: for all devices that wait for a package, or for what
+// somebody asked for. One is at work at a time: package managers lock, and a
+// second one would only wait.
 type job struct {
-	packages []string
-	records  []*record
-	mixed    bool // its devices do not all want the same packages
+	number       uint64
+	origin       string // Hotplug, or who asked
+	packages     []string
+	slots        []hwdetect.Slot // of the devices that it is for, as they were
+	records      []*record       // that wait for it
+	mixed        bool            // its devices do not all want the same packages
+	downloadOnly bool
+
+	state                 JobState
+	phase                 Phase
+	progress              float64
+	bytesDone, bytesTotal int64
+	reason                reason.Reason
+	message               string
+	began, ended          time.Time
+
+	stop      context.CancelCauseFunc // ends the backend's work; nil before that began
+	committed bool                    // the rpm transaction may have begun
+	loads     bool                    // there were drivers to load
 }
 
 // stepInstall moves on a device whose packages are missing. Those that only
@@ -45,15 +63,26 @@ func (e *Engine) stepInstall(r *record) {
 	}
 }
 
-// startJob starts one transaction for everything that waits for one. A device
-// whose transaction failed in company waits for one of its own packages alone.
+// startJob starts the next transaction: what was asked for first, then one for
+// everything that waits for one.
 func (e *Engine) startJob() {
 	if e.job != nil {
 		return
 	}
-	j := &job{}
+	i := slices.IndexFunc(e.jobs, func(j *job) bool { return j.phase == PhaseWaiting && j.state == JobRunning })
+	if i >= 0 {
+		e.run(e.jobs[i])
+	} else if j := e.gather(); j != nil {
+		e.run(e.newJob(j))
+	}
+}
+
+// gather makes one job of everything that waits for a package. A device whose
+// transaction failed in company waits for one of its own packages alone.
+func (e *Engine) gather() *job {
+	j := &job{origin: Hotplug}
 	for _, r := range e.sorted() {
-		if r.decision.Action != plan.Install || r.install.running || !r.install.ended.IsZero() {
+		if r.decision.Action != plan.Install || r.install.running || !r.install.ended.IsZero() || r.cancelled != "" {
 			continue
 		}
 		if len(j.records) > 0 && !slices.Equal(r.decision.Packages, j.records[0].decision.Packages) {
@@ -63,23 +92,35 @@ func (e *Engine) startJob() {
 			j.mixed = true
 		}
 		j.records = append(j.records, r)
+		j.slots = append(j.slots, r.device.Slot)
 		j.packages = append(j.packages, r.decision.Packages...)
 	}
 	if len(j.records) == 0 {
-		return
+		return nil
 	}
 	slices.Sort(j.packages)
 	j.packages = slices.Compact(j.packages)
+	return j
+}
+
+// run has the backend do a job.
+func (e *Engine) run(j *job) {
+	ctx, stop := context.WithCancelCause(e.ctx)
+	e.job, j.stop, j.phase = j, stop, PhaseResolve
 	for _, r := range j.records {
-		r.install.running = true
-		e.become(r, plan.Installing, "", "")
+		if r.decision.Action == plan.Install {
+			r.install = attempt{running: true, job: j.number, tries: r.install.tries}
+			e.become(r, plan.Installing, "", "")
+		}
 	}
-	e.job = j
 	e.Log.Info().Str("event", "job-started").Strs("packages", j.packages).
 		Msgf("installing %s", strings.Join(j.packages, " "))
-	t := dnfbridge.Transaction{Install: j.packages, Allowed: e.config.Policy.NotHeld(e.catalog.known.NEVRAs())}
+	t := dnfbridge.Transaction{
+		Install: j.packages, Allowed: e.config.Policy.NotHeld(e.catalog.known.NEVRAs()), DownloadOnly: j.downloadOnly,
+		Commit: func() error { return e.commit(j) },
+	}
 	e.start(
-		func(ctx context.Context) error {
+		func(context.Context) error {
 			return e.Backend.Install(ctx, t, func(p dnfbridge.Progress) { e.post(func() { e.progressed(j, p) }) })
 		},
 		func(err error) { e.finishJob(j, err) })
@@ -87,6 +128,10 @@ func (e *Engine) startJob() {
 
 // progressed notes how far the transaction is, on the timelines of its devices.
 func (e *Engine) progressed(j *job, p dnfbridge.Progress) {
+	if j.state != JobRunning {
+		return // cancelled, and the backend does not know it yet
+	}
+	j.follow(p)
 	for _, r := range j.records {
 		switch p.Phase {
 		case dnfbridge.PhaseDownload:
@@ -105,18 +150,25 @@ func (e *Engine) progressed(j *job, p dnfbridge.Progress) {
 
 func (e *Engine) finishJob(j *job, err error) {
 	e.job = nil
+	j.stop(nil)
+	if j.state != JobRunning {
+		return // cancelled
+	}
 	if err == nil {
 		e.Log.Info().Str("event", "job-done").Strs("packages", j.packages).Msgf("installed %s", strings.Join(j.packages, " "))
 	} else {
 		e.Log.Warn().Str("event", "job-failed").Strs("packages", j.packages).Str("reason", string(reason.Of(err))).Msg(err.Error())
 	}
 	for _, r := range j.records {
-		a := attempt{ended: time.Now(), err: err, tries: r.install.tries + 1}
+		if !r.install.running {
+			continue
+		}
+		a := attempt{job: j.number, ended: time.Now(), err: err, tries: r.install.tries + 1}
 		switch why := reason.Of(err); {
 		case err == nil:
 			r.mark("unpacked")
 		case j.mixed && ofOnePackage(why):
-			a = attempt{alone: true, tries: r.install.tries}
+			a = attempt{alone: true, tries: r.install.tries} // and goes on by itself
 		case plan.StateOf(why) == plan.Unavailable || why == reason.TransactionFailed:
 			a.retryAt = a.ended.Add(backoff(a.tries))
 		}
@@ -124,6 +176,11 @@ func (e *Engine) finishJob(j *job, err error) {
 	}
 	if reason.Of(err) == reason.NoPackage {
 		e.catalog.refreshAt = time.Now() // the repositories are not what they were
+	}
+	if err == nil {
+		j.phase, j.progress = PhaseLoad, installed
+	} else {
+		e.endJob(j, JobFailed, reasonOf(err), err.Error())
 	}
 }
 

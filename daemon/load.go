@@ -30,7 +30,10 @@ func (e *Engine) stepLoad(r *record) {
 }
 
 func (e *Engine) startLoad(r *record) {
-	r.load = attempt{running: true}
+	r.load = attempt{running: true, began: time.Now()}
+	if r.job != nil {
+		r.load.job, r.job.loads = r.job.number, true
+	}
 	e.loads++
 	e.become(r, plan.Loading, "", "")
 	slot := r.device.Slot
@@ -38,7 +41,7 @@ func (e *Engine) startLoad(r *record) {
 		func(ctx context.Context) error { return e.Loader.Load(ctx, slot) },
 		func(err error) {
 			e.loads--
-			r.load = attempt{ended: time.Now(), err: err}
+			r.load.running, r.load.ended, r.load.err = false, time.Now(), err
 			if err == nil {
 				r.mark("loaded")
 			}

@@ -22,7 +22,9 @@ func (e *Engine) look() {
 		for _, r := range e.sorted() {
 			e.step(r)
 		}
+		e.noteLoads()
 		e.startJob()
+		e.endJobs()
 	}
 	e.learnCatalog()
 	e.Publish(e.view())
@@ -80,7 +82,9 @@ func (e *Engine) step(r *record) {
 	switch r.decision.Action {
 	case plan.Nothing:
 		if r.decision.State == plan.Bound {
-			r.forget()
+			e.noteLoad(r)
+			r.again()
+			r.asked = false
 			r.mark("bound")
 		}
 		e.become(r, r.decision.State, r.decision.Reason, r.decision.Message)
@@ -91,6 +95,10 @@ func (e *Engine) step(r *record) {
 	case plan.Load:
 		e.stepLoad(r)
 	case plan.Install:
+		if r.cancelled != "" {
+			e.heldBack(r)
+			break
+		}
 		e.stepInstall(r)
 	}
 }
@@ -107,10 +115,12 @@ func (e *Engine) facts() plan.Facts {
 	}
 }
 
-// factsFor are the facts for one device: what has begun is seen through.
+// factsFor are the facts for one device: what has begun is seen through, and
+// what somebody asked for is done in any mode.
 func (e *Engine) factsFor(r *record) plan.Facts {
 	f := e.facts()
-	f.Observe = f.Observe && !r.install.running && !r.load.running
+	asked := r.asked && e.misconfigured == nil
+	f.Observe = f.Observe && !asked && !r.install.running && !r.load.running
 	return f
 }
 

@@ -29,11 +29,17 @@ type record struct {
 	load     attempt
 	install  attempt
 	timeline []Mark
+
+	job       *job   // the newest that serves it and has not ended; nil if none does
+	asked     bool   // somebody asked for its driver: that driverd only observes is no obstacle
+	cancelled string // by whom its job was; empty if it was not
 }
 
 // attempt is one piece of work on a device: not begun, running, or ended.
 type attempt struct {
+	job     uint64 // that it is a part of, 0 if it is of none
 	running bool
+	began   time.Time
 	ended   time.Time // zero until it has
 	err     error
 	tries   int
@@ -80,6 +86,12 @@ func (r *record) forget() {
 	if !r.install.running {
 		r.install = attempt{}
 	}
+}
+
+// again has everything tried again, what was cancelled too.
+func (r *record) again() {
+	r.forget()
+	r.cancelled = ""
 }
 
 // forgetFailures is forget for all but an install that went well and did not

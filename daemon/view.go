@@ -22,6 +22,7 @@ type View struct {
 	Message  string
 	Mode     Mode
 	Devices  []Device // in the order of their slots
+	Jobs     []Job    // the oldest first
 }
 
 // Status is what the service as a whole is doing.
@@ -29,8 +30,9 @@ type Status string
 
 // The statuses.
 const (
-	Ready Status = "ready"
-	Busy  Status = "busy"
+	Ready  Status = "ready"
+	Busy   Status = "busy"
+	Paused Status = "paused" // nothing is done until something is put right
 )
 
 // Mode is how far the service may go by itself.
@@ -57,6 +59,7 @@ type Device struct {
 	Driver   string
 	Modules  []string
 	Packages []string // NEVRA
+	Job      uint64   // the newest that serves it and has not ended, 0 if none does
 	Timeline []Mark
 }
 
@@ -67,16 +70,13 @@ func (e *Engine) view() View {
 		Platform: e.Platform,
 		Backend:  e.Backend.Name(),
 		Status:   Ready,
-		Mode:     Auto,
+		Mode:     e.modeNow(),
 	}
-	if e.observing() {
-		v.Mode = Observe
-	}
-	switch {
-	case e.blind != nil:
-		v.Message = "cannot see the hardware: " + e.blind.Error()
-	case e.misconfigured != nil:
-		v.Message = e.misconfiguration()
+	for _, j := range e.jobs {
+		if j.state == JobRunning {
+			v.Status = Busy
+		}
+		v.Jobs = append(v.Jobs, j.view())
 	}
 	for _, r := range e.sorted() {
 		switch r.state {
@@ -85,11 +85,17 @@ func (e *Engine) view() View {
 		}
 		v.Devices = append(v.Devices, r.view())
 	}
+	switch {
+	case e.blind != nil:
+		v.Status, v.Message = Paused, "cannot see the hardware: "+e.blind.Error()
+	case e.misconfigured != nil:
+		v.Status, v.Message = Paused, e.misconfiguration()
+	}
 	return v
 }
 
 func (r *record) view() Device {
-	return Device{
+	d := Device{
 		Slot:     r.device.Slot,
 		Modalias: r.device.Modalias,
 		Vendor:   r.vendor,
@@ -104,4 +110,8 @@ func (r *record) view() Device {
 		Packages: slices.Clone(r.decision.Packages),
 		Timeline: slices.Clone(r.timeline),
 	}
+	if r.job != nil {
+		d.Job = r.job.number
+	}
+	return d
 }

@@ -41,10 +41,15 @@ type world struct {
 	onList    func(context.Context) error
 	onInstall func(packages []string) error
 	onLoad    func(hwdetect.Slot) error
+	onResolve error
 	saved     []dnfbridge.Package
 
 	config    config.Config
 	badConfig error
+	has       map[string]bool // packages that are installed, by NEVRA
+	history   []daemon.Entry
+	mode      daemon.Mode
+	full      error // of everything that is to be kept
 }
 
 // kernel claims aliases with modules.
@@ -82,6 +87,7 @@ func newWorld() *world {
 	w := &world{
 		devices:   make(map[hwdetect.Slot]hwdetect.Device),
 		installed: &kernel{map[string]string{}, map[string]string{}},
+		has:       make(map[string]bool),
 	}
 	for _, d := range []driver{igb, mega} {
 		w.packages = append(w.packages, dnfbridge.Package{
@@ -152,18 +158,43 @@ func (w *world) KernelPackages(ctx context.Context, _ string) ([]dnfbridge.Packa
 	return w.packages, nil
 }
 
-// Install takes ten seconds, and gives the kernel the modules of the packages.
+// Resolve finds the packages that no Install has brought yet.
+func (w *world) Resolve(_ context.Context, t dnfbridge.Transaction) ([]dnfbridge.Package, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.onResolve != nil {
+		return nil, w.onResolve
+	}
+	var new []dnfbridge.Package
+	for _, nevra := range t.Install {
+		if !w.has[nevra] {
+			new = append(new, dnfbridge.Package{NEVRA: nevra, RepoID: "lab", DownloadSize: 100, InstallSize: 1000})
+		}
+	}
+	return new, nil
+}
+
+// Install takes ten seconds, half of them for the download, and gives the kernel the modules of the packages.
 func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress func(dnfbridge.Progress)) error {
 	w.mu.Lock()
 	w.installs = append(w.installs, slices.Clone(t.Install))
 	w.allowed = t.Allowed
 	on := w.onInstall
 	w.mu.Unlock()
-	progress(dnfbridge.Progress{Phase: dnfbridge.PhaseDownload})
-	select {
-	case <-time.After(10 * time.Second):
-	case <-ctx.Done():
-		return ctx.Err()
+	news, _ := w.Resolve(ctx, t)
+	if len(news) == 0 && on == nil {
+		return nil
+	}
+	progress(dnfbridge.Progress{Phase: dnfbridge.PhaseDownload, BytesTotal: 100})
+	if err := spend(ctx, 5*time.Second); err != nil || t.DownloadOnly {
+		return err
+	}
+	if err := t.Commit(); err != nil {
+		return err
+	}
+	progress(dnfbridge.Progress{Phase: dnfbridge.PhaseInstall, BytesDone: 100, BytesTotal: 100, Fraction: 0.5})
+	if err := spend(ctx, 5*time.Second); err != nil {
+		return err
 	}
 	if on != nil {
 		if err := on(t.Install); err != nil {
@@ -176,6 +207,9 @@ func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress f
 	for alias, module := range w.installed.installed {
 		next.installed[alias] = module
 	}
+	for _, nevra := range t.Install {
+		w.has[nevra] = true
+	}
 	for _, d := range []driver{igb, mega} {
 		if slices.Contains(t.Install, d.nevra) {
 			next.installed[d.alias] = d.module
@@ -183,6 +217,15 @@ func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress f
 	}
 	w.installed = next
 	return nil
+}
+
+func spend(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // Load binds the device's driver.
@@ -215,11 +258,36 @@ func (c cache) Save(_ string, packages []dnfbridge.Package) error {
 	return nil
 }
 
+// historyFile and modeFile keep what the engine keeps.
+type historyFile struct{ *world }
+
+func (f historyFile) Load() ([]daemon.Entry, error) { return f.history, nil }
+
+func (f historyFile) Save(entries []daemon.Entry) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.full == nil {
+		f.history = entries
+	}
+	return f.full
+}
+
+type modeFile struct{ *world }
+
+func (f modeFile) Load() (daemon.Mode, error) { return f.mode, nil }
+
+func (f modeFile) Save(mode daemon.Mode) error {
+	if f.full == nil {
+		f.mode = mode
+	}
+	return f.full
+}
+
 // run starts an engine in the world; it ends with the test, or with stop.
 func (w *world) run(t *testing.T) (engine *daemon.Engine, stop func()) {
 	t.Helper()
 	engine = daemon.New(daemon.Config{
-		Release: release, Hardware: w, Modules: w, Backend: w, Loader: w, Namer: w, Cache: cache{w},
+		Release: release, Hardware: w, Modules: w, Backend: w, Loader: w, Namer: w, Cache: cache{w}, HistoryFile: historyFile{w}, ModeFile: modeFile{w},
 		Log: zerolog.New(zerolog.NewTestWriter(t)),
 		Configuration: func() (config.Config, error) {
 			w.mu.Lock()

@@ -183,11 +183,12 @@ func TestSessionLimit(t *testing.T) {
 	}
 }
 
-// hang makes do_transaction never answer, and calls started when it is called.
-func (f *fakeServer) hang(t *testing.T, started func(client string)) {
+// hang makes one of the server's parts never answer, and calls started when it
+// is called.
+func (f *fakeServer) hang(t *testing.T, part *func(string) *dbus.Error, started func(client string)) {
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })
-	f.do = func(client string) *dbus.Error {
+	*part = func(client string) *dbus.Error {
 		started(client)
 		<-release
 		return nil
@@ -197,7 +198,7 @@ func (f *fakeServer) hang(t *testing.T, started func(client string)) {
 func TestSilentServer(t *testing.T) {
 	t.Run("not a word", func(t *testing.T) {
 		f := good()
-		f.hang(t, func(string) {})
+		f.hang(t, &f.do, func(string) {})
 		d, _ := f.serve(t, dnfbridge.Silence(100*time.Millisecond))
 		err := d.Install(t.Context(), plan, nil)
 		if reason.Of(err) != reason.BackendBusy || !strings.Contains(err.Error(), "silent for 100ms") {
@@ -206,7 +207,7 @@ func TestSilentServer(t *testing.T) {
 	})
 	t.Run("a download that stands still", func(t *testing.T) {
 		f := good()
-		f.hang(t, func(client string) {
+		f.hang(t, &f.download, func(client string) {
 			send(f.conn, client, "Base.download_add_new", "package:1", "a-0:1-1.x86_64", int64(1000))
 			go func() {
 				for t.Context().Err() == nil {
@@ -226,7 +227,7 @@ func TestSilentServer(t *testing.T) {
 func TestCancel(t *testing.T) {
 	f := good()
 	started := make(chan struct{})
-	f.hang(t, func(string) { close(started) })
+	f.hang(t, &f.do, func(string) { close(started) })
 	d, _ := f.serve(t)
 	cause := errors.New("the device is gone")
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -250,7 +251,7 @@ func TestCancel(t *testing.T) {
 func TestBusDies(t *testing.T) {
 	f := good()
 	started := make(chan struct{})
-	f.hang(t, func(string) { close(started) })
+	f.hang(t, &f.do, func(string) { close(started) })
 	d, bus := f.serve(t)
 	result := make(chan error)
 	go func() { result <- d.Install(t.Context(), plan, nil) }()

@@ -39,9 +39,11 @@ type fakeServer struct {
 	installed []string // NEVRAs
 	available []map[string]dbus.Variant
 	open      func() *dbus.Error
+	download  func(client string) *dbus.Error
 	do        func(client string) *dbus.Error
 
-	done     int                       // calls of do_transaction
+	fetched  int                       // calls of do_transaction that only download
+	done     int                       // other calls of do_transaction
 	answered []bool                    // what confirm_key was told
 	asked    []map[string]dbus.Variant // the options of every Rpm.list
 	config   map[string]string         // of the last session with one
@@ -91,10 +93,15 @@ func (f *fakeServer) Resolve(map[string]dbus.Variant) ([]fakeItem, uint32, *dbus
 	return f.items, f.result, nil
 }
 
-func (f *fakeServer) DoTransaction(sender dbus.Sender, _ map[string]dbus.Variant) *dbus.Error {
+func (f *fakeServer) DoTransaction(sender dbus.Sender, options map[string]dbus.Variant) *dbus.Error {
 	f.mu.Lock()
-	f.done++
 	do := f.do
+	if options["downloadonly"].Value() == true {
+		f.fetched++
+		do = f.download
+	} else {
+		f.done++
+	}
 	f.mu.Unlock()
 	if do == nil {
 		return nil

@@ -32,10 +32,24 @@ func (i item) nevra() string {
 	return fmt.Sprintf("%s-%s.%s", text("name"), text("evr"), text("arch"))
 }
 
-func (i item) downloadSize() int64 {
-	size, _ := i.Object["download_size"].Value().(uint64)
+func (i item) downloadSize() int64 { return i.size("download_size") }
+
+func (i item) size(of string) int64 {
+	size, _ := i.Object[of].Value().(uint64)
 	return int64(size)
 }
+
+func (i item) asPackage() Package {
+	name, _ := i.Object["name"].Value().(string)
+	repo, _ := i.Object["repo_id"].Value().(string)
+	return Package{
+		NEVRA: i.nevra(), Name: name, RepoID: repo,
+		DownloadSize: i.downloadSize(), InstallSize: i.size("install_size"),
+	}
+}
+
+// actionInstall is the action of a package that comes new.
+const actionInstall = "Install"
 
 // guard lets a transaction pass only if all it does is to install what was
 // asked for or may come along. The one exception changes no package: dnf notes
@@ -46,7 +60,7 @@ func (t Transaction) guard(items []item) error {
 		nevra := i.nevra()
 		wanted := slices.Contains(t.Install, nevra)
 		switch {
-		case i.Type == "Package" && i.Action == "Install" && (wanted || slices.Contains(t.Allowed, nevra)):
+		case i.Type == "Package" && i.Action == actionInstall && (wanted || slices.Contains(t.Allowed, nevra)):
 		case i.Type == "Package" && i.Action == "Reason Change" && wanted:
 		case i.Type == "Package":
 			refused = append(refused, fmt.Sprintf("%s %s", strings.ToLower(i.Action), nevra))

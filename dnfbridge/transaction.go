@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/godbus/dbus/v5"
+
 	"driverd/reason"
 )
 
@@ -19,10 +21,46 @@ import (
 type Transaction struct {
 	Install []string // NEVRAs to install, as Package.NEVRA has them
 	Allowed []string // NEVRAs that may come along as dependencies
+
+	DownloadOnly bool // leave the packages in the package manager's cache
+
+	// Commit is asked when everything is downloaded and nothing has been changed
+	// yet, in each try. Its error, if it has one, ends Install. It is not asked
+	// if there is nothing to install. Nil never says no.
+	Commit func() error
 }
 
 // maxBackoff bounds the pause between two tries.
 const maxBackoff = 30 * time.Second
+
+// Resolve says what the transaction would install, and changes nothing. The
+// reasons of its errors are those of Install.
+func (d *DNF5) Resolve(ctx context.Context, t Transaction) ([]Package, error) {
+	if len(t.Install) == 0 {
+		return nil, nil
+	}
+	items, err := d.dryRun(ctx, t)
+	if err != nil {
+		return nil, fmt.Errorf("cannot plan to install %s: %w", strings.Join(t.Install, ", "), err)
+	}
+	var packages []Package
+	for _, i := range items {
+		if i.Action == actionInstall {
+			packages = append(packages, i.asPackage())
+		}
+	}
+	return packages, nil
+}
+
+func (d *DNF5) dryRun(ctx context.Context, t Transaction) ([]item, error) {
+	track := newTracker(nil)
+	s, err := d.open(ctx, track, map[string]any{"config": t.config()})
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	return s.checked(ctx, t, track)
+}
 
 // Install runs one transaction and returns when the rpmdb shows its packages,
 // which may be so although dnf reports a failure: a failed %post leaves its
@@ -76,24 +114,46 @@ func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress)) 
 	}
 	defer s.close()
 
-	items, err := s.resolve(ctx, t, track)
+	items, err := s.checked(ctx, t, track)
 	if err != nil {
 		return err
 	}
-	if err := t.guard(items); err != nil {
-		return err
+	news := 0
+	for _, i := range items {
+		if i.Action == actionInstall {
+			news++
+			track.state.BytesTotal += i.downloadSize()
+		}
+	}
+	if news == 0 && (len(items) == 0 || t.DownloadOnly) {
+		track.step(PhaseVerify, "", 1)
+		return nil
+	}
+	if news > 0 {
+		track.step(PhaseDownload, "", resolved)
+		if err := s.transact(ctx, map[string]any{"downloadonly": true}); err != nil {
+			return track.explain(err)
+		}
+		if t.DownloadOnly {
+			track.step(PhaseDownload, "", 1)
+			return nil
+		}
+		// Resolved and checked anew, right before it happens: another client of
+		// the server may have changed the session.
+		if _, err := s.checked(ctx, t, track); err != nil {
+			return err
+		}
 	}
 	before, err := d.installedNEVRAs(ctx)
 	if err != nil {
 		return err
 	}
-	for _, i := range items {
-		track.state.BytesTotal += i.downloadSize()
+	if news > 0 && t.Commit != nil {
+		if err := t.Commit(); err != nil {
+			return err
+		}
 	}
-	track.step(PhaseDownload, "", resolved)
-	// Between the guard and this call another client could still change the
-	// session, which is why includepkgs is set and the rpmdb is compared.
-	ran := s.call(ctx, doTransaction, []any{variants(map[string]any{"interactive": false})})
+	ran := s.transact(ctx, nil)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -123,6 +183,13 @@ func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress)) 
 		fmt.Errorf("dnf reported success, but the package database lacks %s", strings.Join(missing, ", ")))
 }
 
+// transact does what was resolved.
+func (s *session) transact(ctx context.Context, options map[string]any) error {
+	all := variants(options)
+	all["interactive"] = dbus.MakeVariant(false)
+	return s.call(ctx, doTransaction, []any{all})
+}
+
 // config returns the dnf settings of the session. All of them are among those
 // that any user may set.
 func (t Transaction) config() map[string]string {
@@ -135,6 +202,15 @@ func (t Transaction) config() map[string]string {
 		// still provides what new packages require.
 		"includepkgs": strings.Join(slices.Concat(t.Install, t.Allowed), ","),
 	}
+}
+
+// checked resolves the transaction and lets the guard see it.
+func (s *session) checked(ctx context.Context, t Transaction, track *tracker) ([]item, error) {
+	items, err := s.resolve(ctx, t, track)
+	if err != nil {
+		return nil, err
+	}
+	return items, t.guard(items)
 }
 
 // resolve marks the packages and returns what dnf would do to install them.

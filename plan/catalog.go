@@ -74,6 +74,18 @@ func (c *Catalog) NEVRAs() []string {
 	return all
 }
 
+// Holder returns what is known about a package, its name alone if nothing is.
+func (c *Catalog) Holder(nevra string) Holder {
+	if c != nil {
+		for _, p := range c.packages {
+			if p.NEVRA == nevra {
+				return p
+			}
+		}
+	}
+	return Holder{Package: Package{NEVRA: nevra}}
+}
+
 // holders returns the packages that hold modules, without duplicates.
 func (c *Catalog) holders(modules []string) []Holder {
 	var found []int
@@ -83,6 +95,17 @@ func (c *Catalog) holders(modules []string) []Holder {
 		}
 	}
 	return c.pick(found)
+}
+
+// ofGroup returns the packages of a group.
+func (c *Catalog) ofGroup(group string) []Holder {
+	var packages []Holder
+	for _, p := range c.packages {
+		if p.Group == group {
+			packages = append(packages, p)
+		}
+	}
+	return packages
 }
 
 // match returns the packages whose aliases match, without duplicates.

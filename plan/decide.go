@@ -97,9 +97,6 @@ func (f Facts) need(d hwdetect.Device) Decision {
 
 // fromCatalog decides about a device that nothing on this guest can drive.
 func (f Facts) fromCatalog(d hwdetect.Device) Decision {
-	if f.Catalog == nil && f.CatalogProblem == nil {
-		return Decision{Action: Learn, State: Pending}
-	}
 	if f.Catalog != nil {
 		if packages := f.Catalog.match(d.Modalias); len(packages) > 0 {
 			if group := packages[0].Group; Chipset(d.Class) && (group == "base" || group == "hardware") {
@@ -108,6 +105,15 @@ func (f Facts) fromCatalog(d hwdetect.Device) Decision {
 			}
 			return f.install(packages)
 		}
+	}
+	return f.unknown("no package of kernel %s has a driver for this device", f.Release)
+}
+
+// unknown decides about what no package of the catalog answers to. It is told
+// what to say if the catalog has all there is.
+func (f Facts) unknown(format string, args ...any) Decision {
+	if f.Catalog == nil && f.CatalogProblem == nil {
+		return Decision{Action: Learn, State: Pending}
 	}
 	if f.CatalogProblem != nil {
 		r := reason.Of(f.CatalogProblem)
@@ -127,7 +133,7 @@ func (f Facts) fromCatalog(d hwdetect.Device) Decision {
 		return stop(reason.NoPackage,
 			"the repositories' packages of kernel %s do not say which devices they drive (no modalias() among their Provides)", f.Release)
 	default:
-		return stop(reason.NoDriver, "no package of kernel %s has a driver for this device", f.Release)
+		return stop(reason.NoDriver, format, args...)
 	}
 }
 

@@ -92,6 +92,8 @@ func runDaemon(ctx context.Context, log zerolog.Logger) error {
 		Loader:        load.Units{},
 		Namer:         names{},
 		Cache:         state.Catalogs{Dir: stateDirectory()},
+		HistoryFile:   state.History{Dir: stateDirectory()},
+		ModeFile:      state.Mode{Dir: stateDirectory()},
 		Log:           log,
 		Configuration: func() (config.Config, error) { return config.Load("/") },
 		Publish: func(v daemon.View) {

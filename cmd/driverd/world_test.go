@@ -123,6 +123,10 @@ func (backend) KernelPackages(context.Context, string) ([]dnfbridge.Package, err
 	return repository(), nil
 }
 
+func (backend) Resolve(_ context.Context, t dnfbridge.Transaction) ([]dnfbridge.Package, error) {
+	return slices.DeleteFunc(repository(), func(p dnfbridge.Package) bool { return !slices.Contains(t.Install, p.NEVRA) }), nil
+}
+
 func (backend) Install(context.Context, dnfbridge.Transaction, func(dnfbridge.Progress)) error {
 	return reason.With(reason.RepoUnreachable, errors.New("cannot download from updates: connection refused"))
 }
@@ -151,12 +155,15 @@ type service struct {
 func serve(t *testing.T) service {
 	t.Helper()
 	s := service{root: tree(t), bus: testbus.Start(t)}
+	kept := t.TempDir()
 	var server *bus.Server
 	looked := make(chan struct{}, 1)
 	s.engine = daemon.New(daemon.Config{
 		Version: "1.0", Release: release, Platform: "kvm",
 		Hardware: sysfs.New(s.root), Modules: modules{kmod.NewCache(filepath.Join(s.root, "lib/modules", release))},
-		Backend: backend{}, Loader: loader{}, Namer: namer{}, Cache: state.Catalogs{Dir: t.TempDir()},
+		Backend: backend{}, Loader: loader{}, Namer: namer{}, Cache: state.Catalogs{Dir: kept},
+		HistoryFile:   state.History{Dir: kept},
+		ModeFile:      state.Mode{Dir: kept},
 		Log:           zerolog.Nop(),
 		Configuration: func() (config.Config, error) { return config.Load(s.root) },
 		Publish: func(v daemon.View) {

@@ -3,12 +3,11 @@
 package bus
 
 import (
-	"errors"
-
 	"github.com/godbus/dbus/v5"
 
 	"driverd/api"
 	"driverd/daemon"
+	"driverd/plan"
 )
 
 func (s *Server) explain(c call) ([]any, *dbus.Error) {
@@ -16,13 +15,8 @@ func (s *Server) explain(c call) ([]any, *dbus.Error) {
 		return nil, refusal
 	}
 	x, err := s.engine.Explain(s.ctx, c.body[0].(string))
-	switch {
-	case errors.Is(err, daemon.ErrNotUnderstood):
-		return nil, invalidArgs("%v", err)
-	case errors.Is(err, daemon.ErrNoSuchDevice):
-		return nil, refuse(api.ErrorNoSuchDevice, "%v", err)
-	case err != nil:
-		return nil, refuse(errorFailed, "%v", err)
+	if err != nil {
+		return nil, answerTo(err)
 	}
 	return []any{Explanation(x)}, nil
 }
@@ -38,7 +32,7 @@ func Explanation(x daemon.Explanation) map[string]dbus.Variant {
 		"Product":       dbus.MakeVariant(text(x.Product)),
 		"KernelRelease": dbus.MakeVariant(x.Release),
 		"Claims":        dbus.MakeVariant(claims(x)),
-		"Packages":      dbus.MakeVariant(packages(x)),
+		"Packages":      dbus.MakeVariant(packages(x.Packages)),
 		"Rule":          dbus.MakeVariant(rule(x)),
 		"Action":        dbus.MakeVariant(d.Action.String()),
 		"Group":         dbus.MakeVariant(d.Group),
@@ -50,6 +44,7 @@ func Explanation(x daemon.Explanation) map[string]dbus.Variant {
 		device := deviceProperties(*x.Device)
 		all["Device"] = dbus.MakeVariant(map[string]dbus.Variant(device))
 		all["Attempts"] = dbus.MakeVariant(attempts(x))
+		all["History"] = dbus.MakeVariant(entries(x.History))
 		// What became of it says more than what should.
 		for _, name := range []string{"State", "Reason", "Message"} {
 			all[name] = device[name]
@@ -71,9 +66,9 @@ func claims(x daemon.Explanation) []map[string]dbus.Variant {
 	return all
 }
 
-func packages(x daemon.Explanation) []map[string]dbus.Variant {
+func packages(holders []plan.Holder) []map[string]dbus.Variant {
 	all := []map[string]dbus.Variant{}
-	for _, p := range x.Packages {
+	for _, p := range holders {
 		all = append(all, map[string]dbus.Variant{
 			"NEVRA":        dbus.MakeVariant(text(p.NEVRA)),
 			"Repository":   dbus.MakeVariant(text(p.Repo)),
@@ -111,6 +106,7 @@ func attempts(x daemon.Explanation) []map[string]dbus.Variant {
 		}
 		all = append(all, map[string]dbus.Variant{
 			"Step":    dbus.MakeVariant(a.Step),
+			"Job":     dbus.MakeVariant(dbus.ObjectPath(api.JobPath(a.Job))),
 			"Running": dbus.MakeVariant(a.Running),
 			"Ended":   dbus.MakeVariant(micros(a.Ended)),
 			"Tries":   dbus.MakeVariant(uint32(a.Tries)),

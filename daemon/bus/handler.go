@@ -7,8 +7,6 @@ import (
 	"runtime/debug"
 
 	"github.com/godbus/dbus/v5"
-
-	"driverd/api"
 )
 
 // The types below are godbus's way to say who answers a call. Objects come and
@@ -94,8 +92,8 @@ func (m method) Call(args ...any) (out []any, err error) {
 	if !m.server.current().has(c.path) {
 		return nil, refuse(errorUnknownObject, "there is no %s", c.path)
 	}
-	if m.iface == api.ManagerInterface {
-		if refusal := m.server.authorize(c, m.name); refusal != nil {
+	if _, ours := ours[m.iface]; ours {
+		if refusal := m.server.authorize(c, m); refusal != nil {
 			return nil, refusal
 		}
 	}

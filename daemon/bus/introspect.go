@@ -76,7 +76,7 @@ var propertiesDescription = introspect.Interface{
 // has says whether path is an object or leads to one.
 func (t tree) has(path dbus.ObjectPath) bool {
 	_, ok := t[path]
-	return ok || len(t.children(path)) > 0 || path == api.DevicesPath
+	return ok || len(t.children(path)) > 0 || path == api.DevicesPath || path == api.JobsPath
 }
 
 // serves says whether path, which is there, has the interface.

@@ -3,6 +3,7 @@
 package bus
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"driverd/api"
+	"driverd/daemon"
 )
 
 const (
@@ -31,10 +33,19 @@ const (
 const noPrivilege = "-"
 
 // actions is the one place that says what a caller must be allowed to do to
-// call which method of the Manager. A method that is not in it is denied.
-var actions = map[string]string{
-	"Explain": noPrivilege,
-	"Rescan":  api.ActionRescan,
+// call which method of our interfaces. A method that is not in it is denied.
+var actions = map[string]map[string]string{
+	api.ManagerInterface: {
+		"Explain": noPrivilege,
+		"History": noPrivilege,
+		"Install": api.ActionInstall,
+		"Plan":    noPrivilege,
+		"Rescan":  api.ActionRescan,
+		"SetMode": api.ActionConfigure,
+	},
+	api.JobInterface: {
+		"Cancel": api.ActionInstall,
+	},
 }
 
 // methods are all methods of all interfaces.
@@ -52,9 +63,16 @@ var methods = map[string]map[string]method{
 	},
 	api.ManagerInterface: {
 		"Explain": {in: "sa{sv}", answer: (*Server).explain},
+		"History": {in: "a{sv}", answer: (*Server).history},
+		"Install": {in: "asa{sv}", answer: (*Server).install},
+		"Plan":    {in: "asa{sv}", answer: (*Server).plan},
 		"Rescan":  {in: "a{sv}", answer: (*Server).rescan},
+		"SetMode": {in: "sa{sv}", answer: (*Server).setMode},
 	},
 	api.DeviceInterface: {},
+	api.JobInterface: {
+		"Cancel": {in: "a{sv}", answer: (*Server).cancel},
+	},
 }
 
 func (s *Server) introspect(c call) ([]any, *dbus.Error) {
@@ -72,7 +90,7 @@ func (s *Server) rescan(c call) ([]any, *dbus.Error) {
 		return nil, refusal
 	}
 	if err := s.engine.Rescan(s.ctx); err != nil {
-		return nil, refuse(errorFailed, "cannot look again: %v", err)
+		return nil, answerTo(fmt.Errorf("cannot look again: %w", err))
 	}
 	return nil, nil
 }
@@ -122,13 +140,36 @@ func (s *Server) properties(c call) (properties, *dbus.Error) {
 	return nil, refuse(errorUnknownInterface, "%s has no interface %q", c.path, name)
 }
 
-// noOptions refuses options: no method knows any yet, and one that is silently
-// passed over would promise what nobody keeps.
+// noOptions refuses the options of a method that knows none: one that is
+// silently passed over would promise what nobody keeps.
 func noOptions(options any) *dbus.Error {
-	if all, _ := options.(map[string]dbus.Variant); len(all) > 0 {
-		return invalidArgs("unknown option %q", slices.Sorted(maps.Keys(all))[0])
+	for _, name := range slices.Sorted(maps.Keys(options.(map[string]dbus.Variant))) {
+		return unknownOption(name)
 	}
 	return nil
+}
+
+func unknownOption(name string) *dbus.Error { return invalidArgs("unknown option %.80q", name) }
+
+// answerTo is the answer to a call that the engine has turned down.
+func answerTo(err error) *dbus.Error {
+	for _, kind := range []struct {
+		err  error
+		name string
+	}{
+		{daemon.ErrNotUnderstood, errorInvalidArgs},
+		{daemon.ErrNoSuchJob, errorUnknownObject},
+		{daemon.ErrNoSuchDevice, api.ErrorNoSuchDevice},
+		{daemon.ErrNoCandidate, api.ErrorNoCandidate},
+		{daemon.ErrRefused, api.ErrorRefused},
+		{daemon.ErrBusy, api.ErrorBusy},
+		{daemon.ErrBackendFailed, api.ErrorBackendFailed},
+	} {
+		if errors.Is(err, kind.err) {
+			return refuse(kind.name, "%v", err)
+		}
+	}
+	return refuse(errorFailed, "%v", err)
 }
 
 func invalidArgs(format string, args ...any) *dbus.Error {
@@ -136,5 +177,5 @@ func invalidArgs(format string, args ...any) *dbus.Error {
 }
 
 func refuse(name, format string, args ...any) *dbus.Error {
-	return &dbus.Error{Name: name, Body: []any{fmt.Sprintf(format, args...)}}
+	return &dbus.Error{Name: name, Body: []any{text(fmt.Sprintf(format, args...))}}
 }

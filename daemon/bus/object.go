@@ -30,6 +30,9 @@ func newTree(v daemon.View) tree {
 		counts[string(d.State)]++
 		t[dbus.ObjectPath(api.DevicePath(d.Slot.String()))] = object{api.DeviceInterface: deviceProperties(d)}
 	}
+	for _, j := range v.Jobs {
+		t[dbus.ObjectPath(api.JobPath(j.Number))] = object{api.JobInterface: jobProperties(j)}
+	}
 	t[api.RootPath] = object{api.ManagerInterface: properties{
 		"Version":       dbus.MakeVariant(v.Version),
 		"KernelRelease": dbus.MakeVariant(v.Release),
@@ -62,7 +65,7 @@ func deviceProperties(d daemon.Device) properties {
 		"Driver":   dbus.MakeVariant(text(d.Driver)),
 		"Modules":  dbus.MakeVariant(texts(d.Modules)),
 		"Packages": dbus.MakeVariant(texts(d.Packages)),
-		"Job":      dbus.MakeVariant(dbus.ObjectPath("/")),
+		"Job":      dbus.MakeVariant(dbus.ObjectPath(api.JobPath(d.Job))),
 		"Timeline": dbus.MakeVariant(timeline),
 	}
 }

@@ -3,6 +3,8 @@
 package bus
 
 import (
+	"fmt"
+
 	"github.com/godbus/dbus/v5"
 )
 
@@ -10,10 +12,10 @@ import (
 // the caller's name on the bus, which cannot be recycled as a process id can.
 // An administrator is asked for a password only if the call allows it.
 // Whatever goes wrong is a no.
-func (s *Server) authorize(c call, method string) *dbus.Error {
-	action, ok := actions[method]
+func (s *Server) authorize(c call, m method) *dbus.Error {
+	action, ok := actions[m.iface][m.name]
 	if !ok {
-		return refuse(errorAccessDenied, "nobody may call %s", method)
+		return refuse(errorAccessDenied, "nobody may call %s", m.name)
 	}
 	if action == noPrivilege {
 		return nil
@@ -47,4 +49,14 @@ func (s *Server) authorize(c call, method string) *dbus.Error {
 	default:
 		return refuse(errorAccessDenied, "polkit does not allow %s", action)
 	}
+}
+
+// origin is who calls, as the history says it.
+func (s *Server) origin(c call) (string, *dbus.Error) {
+	var uid uint32
+	err := s.conn.BusObject().CallWithContext(s.ctx, "org.freedesktop.DBus.GetConnectionUnixUser", 0, c.sender).Store(&uid)
+	if err != nil {
+		return "", refuse(errorAccessDenied, "cannot tell who calls: %v", err)
+	}
+	return fmt.Sprintf("uid:%d", uid), nil
 }

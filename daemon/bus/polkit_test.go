@@ -42,6 +42,18 @@ func (a *authority) CheckAuthorization(_ subject, action string, _ map[string]st
 	return verdict{a.authorized, a.challenge, map[string]string{}}, nil
 }
 
+// polkit puts an authority on the bus.
+func (s service) polkit(t *testing.T, a *authority) {
+	t.Helper()
+	conn := s.bus.Connect(t)
+	if err := conn.Export(a, "/org/freedesktop/PolicyKit1/Authority", "org.freedesktop.PolicyKit1.Authority"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.RequestName("org.freedesktop.PolicyKit1", dbus.NameFlagDoNotQueue); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // rescan sends the call by hand: godbus's Call drops the flag that allows
 // interaction.
 func (s service) rescan(flags dbus.Flags, options map[string]dbus.Variant) error {
@@ -81,13 +93,7 @@ func TestRescanAsksPolkit(t *testing.T) {
 			t.Parallel()
 			s := start(t)
 			if test.polkit != nil {
-				conn := s.bus.Connect(t)
-				if err := conn.Export(test.polkit, "/org/freedesktop/PolicyKit1/Authority", "org.freedesktop.PolicyKit1.Authority"); err != nil {
-					t.Fatal(err)
-				}
-				if _, err := conn.RequestName("org.freedesktop.PolicyKit1", dbus.NameFlagDoNotQueue); err != nil {
-					t.Fatal(err)
-				}
+				s.polkit(t, test.polkit)
 			}
 			err := s.rescan(test.flags, map[string]dbus.Variant{})
 			if got := errorName(err); got != test.want {
@@ -112,13 +118,7 @@ func TestRescanAsksPolkit(t *testing.T) {
 func TestRescanRefusesUnknownOptions(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	polkit := s.bus.Connect(t)
-	if err := polkit.Export(&authority{authorized: true}, "/org/freedesktop/PolicyKit1/Authority", "org.freedesktop.PolicyKit1.Authority"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := polkit.RequestName("org.freedesktop.PolicyKit1", dbus.NameFlagDoNotQueue); err != nil {
-		t.Fatal(err)
-	}
+	s.polkit(t, &authority{authorized: true})
 	err := s.rescan(0, map[string]dbus.Variant{"force": dbus.MakeVariant(true)})
 	if errorName(err) != "org.freedesktop.DBus.Error.InvalidArgs" || s.engine.rescans.Load() != 0 {
 		t.Errorf("%v", err)

@@ -19,6 +19,11 @@ import (
 type Engine interface {
 	Rescan(ctx context.Context) error
 	Explain(ctx context.Context, what string) (daemon.Explanation, error)
+	Plan(ctx context.Context, selectors []string) (daemon.Plan, error)
+	Install(ctx context.Context, q daemon.Request) (job uint64, err error)
+	Cancel(ctx context.Context, job uint64, origin string) error
+	SetMode(ctx context.Context, mode daemon.Mode, origin string) error
+	History(ctx context.Context) ([]daemon.Entry, error)
 }
 
 // Server answers calls from the latest view that was published.

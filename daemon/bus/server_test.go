@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -29,10 +30,64 @@ import (
 
 const properties = "org.freedesktop.DBus.Properties"
 
-// engine counts what is asked of it, and explains as it is told to.
+// engine notes what is asked of it, and explains as it is told to.
 type engine struct {
 	rescans atomic.Int32
 	explain atomic.Pointer[func(what string) (daemon.Explanation, error)]
+
+	mu    sync.Mutex
+	asked []string
+	err   error // that all but Explain and Rescan answer
+}
+
+// ask notes a call.
+func (e *engine) ask(format string, args ...any) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.asked = append(e.asked, fmt.Sprintf(format, args...))
+	return e.err
+}
+
+// fails makes the engine turn everything down.
+func (e *engine) fails(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.err = err
+}
+
+// calls returns what was asked since the last time.
+func (e *engine) calls() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	asked := e.asked
+	e.asked = nil
+	return asked
+}
+
+func (e *engine) Plan(_ context.Context, selectors []string) (daemon.Plan, error) {
+	return daemon.Plan{
+		Packages:     []plan.Holder{{Package: plan.Package{NEVRA: "sriov-1", Repo: "updates", DownloadSize: 1, InstallSize: 2}, Group: "sriov"}},
+		DownloadSize: 1, InstallSize: 2, Devices: []hwdetect.Slot{{Bus: 1}},
+	}, e.ask("Plan %q", selectors)
+}
+
+func (e *engine) Install(_ context.Context, q daemon.Request) (uint64, error) {
+	return 7, e.ask("Install %q %t %s", q.Selectors, q.DownloadOnly, q.Origin)
+}
+
+func (e *engine) Cancel(_ context.Context, job uint64, origin string) error {
+	return e.ask("Cancel %d %s", job, origin)
+}
+
+func (e *engine) SetMode(_ context.Context, mode daemon.Mode, origin string) error {
+	return e.ask("SetMode %s %s", mode, origin)
+}
+
+func (e *engine) History(context.Context) ([]daemon.Entry, error) {
+	return []daemon.Entry{{
+		Time: time.UnixMicro(9), Began: time.UnixMicro(5), Action: "install", Origin: "uid:0", Job: 7,
+		Packages: []string{"sriov-1"}, Slots: []string{"0000:01:00.0"}, State: daemon.JobFailed, Reason: "no-space", Message: "\xff",
+	}}, e.ask("History")
 }
 
 func (e *engine) Explain(_ context.Context, what string) (daemon.Explanation, error) {
@@ -81,6 +136,17 @@ func view(slots ...uint8) daemon.View {
 	return v
 }
 
+// working has a device in slot 1, and a job for it.
+func working(number uint64) daemon.View {
+	v := view(1)
+	v.Status, v.Devices[0].State, v.Devices[0].Job = daemon.Busy, plan.Installing, number
+	v.Jobs = []daemon.Job{{
+		Number: number, State: daemon.JobRunning, Phase: daemon.PhaseDownload, Progress: 0.25, BytesDone: 1, BytesTotal: 4,
+		Packages: []string{"sriov-1"}, Devices: []hwdetect.Slot{{Bus: 1}},
+	}}
+	return v
+}
+
 func (s service) call(path dbus.ObjectPath, method string, args ...any) *dbus.Call {
 	return s.client.Object(api.BusName, path).Call(method, 0, args...)
 }
@@ -103,7 +169,10 @@ func errorName(err error) string {
 	return ""
 }
 
-const device = dbus.ObjectPath(api.DevicesPath + "/0000_01_00_0")
+const (
+	device = dbus.ObjectPath(api.DevicesPath + "/0000_01_00_0")
+	job    = dbus.ObjectPath(api.JobsPath + "/7")
+)
 
 func TestProperties(t *testing.T) {
 	t.Parallel()
@@ -161,12 +230,13 @@ func TestWrongCalls(t *testing.T) {
 func TestIntrospectionIsTheInstalledFile(t *testing.T) {
 	t.Parallel()
 	s := start(t)
+	s.Publish(working(7))
 	var installed introspect.Node
 	if err := xml.Unmarshal([]byte(api.XML), &installed); err != nil {
 		t.Fatal(err)
 	}
 	for _, described := range installed.Interfaces {
-		path := map[string]dbus.ObjectPath{api.ManagerInterface: api.RootPath, api.DeviceInterface: device}[described.Name]
+		path := map[string]dbus.ObjectPath{api.ManagerInterface: api.RootPath, api.DeviceInterface: device, api.JobInterface: job}[described.Name]
 		live, err := introspect.Call(s.client.Object(api.BusName, path))
 		if err != nil {
 			t.Fatal(err)
@@ -286,8 +356,8 @@ func TestHostileText(t *testing.T) {
 }
 
 // What crashes a service that exports and removes objects through godbus's own
-// table: clients that introspect and read while devices come and go.
-func TestManyClientsWhileDevicesComeAndGo(t *testing.T) {
+// table: clients that introspect, read and call while objects come and go.
+func TestManyClientsWhileDevicesAndJobsComeAndGo(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	var clients sync.WaitGroup
@@ -295,10 +365,16 @@ func TestManyClientsWhileDevicesComeAndGo(t *testing.T) {
 		conn := s.bus.Connect(t)
 		clients.Go(func() {
 			for range 10 {
-				for _, path := range []dbus.ObjectPath{"/", api.RootPath, api.DevicesPath, device} {
+				for _, path := range []dbus.ObjectPath{"/", api.RootPath, api.DevicesPath, device, api.JobsPath, job} {
 					conn.Object(api.BusName, path).Call("org.freedesktop.DBus.Introspectable.Introspect", 0)
 				}
 				conn.Object(api.BusName, device).Call(properties+".GetAll", 0, api.DeviceInterface)
+				conn.Object(api.BusName, job).Call(properties+".GetAll", 0, api.JobInterface)
+				conn.Object(api.BusName, job).Call(api.JobInterface+".Cancel", 0, map[string]dbus.Variant{})
+				for _, method := range []string{".Install", ".Plan"} {
+					conn.Object(api.BusName, api.RootPath).Call(api.ManagerInterface+method, 0, []string{"sriov"}, map[string]dbus.Variant{})
+				}
+				conn.Object(api.BusName, api.RootPath).Call(api.ManagerInterface+".History", 0, map[string]dbus.Variant{})
 				if err := conn.Object(api.BusName, api.RootPath).Call("org.freedesktop.DBus.ObjectManager.GetManagedObjects", 0).Err; err != nil {
 					t.Error(err)
 					return
@@ -317,6 +393,7 @@ func TestManyClientsWhileDevicesComeAndGo(t *testing.T) {
 			return
 		default:
 			s.Publish(view(1, n%7+2, n%5+20))
+			s.Publish(working(uint64(n%3 + 6)))
 			s.Publish(view(n%3 + 30))
 		}
 	}

@@ -21,12 +21,16 @@ var ids = map[string]string{
 	"bound":          "a6261f514bc14aa2b456f0684b103a7f",
 
 	// Jobs and the catalog.
-	"job-started":      "0304403446544ed3b5ea0941f937bd0c",
-	"job-done":         "308c43317a5c4923aa932247c4cd8b67",
-	"job-failed":       "b17e777f9fa44f9aa55bf9af3ff9f212",
-	"catalog-learned":  "8d56d49c855845e3936cc364fd648429",
-	"catalog-failed":   "3c4427f59e654fb9bf66002977d21703",
-	"catalog-not-kept": "1c76538e8594473c890d5563c4e74edc",
+	"job-started":        "0304403446544ed3b5ea0941f937bd0c",
+	"job-done":           "308c43317a5c4923aa932247c4cd8b67",
+	"job-failed":         "b17e777f9fa44f9aa55bf9af3ff9f212",
+	"job-requested":      "8ba3e5c0f1c746ef9480f690e550c73c",
+	"job-cancelled":      "fd3ffa5aa0714c49a2e5c9f690d15c6e",
+	"catalog-learned":    "8d56d49c855845e3936cc364fd648429",
+	"catalog-failed":     "3c4427f59e654fb9bf66002977d21703",
+	"catalog-not-kept":   "1c76538e8594473c890d5563c4e74edc",
+	"history-unreadable": "fb2d3b57076a4c1591f4d8f9b9f87de6",
+	"history-not-kept":   "156ca4041961415199cbaa8c2227598f",
 
 	// What is wrong with the guest or the service itself.
 	"hardware-unreadable": "369846fc50c24416b0ee2c4abcd2b826",
@@ -34,6 +38,8 @@ var ids = map[string]string{
 	"packages-changed":    "43f3d0cee69347c181c566ab99ae9ce0",
 	"config-read":         "23bcc58ea4fd4455a352253636b45eae",
 	"config-wrong":        "3a160b14bbbc40569a8b7e8158fd367e",
+	"mode-set":            "8adb04c2faa34e8d838831b05315eeea",
+	"mode-unreadable":     "79f2cd690a6249cab977a494c5c404f4",
 	"udevd-missing":       "6639c9791dc243cbbcb97257c97bcac1",
 	"udev-monitor-broken": "d554096eedfd455eb173798c9187e47c",
 	"method-failed":       "f92c49c09b304a33ace5c741d9cec805",

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"time"
+)
+
+// ModeFile keeps the mode that was set across restarts.
+type ModeFile interface {
+	// Load returns the empty mode if none was ever set.
+	Load() (Mode, error)
+	Save(Mode) error
+}
+
+// SetMode sets how far the engine may go by itself, for good. A mode that
+// cannot be kept is not taken.
+func (e *Engine) SetMode(ctx context.Context, mode Mode, origin string) error {
+	if mode != Auto && mode != Observe {
+		return refuse(ErrNotUnderstood, "there is no mode %.80q: want %s or %s", mode, Auto, Observe)
+	}
+	var problem error
+	if err := e.call(ctx, func() { problem = e.setMode(mode, origin) }); err != nil {
+		return err
+	}
+	return problem
+}
+
+func (e *Engine) setMode(mode Mode, origin string) error {
+	if mode == e.mode {
+		return nil
+	}
+	if err := e.ModeFile.Save(mode); err != nil {
+		return err
+	}
+	e.mode = mode
+	e.Log.Info().Str("event", "mode-set").Msgf("the mode is %s now, says %s", mode, origin)
+	e.note(Entry{Action: "set-mode", Origin: origin, State: JobDone, Message: string(mode), Began: time.Now()})
+	e.look()
+	return nil
+}
+
+// restoreMode only observes if it cannot tell what was set: that does no harm.
+func (e *Engine) restoreMode() {
+	mode, err := e.ModeFile.Load()
+	if err != nil {
+		mode = Observe
+		e.Log.Error().Str("event", "mode-unreadable").Msgf("driverd only observes until its mode is set anew: %v", err)
+	}
+	e.mode = mode
+}
+
+// modeNow is the mode that was set, or else the one that is configured.
+func (e *Engine) modeNow() Mode {
+	switch {
+	case e.misconfigured != nil:
+		return Observe
+	case e.mode != "":
+		return e.mode
+	case e.config.Observe:
+		return Observe
+	}
+	return Auto
+}
+
+// observing says whether the engine does nothing by itself.
+func (e *Engine) observing() bool { return e.modeNow() == Observe }

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"driverd/hwdetect"
+)
+
+// Selector names what somebody wants to have installed: for a device, or by
+// its group, or by the module that it holds.
+type Selector struct {
+	text    string
+	subject Subject // if it is neither of the following
+	group   string
+	module  string // in the kernel's spelling
+}
+
+// ParseSelector reads a slot, a modalias, vendor and product, the name of a
+// group, or kmod(x.ko).
+func ParseSelector(text string) (Selector, error) {
+	switch text {
+	case "sriov", "gpu", "passthrough", "hardware":
+		return Selector{text: text, group: text}, nil
+	}
+	if file, ok := argument(text, "kmod("); ok && text == "kmod("+file+")" && strings.HasSuffix(file, ".ko") {
+		return Selector{text: text, module: moduleName(file)}, nil
+	}
+	if subject, err := ParseSubject(text); err == nil {
+		return Selector{text: text, subject: subject}, nil
+	}
+	return Selector{}, fmt.Errorf("cannot understand %.80q: want a slot (0000:01:00.0), "+
+		"a modalias (pci:v00008086d000010C9sv...), vendor and product (8086:10c9), "+
+		"a group (sriov, gpu, passthrough, hardware) or kmod(NAME.ko)", text)
+}
+
+// String returns the selector as it was given.
+func (s Selector) String() string { return s.text }
+
+// Selection is what a selector comes to on one guest.
+type Selection struct {
+	// Decision is about what the selector names: to install or to load it, or
+	// why there is no need, or no way.
+	Decision Decision
+	Slots    []hwdetect.Slot // of the devices that are here
+}
+
+// Select says what the selector comes to; not ok means that it names a slot
+// where no device is.
+func (s Selector) Select(devices []hwdetect.Device, f Facts) (selection Selection, ok bool) {
+	if s.subject.BySlot {
+		for _, d := range devices {
+			if d.Slot == s.subject.Device.Slot {
+				return Selection{Decision: Decide(d, f), Slots: []hwdetect.Slot{d.Slot}}, true
+			}
+		}
+		return Selection{}, false
+	}
+	is := func(d hwdetect.Device) bool { return d.Modalias == s.subject.Device.Modalias }
+	switch {
+	case s.group != "" || s.module != "":
+		selection.Decision = f.named(s)
+		is = func(d hwdetect.Device) bool {
+			needs := Decide(d, f)
+			return needs.Action == Install && slices.ContainsFunc(needs.Packages, func(nevra string) bool {
+				return slices.Contains(selection.Decision.Packages, nevra)
+			})
+		}
+	default:
+		selection.Decision = Decide(s.subject.Device, f)
+		if id := s.subject.Device; strings.Contains(id.Modalias, "*") {
+			is = func(d hwdetect.Device) bool { return d.Vendor == id.Vendor && d.Product == id.Product }
+		}
+	}
+	for _, d := range devices {
+		if is(d) {
+			selection.Slots = append(selection.Slots, d.Slot)
+		}
+	}
+	return selection, true
+}
+
+// named decides about packages that are asked for by their group, or by a module
+// that they hold.
+func (f Facts) named(s Selector) Decision {
+	var packages []Holder
+	if c := f.Catalog; c != nil && s.module != "" {
+		packages = c.holders([]string{s.module})
+	} else if c != nil {
+		packages = c.ofGroup(s.group)
+	}
+	if len(packages) == 0 {
+		return f.unknown("no package of kernel %s is named by %s", f.Release, s.text)
+	}
+	d := Decision{Group: packages[0].Group}
+	if s.module != "" {
+		d.Modules = []string{s.module}
+	}
+	for _, p := range packages {
+		if p.Repo != "" {
+			d.Action, d.State = Install, Pending
+			d.Packages = append(d.Packages, p.NEVRA)
+		}
+	}
+	if d.Action == Nothing { // all that there is of them is installed
+		for _, p := range packages {
+			d.Packages = append(d.Packages, p.NEVRA)
+		}
+	}
+	return f.apply(hwdetect.Device{}, d)
+}
