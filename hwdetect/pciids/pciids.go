@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // paths are where distributions put the list; the first that exists is read.
@@ -58,5 +59,16 @@ func nameOf(line string, id uint16) string {
 	if n, err := strconv.ParseUint(digits, 16, 16); !ok || err != nil || uint16(n) != id {
 		return ""
 	}
-	return strings.TrimSpace(name)
+	return strings.TrimSpace(strings.Map(printable, name))
+}
+
+// printable keeps a list from giving orders to whoever shows a name.
+func printable(r rune) rune {
+	switch {
+	case unicode.IsSpace(r):
+		return ' '
+	case unicode.IsPrint(r):
+		return r
+	}
+	return unicode.ReplacementChar
 }

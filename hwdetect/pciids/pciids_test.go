@@ -3,6 +3,7 @@
 package pciids_test
 
 import (
+	"io"
 	"strings"
 	"testing"
 
@@ -47,9 +48,33 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// hostile are lists that are broken, or made to break something.
+var hostile = []string{
+	"", "8086", "8086  ", "\t", "\t\t", "8086  A\n\t10c9", strings.Repeat("x", 1<<20),
+	"8086  \x1b[31mred\n\t10c9  nul\x00 \xff\xfe\u202egnol", "-8086  A", "+8086  A", "0x8086  A", "8_086  A",
+	"8086  A\r\n\t10c9  B\r\n", "C 8086  A\n8086  B",
+}
+
 func TestHostileLists(t *testing.T) {
 	t.Parallel()
-	for _, list := range []string{"", "8086", "8086  ", "\t", "\t\t", "8086  A\n\t10c9", strings.Repeat("x", 1<<20)} {
-		pciids.Find(strings.NewReader(list), 0x8086, 0x10c9)
+	for _, list := range hostile {
+		vendor, product := pciids.Find(strings.NewReader(list), 0x8086, 0x10c9)
+		if strings.ContainsAny(vendor+product, "\x00\x1b\r\u202e") {
+			t.Errorf("%q makes %q %q", list, vendor, product)
+		}
 	}
 }
+
+// A list whose line is longer than any list's ends there.
+func TestLineWithoutEnd(t *testing.T) {
+	t.Parallel()
+	const before = "8086  Intel\n"
+	vendor, product := pciids.Find(io.MultiReader(strings.NewReader(before), endless{}), 0x8086, 0x10c9)
+	if vendor != "Intel" || product != "" {
+		t.Errorf("%q %q", vendor, product)
+	}
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
