@@ -39,9 +39,10 @@ lint: host ## gofmt, go vet and golangci-lint
 unit: ## run the tests that need neither root nor a guest
 	@go test -race ./...
 
-fuzz: ## fuzz the alias matcher against fnmatch(3), and the configuration, for a minute each
-	@go test -fuzz FuzzMatch -fuzztime 1m ./hwdetect/modalias
-	@go test -fuzz FuzzLoad -fuzztime 1m ./daemon/config
+fuzz: ## run every fuzz test for a minute
+	@grep -rEo '^func Fuzz\w+' --include='*_test.go' . | sed 's,/[^/]*:func , ,' | while read -r dir name; do \
+	    go test -fuzz "^$$name\$$" -fuzztime 1m "$$dir" </dev/null; \
+	done
 
 split-report: host ## what the split makes of Debian's amd64, arm64 and 686 kernels
 	@go run ./lab/cmd/split-report

@@ -45,6 +45,9 @@ func (c Catalogs) Load(release string) ([]dnfbridge.Package, time.Time, error) {
 	if err == nil && (f.Version != version || f.Release != release) {
 		err = fmt.Errorf("it is version %d for kernel %q", f.Version, f.Release)
 	}
+	if err == nil && f.Learned.After(time.Now()) {
+		err = fmt.Errorf("it was learned at %s, which is not yet", f.Learned.Format(time.RFC3339)) // and would never be old
+	}
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("cannot read the catalog of kernel %s: %w", release, err)
 	}

@@ -38,14 +38,18 @@ func TestCatalogComesBackAsItWas(t *testing.T) {
 	}
 }
 
+// notCatalogs are files that do not hold the catalog of release.
+var notCatalogs = map[string]string{
+	"empty":                "",
+	"truncated":            `{"version":1,"release":"` + release + `","pack`,
+	"of a later form":      `{"version":2,"release":"` + release + `"}`,
+	"of another kernel":    `{"version":1,"release":"7.2.13"}`,
+	"of a clock far ahead": `{"version":1,"release":"` + release + `","learned":"9999-01-01T00:00:00Z","packages":[]}`,
+}
+
 func TestFilesThatAreNotTheCatalog(t *testing.T) {
 	t.Parallel()
-	for name, content := range map[string]string{
-		"empty":         "",
-		"truncated":     `{"version":1,"release":"` + release + `","pack`,
-		"of the future": `{"version":2,"release":"` + release + `"}`,
-		"of another":    `{"version":1,"release":"7.2.13"}`,
-	} {
+	for name, content := range notCatalogs {
 		catalogs := state.Catalogs{Dir: t.TempDir()}
 		if err := os.WriteFile(filepath.Join(catalogs.Dir, "catalog-"+release+".json"), []byte(content), 0o600); err != nil {
 			t.Fatal(err)

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package state_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"driverd/daemon"
+	"driverd/daemon/state"
+	"driverd/hwdetect"
+	"driverd/plan"
+)
+
+// FuzzCatalog sees that whatever lies in the place of a catalog is refused, or
+// can be decided by and kept.
+func FuzzCatalog(f *testing.F) {
+	for _, content := range notCatalogs {
+		f.Add([]byte(content))
+	}
+	const head = `{"version":1,"release":"` + release + `","learned":"2026-11-01T00:00:00Z","packages":`
+	for _, packages := range []string{
+		`null`, `[]`, `[{}]`, `{}`, `[[]]`, `[{"NEVRA":-1}]`, `[{"Provides":[""]},{"Provides":null}]`,
+		`[{"NEVRA":"kernel-modules-sriov-1-1.x86_64","Name":"kernel-modules-sriov","RepoID":"r","DownloadSize":18446744073709551615,` +
+			`"Provides":["modalias(pci:v00008086d*sv*sd*bc*sc*i*)","kmod(igb.ko)","kernel-modules-sriov-uname-r = ` + release + `"]}]`,
+		`[{"NEVRA":"\u0000","Provides":["modalias(pci:v[[[d*","modalias(","kmod()"," -uname-r = "]}]`,
+	} {
+		f.Add([]byte(head + packages + "}"))
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		catalogs := state.Catalogs{Dir: t.TempDir()}
+		if err := os.WriteFile(filepath.Join(catalogs.Dir, "catalog-"+release+".json"), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		packages, learned, err := catalogs.Load(release)
+		if err != nil {
+			if packages != nil {
+				t.Errorf("refused (%v), and yet %v", err, packages)
+			}
+			return
+		}
+		if learned.After(time.Now()) {
+			t.Errorf("learned at %s, which is not yet", learned)
+		}
+		plan.Decide(hwdetect.Device{Modalias: "pci:v00008086d000010C9sv00008086sd0000A03Cbc02sc00i00"},
+			plan.Facts{Release: release, Kernel: nothing{}, Catalog: daemon.NewCatalog(packages)})
+		if err := catalogs.Save(release, packages); err != nil {
+			t.Fatal(err)
+		}
+		again, _, err := catalogs.Load(release)
+		if diff := cmp.Diff(packages, again); err != nil || diff != "" {
+			t.Errorf("kept and read again: %v\n%s", err, diff)
+		}
+	})
+}
+
+// nothing is a kernel without modules.
+type nothing struct{}
+
+func (nothing) BuiltIn(string) []string        { return nil }
+func (nothing) Installed(string) []string      { return nil }
+func (nothing) Claims(string) []hwdetect.Claim { return nil }
