@@ -9,7 +9,7 @@ LAB = go run ./lab/cmd/lab
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -ec
 .DEFAULT_GOAL = help
-.PHONY: help host docs rpm demo test lint unit fuzz split-report clean
+.PHONY: help host docs rpm srpm demo test lint unit fuzz split-report clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -23,13 +23,16 @@ docs: ## make what has its source elsewhere: parts of the man pages
 rpm: host ## build dist/driverd-VERSION-RELEASE.x86_64.rpm
 	@packaging/build-rpm
 
+srpm: host ## build dist/driverd-VERSION-RELEASE.src.rpm, which builds offline
+	@packaging/build-rpm -s
+
 demo: rpm ## show the main job in a real guest: plug in a card, watch its driver arrive
 	@go run ./lab/cmd/demo dist/driverd-*.x86_64.rpm
 
 test: lint rpm ## run all tests, those in the guest included
 	@echo "== tests: unit, property, fuzz seeds, private bus, umockdev; then a real dnf5daemon and a real guest"
 	@{ go test -race -json ./... || true; \
-	   go test -race -tags lab -p 1 -timeout 40m -json ./dnfbridge ./lab/... || true; } | go run ./internal/tally
+	   go test -race -tags lab -p 1 -timeout 40m -json ./dnfbridge ./packaging ./lab/... || true; } | go run ./internal/tally
 
 lint: host ## gofmt, go vet and golangci-lint
 	@echo "== lint: go vet and golangci-lint (its first build takes some minutes)"

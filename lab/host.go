@@ -18,8 +18,8 @@ import (
 var hostPackages = []string{
 	"bash-completion", "busybox-static", "cpio", "createrepo-c", "dbus", "e2fsprogs",
 	"fish", "gcc", "gnupg", "kmod", "libc6-dev", "libudev-dev", "libumockdev-dev",
-	"man-db", "mandoc", "mmdebstrap", "pkg-config", "polkitd", "rpm", "umockdev",
-	"xz-utils", "zsh",
+	"man-db", "mandoc", "mmdebstrap", "pkg-config", "polkitd", "rpm", "rpmlint",
+	"umockdev", "xz-utils", "zsh",
 }
 
 // QEMU comes from backports: igb needs 8.0, its SR-IOV as tested here 10.
