@@ -57,6 +57,8 @@ type Backend interface {
 // Loader loads the modules of the device in a slot. It is the only step that
 // needs privilege, and takes place in a process of its own.
 type Loader interface {
+	// Loaded says whether the running kernel has the module.
+	Loaded(module string) bool
 	Load(ctx context.Context, slot hwdetect.Slot) error
 }
 

@@ -4,13 +4,14 @@ package daemon
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"driverd/plan"
 )
 
-// maxLoads is how many load steps run at once: each is a process, and the cards
-// that come with a hundred functions need the same modules for all of them.
+// maxLoads is how many load steps run at once: each is a process, and there are
+// cards that come with a hundred functions.
 const maxLoads = 4
 
 // stepLoad moves on a device whose modules are installed.
@@ -18,7 +19,7 @@ func (e *Engine) stepLoad(r *record) {
 	switch {
 	case r.load.running:
 		e.become(r, plan.Loading, "", "")
-	case r.load.ended.IsZero() && e.loads >= maxLoads:
+	case r.load.ended.IsZero() && e.loads >= e.maxLoads(r):
 		e.become(r, plan.Pending, "", "")
 	case r.load.ended.IsZero():
 		e.startLoad(r)
@@ -27,6 +28,16 @@ func (e *Engine) stepLoad(r *record) {
 	default:
 		e.await(r, r.load.ended, "its module is loaded, but the driver has not taken the device")
 	}
+}
+
+// maxLoads is how many load steps may run with the one for r. The kernel has
+// offered the device to modules that are loaded already: what the step can still
+// do for it is to say why none took it, which must not keep others waiting.
+func (e *Engine) maxLoads(r *record) int {
+	if slices.ContainsFunc(r.decision.Modules, func(module string) bool { return !e.Loader.Loaded(module) }) {
+		return maxLoads
+	}
+	return 1
 }
 
 func (e *Engine) startLoad(r *record) {

@@ -10,6 +10,7 @@ import (
 
 	"driverd/hwdetect"
 	"driverd/plan"
+	"driverd/reason"
 )
 
 // A card with many functions costs a few looks, and a few processes at a time.
@@ -51,6 +52,43 @@ func TestStorm(t *testing.T) {
 		}
 		if got := w.looked() - looks; got > functions {
 			t.Errorf("it looked %d times at %d functions until all was done", got, functions)
+		}
+	})
+}
+
+// Functions that their driver does not want are no reason for another device to
+// wait: what is left to do for them is to find out why.
+func TestStormOfFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const functions = 50
+		w := newWorld()
+		w.installed.installed[mega.alias] = mega.module
+		w.installed.installed[igb.alias] = igb.module
+		w.inKernel = []string{mega.module}
+		w.onLoad = func(s hwdetect.Slot) error {
+			w.mu.Unlock()
+			time.Sleep(time.Second)
+			w.mu.Lock()
+			if d := w.devices[s]; d.Modalias == igb.alias {
+				d.Driver = igb.module
+				w.devices[s] = d
+			}
+			return nil
+		}
+		engine, _ := w.run(t)
+		for n := range functions {
+			w.plug(uint8(n), mega.alias)
+		}
+		engine.Kick()
+		after(5 * time.Second)
+		w.plug(functions, igb.alias)
+		engine.Kick()
+		after(3 * time.Second)
+		expect(t, w.device(functions), plan.Bound, "")
+		expect(t, w.device(functions-1), plan.Pending, "")
+		after(2 * functions * time.Second)
+		for n := range functions {
+			expect(t, w.device(uint8(n)), plan.Failed, reason.ProbeFailed)
 		}
 	})
 }

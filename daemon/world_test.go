@@ -36,6 +36,7 @@ type world struct {
 	installs [][]string
 	allowed  []string // in the last of them
 	loads    []hwdetect.Slot
+	inKernel []string // modules that were loaded before
 
 	// What the next steps do; nil is what goes well.
 	onList    func(context.Context) error
@@ -226,6 +227,12 @@ func spend(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+func (w *world) Loaded(module string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Contains(w.inKernel, module)
 }
 
 // Load binds the device's driver.

@@ -133,6 +133,8 @@ func (backend) Install(context.Context, dnfbridge.Transaction, func(dnfbridge.Pr
 
 type loader struct{}
 
+func (loader) Loaded(string) bool { return false }
+
 func (loader) Load(context.Context, hwdetect.Slot) error {
 	return reason.With(reason.Blacklisted, errors.New("cannot load megaraid_sas: it is blacklisted in /etc/modprobe.d/local.conf"))
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"driverd/hwdetect"
+	"driverd/hwdetect/kmod"
 	"driverd/reason"
 )
 
@@ -21,6 +22,9 @@ type Units struct{}
 func unitName(slot hwdetect.Slot) string {
 	return "driverd-load@" + slot.String() + ".service"
 }
+
+// Loaded says whether the running kernel has the module.
+func (Units) Loaded(module string) bool { return kmod.Loaded("/", module) }
 
 // Load runs driverd-load@SLOT.service and returns when it has ended. Its error
 // carries the reason that the step found.
