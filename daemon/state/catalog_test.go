@@ -50,10 +50,7 @@ var notCatalogs = map[string]string{
 func TestFilesThatAreNotTheCatalog(t *testing.T) {
 	t.Parallel()
 	for name, content := range notCatalogs {
-		catalogs := state.Catalogs{Dir: t.TempDir()}
-		if err := os.WriteFile(filepath.Join(catalogs.Dir, "catalog-"+release+".json"), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		catalogs := state.Catalogs{Dir: holding(t, "catalog-"+release+".json", []byte(content))}
 		if packages, _, err := catalogs.Load(release); err == nil {
 			t.Errorf("a file that is %s gives %v", name, packages)
 		}

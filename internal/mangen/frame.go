@@ -6,7 +6,7 @@ package main
 const (
 	head = `.\" SPDX-License-Identifier: Apache-2.0
 .\" Made by make docs from api/org.fedoraproject.Driverd1.xml: write there.
-.TH ORG.FEDORAPROJECT.DRIVERD1 5 %s "driverd %s"
+.TH ORG.FEDORAPROJECT.DRIVERD1 5 %s "driverd %s" D\-Bus
 .nh
 .SH NAME
 org.fedoraproject.Driverd1 \- the D-Bus interface of driverd
@@ -57,6 +57,15 @@ Why a card would get the driver that it gets:
 .EX
 busctl call org.fedoraproject.Driverd1 /org/fedoraproject/Driverd1 \e
   org.fedoraproject.Driverd1.Manager Explain \(aqsa{sv}\(aq 8086:10c9 0
+.EE
+.PP
+Have it installed, which gives the path of a job, and look at that:
+.PP
+.EX
+busctl call org.fedoraproject.Driverd1 /org/fedoraproject/Driverd1 \e
+  org.fedoraproject.Driverd1.Manager Install \(aqasa{sv}\(aq 1 8086:10c9 0
+busctl introspect org.fedoraproject.Driverd1 \e
+  /org/fedoraproject/Driverd1/jobs/1
 .EE
 .PP
 Every change, as it happens:

@@ -53,7 +53,7 @@ func TestPages(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !strings.Contains(string(source), fmt.Sprintf("\"driverd %s\"\n", version)) {
+			if !strings.Contains(string(source), fmt.Sprintf("\"driverd %s\"", version)) {
 				t.Errorf("it is not of driverd %s", version)
 			}
 			if out, err := exec.Command("mandoc", "-T", "lint", "-W", "style", page).CombinedOutput(); err != nil || len(out) > 0 {
