@@ -202,6 +202,28 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 		g.bound(slot, "igb")
 	})
 
+	t.Run("denied, observed, and a mistake in the configuration", func(t *testing.T) {
+		g := g.in(t)
+		const file = "/etc/driverd/driverd.toml"
+		g.sh(`printf '[[rule]]\naction = "deny"\nid = ["1000:*"]\n' >%s`, file)
+		slot := g.plug("raid", "megasas")
+		g.refused(slot, "blocked", "policy")
+		if got := g.sh("driverd explain %s || test $? = 4", slot); !strings.Contains(got, "rule        deny, by "+file+":1\n") {
+			t.Errorf("driverd explain: %s", got)
+		}
+		g.sh(`echo 'mode = "observe"' >%s; systemctl reload driverd.service`, file)
+		g.refused(slot, "blocked", "observe-only") // a reload returns when it is done
+		g.sh(`echo 'mdoe = "auto"' >%s; ! systemctl reload driverd.service`, file)
+		if got := g.sh("driverd status"); !strings.Contains(got, file+`:1:1: unknown key "mdoe"`) {
+			t.Errorf("driverd status: %s", got)
+		}
+		g.refused(slot, "blocked", "observe-only")
+		g.unplug("raid")
+		g.gone(slot)
+		g.sh("rm %s; systemctl reload driverd.service; driverd status | grep -q 'mode auto$'", file)
+		g.healthy()
+	})
+
 	t.Run("plugged in while the service is stopped", func(t *testing.T) {
 		g := g.in(t)
 		g.sh("systemctl stop driverd.service")
@@ -214,10 +236,12 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 
 	t.Run("journalctl -x explains every entry", func(t *testing.T) {
 		g := g.in(t)
-		if got := g.sh("journalctl --no-pager -o json SYSLOG_IDENTIFIER=driverd | grep -v '\"MESSAGE_ID\"' || true"); got != "" {
+		// What a command of the unit prints, as for a reload, is for whoever called it.
+		const entries = "journalctl --no-pager -o json SYSLOG_IDENTIFIER=driverd _TRANSPORT=journal"
+		if got := g.sh(entries + " | grep -v '\"MESSAGE_ID\"' || true"); got != "" {
 			t.Errorf("without a MESSAGE_ID: %s", got)
 		}
-		g.sh(`for id in $(journalctl --no-pager -o json SYSLOG_IDENTIFIER=driverd | sed 's/.*"MESSAGE_ID":"\([0-9a-f]*\)".*/\1/' | sort -u); do
+		g.sh(`for id in $(` + entries + ` | sed 's/.*"MESSAGE_ID":"\([0-9a-f]*\)".*/\1/' | sort -u); do
 			journalctl --list-catalog $id | grep "^$id driverd: " || exit 1
 		done`)
 	})
