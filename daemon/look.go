@@ -111,7 +111,8 @@ func (e *Engine) facts() plan.Facts {
 		Catalog:        e.catalog.known,
 		CatalogProblem: e.catalog.problem,
 		Policy:         e.config.Policy,
-		Observe:        e.observing(),
+		Observe:        e.modeNow() == Observe,
+		PolicyProblem:  e.misconfigured,
 	}
 }
 
@@ -119,8 +120,10 @@ func (e *Engine) facts() plan.Facts {
 // what somebody asked for is done in any mode.
 func (e *Engine) factsFor(r *record) plan.Facts {
 	f := e.facts()
-	asked := r.asked && e.misconfigured == nil
-	f.Observe = f.Observe && !asked && !r.install.running && !r.load.running
+	if r.install.running || r.load.running {
+		f.Observe, f.PolicyProblem = false, nil
+	}
+	f.Observe = f.Observe && !r.asked
 	return f
 }
 

@@ -63,6 +63,3 @@ func (e *Engine) modeNow() Mode {
 	}
 	return Auto
 }
-
-// observing says whether the engine does nothing by itself.
-func (e *Engine) observing() bool { return e.modeNow() == Observe }

@@ -51,6 +51,9 @@ type Facts struct {
 
 	Policy  Policy
 	Observe bool // only say what would be done
+
+	// PolicyProblem is why the policy may lack something, nil if it does not.
+	PolicyProblem error
 }
 
 // Decision is what should happen to one device.

@@ -129,18 +129,23 @@ func (f Facts) apply(d hwdetect.Device, would Decision) Decision {
 			}
 		}
 	}
-	if !f.Observe || would.Action == Await {
+	if !f.Observe && f.PolicyProblem == nil || would.Action == Await {
 		return would
 	}
 	todo := "load " + strings.Join(would.Modules, ", ")
 	if would.Action == Install {
 		todo = "install " + strings.Join(would.Packages, ", ") + " and load the driver"
 	}
-	if !hasSlot(d) {
+	switch {
+	case f.PolicyProblem != nil:
+		return would.block(reason.ObserveOnly,
+			"there is a mistake in the configuration (see driverd daemon --check-config), without which driverd would %s", todo)
+	case !hasSlot(d):
 		return would.block(reason.ObserveOnly, "driverd only observes, and would otherwise %s; to let it: driverd mode auto", todo)
+	default:
+		return would.block(reason.ObserveOnly,
+			"driverd only observes, and would otherwise %s; to do this once: driverd install %s; to do it always: driverd mode auto", todo, d.Slot)
 	}
-	return would.block(reason.ObserveOnly,
-		"driverd only observes, and would otherwise %s; to do this once: driverd install %s; to do it always: driverd mode auto", todo, d.Slot)
 }
 
 // block turns a decision down, and keeps what is known about the driver.

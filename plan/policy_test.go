@@ -3,6 +3,7 @@
 package plan_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -194,6 +195,12 @@ func TestObserve(t *testing.T) {
 	facts.Observe = true
 	if got := plan.Decide(hwdetect.Device{Modalias: igb}, facts); strings.Contains(got.Message, "driverd install") {
 		t.Errorf("there is no slot to type: %s", got.Message)
+	}
+	// A mode that nothing would help to change is not offered.
+	facts.PolicyProblem = errors.New("unknown key")
+	if got := plan.Decide(card, facts); got.Reason != reason.ObserveOnly || strings.Contains(got.Message, "driverd install") ||
+		!strings.Contains(got.Message, "--check-config") || !slices.Equal(got.Packages, []string{sriov}) {
+		t.Errorf("%+v", got)
 	}
 	// A rule says more than the mode, and holds for an explicit request too.
 	facts.Policy.Rules = []plan.Rule{{}}

@@ -75,7 +75,18 @@ func TestObserveMode(t *testing.T) {
 			t.Errorf("%v: %d %s", args, code, out)
 		}
 	}
-	_, out, _ := driverd(t, s.bus.Address)
+	// A mode that was set wins over the one that is configured.
+	write(t, filepath.Join(s.root, "var/lib/driverd/mode"), "auto\n")
+	code, out, complaints := driverd(t, s.bus.Address, "explain", "0000:01:00.0", "--root", s.root)
+	if code != 0 || !strings.Contains(out, "install the package") {
+		t.Errorf("%d %s %s", code, out, complaints)
+	}
+	write(t, filepath.Join(s.root, "etc/driverd/driverd.toml"), "mdoe = 'auto'")
+	code, out, complaints = driverd(t, s.bus.Address, "explain", "0000:01:00.0", "--root", s.root)
+	if code != exitBlocked || !strings.Contains(out, "there is a mistake in the configuration") {
+		t.Errorf("%d %s %s", code, out, complaints)
+	}
+	_, out, _ = driverd(t, s.bus.Address)
 	if !strings.Contains(out, ", mode observe\n") {
 		t.Error(out)
 	}

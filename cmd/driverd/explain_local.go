@@ -59,11 +59,15 @@ func localFacts(root string) (plan.Facts, error) {
 		return plan.Facts{}, err
 	}
 	configured, err := config.Load(root)
-	if err != nil {
-		return plan.Facts{}, err
+	facts := plan.Facts{
+		Release: release, Kernel: index,
+		Policy: configured.Policy, Observe: configured.Observe, PolicyProblem: err,
 	}
-	facts := plan.Facts{Release: release, Kernel: index, Policy: configured.Policy, Observe: configured.Observe}
-	packages, _, err := state.Catalogs{Dir: filepath.Join(root, "var/lib/driverd")}.Load(release)
+	kept := filepath.Join(root, "var/lib/driverd")
+	if mode, err := (state.Mode{Dir: kept}).Load(); mode != "" || err != nil {
+		facts.Observe = mode != daemon.Auto // as the engine takes it
+	}
+	packages, _, err := state.Catalogs{Dir: kept}.Load(release)
 	switch {
 	case err == nil:
 		facts.Catalog = daemon.NewCatalog(packages)
