@@ -152,7 +152,7 @@ func (t *terminal) typed(keys, shows string) {
 	if _, err := t.side.WriteString(keys); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for !strings.Contains(escapes.ReplaceAllString(t.shown, ""), shows) {
 		select {
 		case chunk := <-t.chunks:
