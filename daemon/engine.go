@@ -67,7 +67,7 @@ type Namer interface {
 	Names(vendor, product uint16) (vendorName, productName string)
 }
 
-// Config is what an Engine works with. All fields are needed.
+// Config is what an Engine works with. All fields but Gate are needed.
 type Config struct {
 	Version  string
 	Release  string // of the running kernel
@@ -87,6 +87,10 @@ type Config struct {
 	// Configuration reads what the administrator has configured. It is called
 	// at every look.
 	Configuration func() (config.Config, error)
+
+	// Gate is why nothing can be done in this guest at all, with its reason; nil
+	// if something can.
+	Gate error
 
 	// Publish is called with every new view of the world, from the engine's
 	// own goroutine; it must not block.
@@ -144,6 +148,9 @@ func (e *Engine) Kick() {
 // Rescan looks at the hardware at once and tries again what failed. It returns
 // when it has looked.
 func (e *Engine) Rescan(ctx context.Context) error {
+	if e.Gate != nil {
+		return refuse(ErrRefused, "%v", e.Gate)
+	}
 	return e.call(ctx, func() {
 		for _, r := range e.records {
 			r.again()

@@ -61,6 +61,9 @@ func (e *Engine) Explain(ctx context.Context, what string) (Explanation, error) 
 	}); err != nil {
 		return Explanation{}, err
 	}
+	if e.Gate != nil {
+		return Explanation{}, refuse(ErrRefused, "%v", e.Gate)
+	}
 	if facts.Kernel == nil {
 		return Explanation{}, errors.New("cannot see the hardware yet: the journal says why")
 	}

@@ -17,6 +17,10 @@ func (e *Engine) look() {
 	began := time.Now()
 	e.firstKick = time.Time{}
 	e.due = began.Add(resyncTime)
+	if e.Gate != nil {
+		e.Publish(e.view())
+		return
+	}
 	e.configure()
 	if e.snapshot() {
 		for _, r := range e.sorted() {

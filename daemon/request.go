@@ -116,6 +116,8 @@ func (e *Engine) choose(ctx context.Context, selectors []plan.Selector, then fun
 // choice says what selectors come to, or why one of them comes to nothing.
 func (e *Engine) choice(selectors []plan.Selector) (c choice, err error) {
 	switch {
+	case e.Gate != nil:
+		return c, refuse(ErrRefused, "%v", e.Gate)
 	case e.blind != nil:
 		return c, refuse(ErrRefused, "cannot see the hardware: %v", e.blind)
 	case e.kernel == nil:

@@ -33,6 +33,9 @@ const (
 	Ready  Status = "ready"
 	Busy   Status = "busy"
 	Paused Status = "paused" // nothing is done until something is put right
+
+	// Inactive is the status where nothing can be done in this guest.
+	Inactive Status = "inactive"
 )
 
 // Mode is how far the service may go by itself.
@@ -85,7 +88,11 @@ func (e *Engine) view() View {
 		}
 		v.Devices = append(v.Devices, r.view())
 	}
-	switch {
+	switch foreign := e.facts().Foreign(); {
+	case e.Gate != nil:
+		v.Status, v.Reason, v.Message = Inactive, reason.Of(e.Gate), e.Gate.Error()
+	case foreign != nil:
+		v.Status, v.Reason, v.Message = Inactive, reason.Of(foreign), foreign.Error()
 	case e.blind != nil:
 		v.Status, v.Message = Paused, "cannot see the hardware: "+e.blind.Error()
 	case e.misconfigured != nil:

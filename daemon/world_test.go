@@ -51,6 +51,7 @@ type world struct {
 	history   []daemon.Entry
 	mode      daemon.Mode
 	full      error // of everything that is to be kept
+	gate      error
 }
 
 // kernel claims aliases with modules.
@@ -294,7 +295,7 @@ func (f modeFile) Save(mode daemon.Mode) error {
 func (w *world) run(t *testing.T) (engine *daemon.Engine, stop func()) {
 	t.Helper()
 	engine = daemon.New(daemon.Config{
-		Release: release, Hardware: w, Modules: w, Backend: w, Loader: w, Namer: w, Cache: cache{w}, HistoryFile: historyFile{w}, ModeFile: modeFile{w},
+		Release: release, Hardware: w, Modules: w, Backend: w, Loader: w, Namer: w, Cache: cache{w}, HistoryFile: historyFile{w}, ModeFile: modeFile{w}, Gate: w.gate,
 		Log: zerolog.New(zerolog.NewTestWriter(t)),
 		Configuration: func() (config.Config, error) {
 			w.mu.Lock()

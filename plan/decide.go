@@ -125,10 +125,9 @@ func (f Facts) unknown(format string, args ...any) Decision {
 		}
 		return stop(r, "cannot learn which package holds the driver: %v", f.CatalogProblem)
 	}
-	switch c := f.Catalog; {
-	case len(c.packages) == 0:
-		return stop(reason.ForeignKernel,
-			"the running kernel %s belongs to no package: its modules must come from where it came from", f.Release)
+	switch c, foreign := f.Catalog, f.Foreign(); {
+	case foreign != nil:
+		return stop(reason.ForeignKernel, "%v", foreign)
 	case len(c.NEVRAs()) == 0:
 		return stop(reason.StaleKernel,
 			"the repositories no longer carry kernel %s: enable an archive repository, or reboot into the newest installed kernel", f.Release)
@@ -138,6 +137,16 @@ func (f Facts) unknown(format string, args ...any) Decision {
 	default:
 		return stop(reason.NoDriver, format, args...)
 	}
+}
+
+// Foreign is why no device can be helped if the running kernel belongs to no
+// package: the host has brought it. It is nil while that is not certain.
+func (f Facts) Foreign() error {
+	if f.Catalog == nil || f.CatalogProblem != nil || len(f.Catalog.packages) > 0 {
+		return nil
+	}
+	return reason.With(reason.ForeignKernel,
+		fmt.Errorf("the running kernel %s belongs to no package: its modules must come from where it came from", f.Release))
 }
 
 // Chipset says whether a device of this class is likely to belong to the

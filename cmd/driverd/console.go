@@ -21,7 +21,8 @@ import (
 type console struct {
 	stdout, stderr io.Writer
 	color          bool
-	bus            string // address of the bus, empty for the system's
+	bus            string       // address of the bus, empty for the system's
+	gate           func() error // why nothing can be done in this guest, nil if something can
 }
 
 // columns is how wide text for people may be: that of a serial console.

@@ -79,6 +79,7 @@ func runDaemon(ctx context.Context, log zerolog.Logger) error {
 	}
 	// The service listens before the engine knows anything, and takes its name
 	// when the engine has looked once: nobody meets it empty.
+	closed := gateHere()
 	var server *bus.Server
 	looked := make(chan struct{})
 	var once sync.Once
@@ -96,6 +97,7 @@ func runDaemon(ctx context.Context, log zerolog.Logger) error {
 		ModeFile:      state.Mode{Dir: stateDirectory()},
 		Log:           log,
 		Configuration: func() (config.Config, error) { return config.Load("/") },
+		Gate:          closed,
 		Publish: func(v daemon.View) {
 			server.Publish(v)
 			once.Do(func() { close(looked) })
@@ -112,11 +114,13 @@ func runDaemon(ctx context.Context, log zerolog.Logger) error {
 	defer work.Wait()
 	defer cancel(nil)
 	work.Go(func() { engine.Run(ctx) })
-	work.Go(func() {
-		if err := udev.Watch(ctx, log, engine.Kick); err != nil && ctx.Err() == nil {
-			cancel(fmt.Errorf("cannot watch for devices: %w", err))
-		}
-	})
+	if closed == nil {
+		work.Go(func() {
+			if err := udev.Watch(ctx, log, engine.Kick); err != nil && ctx.Err() == nil {
+				cancel(fmt.Errorf("cannot watch for devices: %w", err))
+			}
+		})
+	}
 	work.Go(func() { watchdog(ctx, engine, log) })
 
 	select {
@@ -126,6 +130,9 @@ func runDaemon(ctx context.Context, log zerolog.Logger) error {
 	if ctx.Err() == nil {
 		if err := server.Serve(); err != nil {
 			return err
+		}
+		if closed != nil {
+			return answerInactive(ctx, server, closed, log)
 		}
 		tell(log, notify.SdNotifyReady)
 	}

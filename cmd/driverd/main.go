@@ -25,6 +25,7 @@ func main() {
 		stdout: os.Stdout,
 		stderr: os.Stderr,
 		color:  isTerminal(os.Stdout) && os.Getenv("NO_COLOR") == "",
+		gate:   gateHere,
 	}))
 }
 

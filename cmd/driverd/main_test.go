@@ -22,7 +22,7 @@ func TestExitStatuses(t *testing.T) {
 		{[]string{"load", "../../etc"}, exitUsage},
 		{[]string{"load", "ffff:ff:1f.7"}, 0}, // gone: nothing to do
 	} {
-		if got := run(t.Context(), test.args, console{stdout: io.Discard, stderr: io.Discard}); got != test.want {
+		if got := run(t.Context(), test.args, console{stdout: io.Discard, stderr: io.Discard, gate: open}); got != test.want {
 			t.Errorf("driverd %v exits with %d, want %d", test.args, got, test.want)
 		}
 	}

@@ -3,10 +3,14 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
 
 	"driverd/api"
+	"driverd/daemon"
 	"driverd/plan"
+	"driverd/reason"
 )
 
 func statusCommand(c console) *cobra.Command {
@@ -16,20 +20,28 @@ func statusCommand(c console) *cobra.Command {
 		Short: "Show the devices, those that need help first",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.with(cmd.Context(), func(client *api.Client) error {
-				manager, err := client.Manager(cmd.Context())
-				if err != nil {
-					return err
+			report := statusReport{Devices: []api.Device{}}
+			err := c.with(cmd.Context(), func(client *api.Client) (err error) {
+				if report.Manager, err = client.Manager(cmd.Context()); err == nil {
+					report.Devices, err = client.Devices(cmd.Context())
 				}
-				devices, err := client.Devices(cmd.Context())
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return c.printJSON(statusReport{manager, devices})
-				}
-				return c.print(c.statusText(manager, devices))
+				return err
 			})
+			if errors.Is(err, api.ErrNoService) {
+				if closed := c.gate(); closed != nil {
+					report.Manager, err = inactive(closed), nil
+				}
+			}
+			if err != nil {
+				return err
+			}
+			if err := c.printStatus(report, asJSON); err != nil {
+				return status{exitFailed, err}
+			}
+			if report.Status == string(daemon.Inactive) {
+				return status{code: exitBlocked}
+			}
+			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "for programs; see driverd(1)")
@@ -40,6 +52,23 @@ func statusCommand(c console) *cobra.Command {
 type statusReport struct {
 	api.Manager
 	Devices []api.Device `json:"devices"`
+}
+
+func (c console) printStatus(r statusReport, asJSON bool) error {
+	if asJSON {
+		return c.printJSON(r)
+	}
+	return c.print(c.statusText(r.Manager, r.Devices))
+}
+
+// inactive is what the service would say of itself behind a closed gate, for
+// where it does not even run.
+func inactive(closed error) api.Manager {
+	release, _ := kernelRelease()
+	return api.Manager{
+		Version: version, KernelRelease: release, Platform: "unknown", Backend: "none", Mode: string(daemon.Auto),
+		Status: string(daemon.Inactive), Reason: string(reason.Of(closed)), Message: closed.Error(), Counts: map[string]uint32{},
+	}
 }
 
 // concern is how much a device wants to be looked at, the most urgent first.

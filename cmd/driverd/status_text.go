@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 
 	"driverd/api"
+	"driverd/daemon"
 )
 
 // statusText puts what somebody has to act upon at the top, and what is as it
@@ -20,7 +21,15 @@ func (c console) statusText(m api.Manager, devices []api.Device) string {
 		by[concernOf(d)] = append(by[concernOf(d)], d)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "driverd %s is %s: %s\n", printable(m.Version), c.paint(bold, printable(m.Status)), c.summary(by))
+	state := c.paint(bold, printable(m.Status))
+	if m.Reason != "" {
+		state += " (" + printable(m.Reason) + ")"
+	}
+	if m.Status == string(daemon.Inactive) && len(devices) == 0 { // it has not looked
+		fmt.Fprintf(&b, "driverd %s is %s\n", printable(m.Version), state)
+	} else {
+		fmt.Fprintf(&b, "driverd %s is %s: %s\n", printable(m.Version), state, c.summary(by))
+	}
 	fmt.Fprintf(&b, "%s\n", shorten(printable(fmt.Sprintf("kernel %s, platform %s, %s, mode %s", m.KernelRelease, m.Platform, m.Backend, m.Mode))))
 	if m.Message != "" {
 		fmt.Fprintf(&b, "%s\n", strings.Join(wrap(m.Message, 0), "\n"))

@@ -22,7 +22,7 @@ func watch(t *testing.T, address string, args ...string) *bufio.Scanner {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, append([]string{"watch"}, args...), console{stdout: in, stderr: io.Discard, bus: address})
+		ended <- run(ctx, append([]string{"watch"}, args...), console{stdout: in, stderr: io.Discard, bus: address, gate: open})
 		_ = in.Close()
 	}()
 	t.Cleanup(func() {

@@ -252,7 +252,7 @@ func (allow) CheckAuthorization(subjectOf, string, map[string]string, uint32, st
 func driverd(t *testing.T, address string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, complaints bytes.Buffer
-	code = run(t.Context(), args, console{stdout: &out, stderr: &complaints, bus: address})
+	code = run(t.Context(), args, console{stdout: &out, stderr: &complaints, bus: address, gate: open})
 	forPrograms := []string{"--json", "completion", "__complete"}
 	if !slices.ContainsFunc(args, func(arg string) bool { return slices.Contains(forPrograms, arg) }) {
 		for line := range strings.Lines(out.String()) {
@@ -266,6 +266,9 @@ func driverd(t *testing.T, address string, args ...string) (code int, stdout, st
 	}
 	return code, out.String(), complaints.String()
 }
+
+// open is the gate of a guest in which the service can work.
+func open() error { return nil }
 
 // nowhere is the address of a bus that does not exist.
 func nowhere(t *testing.T) string { return fmt.Sprintf("unix:path=%s/bus", t.TempDir()) }

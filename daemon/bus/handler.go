@@ -5,6 +5,7 @@ package bus
 import (
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 )
@@ -82,6 +83,9 @@ func (m method) DecodeArguments(_ *dbus.Conn, sender string, msg *dbus.Message, 
 // Call implements dbus.Method. godbus calls it in a goroutine of its own and
 // does not recover: a mistake in one method must not end the service.
 func (m method) Call(args ...any) (out []any, err error) {
+	m.server.calls.RLock()
+	defer m.server.calls.RUnlock()
+	m.server.called.Store(time.Now().UnixNano())
 	defer func() {
 		if p := recover(); p != nil {
 			m.server.log.Error().Str("event", "method-failed").Msgf("%s has failed: %v\n%s", m.name, p, debug.Stack())

@@ -6,7 +6,9 @@ package bus
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 	"github.com/rs/zerolog"
@@ -33,6 +35,8 @@ type Server struct {
 	engine Engine
 	log    zerolog.Logger
 	tree   atomic.Pointer[tree]
+	called atomic.Int64 // when somebody last called, in Unix nanoseconds
+	calls  sync.RWMutex // held for reading by each call
 }
 
 // Listen connects to the bus at address and waits there for the first view.
@@ -40,6 +44,7 @@ type Server struct {
 func Listen(ctx context.Context, address string, engine Engine, log zerolog.Logger) (*Server, error) {
 	s := &Server{ctx: ctx, engine: engine, log: log}
 	s.tree.Store(&tree{})
+	s.called.Store(time.Now().UnixNano())
 	conn, err := dbus.Connect(address, dbus.WithContext(ctx), dbus.WithHandler(s))
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect to the bus: %w", err)
@@ -57,6 +62,19 @@ func (s *Server) Serve() error {
 	if reply != dbus.RequestNameReplyPrimaryOwner {
 		return fmt.Errorf("cannot take the bus name %s: another process has it", api.BusName)
 	}
+	return nil
+}
+
+// Idle is for how long nobody has called.
+func (s *Server) Idle() time.Duration { return time.Since(time.Unix(0, s.called.Load())) }
+
+// Retire gives the bus name back, so that who calls from now on has the service
+// started anew, and returns when those who have called are answered.
+func (s *Server) Retire() error {
+	if _, err := s.conn.ReleaseName(api.BusName); err != nil {
+		return fmt.Errorf("cannot give back the bus name %s: %w", api.BusName, err)
+	}
+	s.calls.Lock() // for good
 	return nil
 }
 

@@ -26,7 +26,11 @@ const (
 type Config struct {
 	Observe bool // do nothing, and say what would be done
 	Policy  plan.Policy
-	Files   []string // that were read
+
+	// IgnoreGates are those that are wrong about this guest; see package gate.
+	IgnoreGates []string
+
+	Files []string // that were read
 }
 
 // Load reads the files under root. What they say is added up; where there can be

@@ -46,6 +46,7 @@ func TestLoad(t *testing.T) {
 		vendorDir + "60-gone.toml":   "mode = 'nonsense'",
 		vendorDir + "README":         "nonsense",
 		mainFile: `mode = "auto"
+ignore_gates = ["container", "image-mode"]
 [hold] # what I build myself
 packages = ["kernel-modules-gpu", "kernel-modules-*"]
 [[rule]]
@@ -72,18 +73,19 @@ action = "deny"
 				{IDs: []string{"10de:*"}, Classes: []string{"03"}, Groups: []string{"gpu"}, Origin: at(vendorDir+"50-vendor.toml", 3)},
 				{
 					Allow: true, Slots: []string{"0000:01:00.0", "10000:00:1f.7"}, Modules: []string{"snd_hda_intel", "nova_*"},
-					Origin: at(mainFile, 4),
+					Origin: at(mainFile, 5),
 				},
-				{Classes: []string{"0200", "0c0330"}, Origin: at(mainFile, 9)},
+				{Classes: []string{"0200", "0c0330"}, Origin: at(mainFile, 10)},
 				{Allow: true, Origin: at(localDir+"70-short.toml", 1)},
 				{Groups: []string{"sriov", "hardware"}, Origin: at(localDir+"70-short.toml", 1)},
 			},
 			Holds: []plan.Hold{
-				{Package: "kernel-modules-gpu", Origin: at(mainFile, 3)},
-				{Package: "kernel-modules-*", Origin: at(mainFile, 3)},
+				{Package: "kernel-modules-gpu", Origin: at(mainFile, 4)},
+				{Package: "kernel-modules-*", Origin: at(mainFile, 4)},
 				{Package: "x", Origin: at(localDir+"70-short.toml", 2)},
 			},
 		},
+		IgnoreGates: []string{"container", "image-mode"},
 		Files: []string{
 			filepath.Join(root, vendorDir, "50-vendor.toml"), filepath.Join(root, mainFile),
 			filepath.Join(root, localDir, "60-gone.toml"), filepath.Join(root, localDir, "70-short.toml"),
@@ -158,6 +160,7 @@ func TestMistakes(t *testing.T) {
 		"[[rule]]\naction='deny'\ngroup=['sriov', 'nic']": `3: there is no group "nic": want one of base, sriov, gpu, passthrough, hardware`,
 		"[[rule]]\naction='deny'\nmodule=['n[ao]v']":      `3: cannot read "n[ao]v" as a name: only * and ? stand for other characters`,
 		"[[rule]]\naction='deny'\nmodule=[]":              `3: the list is empty: name something, or leave it out`,
+		"\nignore_gates = ['no-driver', 'image-mode']":    `2: there is no gate "no-driver" that could be ignored: want one of container, `,
 		"hold = {packages=['']}":                          `1: an empty name matches nothing`,
 		"\xff":                                            "1:1: ",
 	} {

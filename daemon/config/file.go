@@ -15,9 +15,10 @@ import (
 
 // file is the form of a file.
 type file struct {
-	Mode *string `toml:"mode"`
-	Rule []rule  `toml:"rule"`
-	Hold struct {
+	Mode        *string  `toml:"mode"`
+	IgnoreGates []string `toml:"ignore_gates"`
+	Rule        []rule   `toml:"rule"`
+	Hold        struct {
 		Packages []string `toml:"packages"`
 	} `toml:"hold"`
 }
@@ -42,6 +43,7 @@ func (c *Config) add(path string, text []byte) error {
 	if f.Mode != nil {
 		c.Observe = r.mode(*f.Mode)
 	}
+	c.IgnoreGates = append(c.IgnoreGates, r.values("ignore_gates", f.IgnoreGates, parseGate)...)
 	for i, from := range f.Rule {
 		c.Policy.Rules = append(c.Policy.Rules, r.rule(fmt.Sprintf("rule.%d", i), from))
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"driverd/daemon/gate"
 	"driverd/hwdetect"
 	"driverd/hwdetect/modalias"
 	"driverd/plan"
@@ -42,6 +43,13 @@ func parseClass(text string) (string, error) {
 func parseGroup(text string) (string, error) {
 	if !slices.Contains(plan.Groups, text) {
 		return "", fmt.Errorf("there is no group %.80q: want one of %s", text, strings.Join(plan.Groups, ", "))
+	}
+	return text, nil
+}
+
+func parseGate(text string) (string, error) {
+	if !slices.Contains(gate.Names, text) {
+		return "", fmt.Errorf("there is no gate %.80q that could be ignored: want one of %s", text, strings.Join(gate.Names, ", "))
 	}
 	return text, nil
 }

@@ -40,6 +40,7 @@ var ids = map[string]string{
 	"config-wrong":        "3a160b14bbbc40569a8b7e8158fd367e",
 	"mode-set":            "8adb04c2faa34e8d838831b05315eeea",
 	"mode-unreadable":     "79f2cd690a6249cab977a494c5c404f4",
+	"inactive":            "3a9fbe5dd2ec4902be5c0a6fe3ba10cf",
 	"udevd-missing":       "6639c9791dc243cbbcb97257c97bcac1",
 	"udev-monitor-broken": "d554096eedfd455eb173798c9187e47c",
 	"method-failed":       "f92c49c09b304a33ace5c741d9cec805",
