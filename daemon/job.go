@@ -5,6 +5,7 @@ package daemon
 import (
 	"context"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -116,6 +117,7 @@ func (e *Engine) run(j *job) {
 	e.Log.Info().Str("event", "job-started").Strs("packages", j.packages).
 		Msgf("installing %s", strings.Join(j.packages, " "))
 	t := dnfbridge.Transaction{
+		Into:    filepath.Join("/lib/modules", e.Release),
 		Install: j.packages, Allowed: e.config.Policy.NotHeld(e.catalog.known.NEVRAs()), DownloadOnly: j.downloadOnly,
 		Commit: func() error { return e.commit(j) },
 	}

@@ -19,10 +19,8 @@ func (e *Engine) stepLoad(r *record) {
 	switch {
 	case r.load.running:
 		e.become(r, plan.Loading, "", "")
-	case r.load.ended.IsZero() && e.loads >= e.maxLoads(r):
-		e.become(r, plan.Pending, "", "")
 	case r.load.ended.IsZero():
-		e.startLoad(r)
+		e.beginLoad(r)
 	case r.load.err != nil:
 		e.fail(r, r.load.err)
 	default:
@@ -30,14 +28,34 @@ func (e *Engine) stepLoad(r *record) {
 	}
 }
 
-// maxLoads is how many load steps may run with the one for r. The kernel has
-// offered the device to modules that are loaded already: what the step can still
-// do for it is to say why none took it, which must not keep others waiting.
-func (e *Engine) maxLoads(r *record) int {
-	if slices.ContainsFunc(r.decision.Modules, func(module string) bool { return !e.Loader.Loaded(module) }) {
-		return maxLoads
+// beginLoad starts the load step, if it is its turn.
+func (e *Engine) beginLoad(r *record) {
+	twin := e.twin(r)
+	switch {
+	case twin != nil && !twin.load.running:
+		r.load = twin.load
+		e.stepLoad(r)
+	case twin != nil || e.loads >= maxLoads:
+		e.become(r, plan.Pending, "", "")
+	default:
+		e.startLoad(r)
 	}
-	return 1
+}
+
+// twin returns a device of the same identity for which the load step has run, or
+// runs, if a step for r could do nothing else: the modules are loaded, and the
+// kernel has offered them the device. All that is left to find out is why they
+// did not take it, and of a hundred functions of one card one is enough.
+func (e *Engine) twin(r *record) *record {
+	if slices.ContainsFunc(r.decision.Modules, func(module string) bool { return !e.Loader.Loaded(module) }) {
+		return nil
+	}
+	for _, other := range e.sorted() {
+		if other != r && other.device.Modalias == r.device.Modalias && (other.load.running || !other.load.ended.IsZero()) {
+			return other
+		}
+	}
+	return nil
 }
 
 func (e *Engine) startLoad(r *record) {
