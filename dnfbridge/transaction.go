@@ -22,6 +22,8 @@ type Transaction struct {
 	Install []string // NEVRAs to install, as Package.NEVRA has them
 	Allowed []string // NEVRAs that may come along as dependencies
 
+	Into string // the folder that most of their files go to
+
 	DownloadOnly bool // leave the packages in the package manager's cache
 
 	// Commit is asked when everything is downloaded and nothing has been changed
@@ -72,7 +74,7 @@ func (d *DNF5) dryRun(ctx context.Context, t Transaction) ([]item, error) {
 // dnf5daemon has no way to stop it (Goal.cancel waits for its end since 5.3).
 //
 // The reason of an error is one of NoPackage, RepoUnreachable,
-// TransactionRefused, TransactionFailed, UntrustedPackage, NotAuthorized,
+// TransactionRefused, TransactionFailed, UntrustedPackage, NotAuthorized, NoSpace,
 // BackendBusy and BackendMissing.
 func (d *DNF5) Install(ctx context.Context, t Transaction, progress func(Progress)) error {
 	if len(t.Install) == 0 {
@@ -118,10 +120,11 @@ func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress)) 
 	if err != nil {
 		return err
 	}
-	news := 0
+	news, size := 0, int64(0)
 	for _, i := range items {
 		if i.Action == actionInstall {
 			news++
+			size += i.size("install_size")
 			track.state.BytesTotal += i.downloadSize()
 		}
 	}
@@ -132,7 +135,7 @@ func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress)) 
 	if news > 0 {
 		track.step(PhaseDownload, "", resolved)
 		if err := s.transact(ctx, map[string]any{"downloadonly": true}); err != nil {
-			return track.explain(err)
+			return cmp.Or(room(cacheDir, track.state.BytesTotal-track.state.BytesDone), track.explain(err))
 		}
 		if t.DownloadOnly {
 			track.step(PhaseDownload, "", 1)
@@ -146,6 +149,9 @@ func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress)) 
 	}
 	before, err := d.installedNEVRAs(ctx)
 	if err != nil {
+		return err
+	}
+	if err := room(t.Into, size); err != nil {
 		return err
 	}
 	if news > 0 && t.Commit != nil {
