@@ -57,8 +57,9 @@ type world struct {
 // kernel claims aliases with modules.
 type kernel struct{ builtIn, installed map[string]string }
 
-func (k *kernel) BuiltIn(alias string) []string   { return list(k.builtIn[alias]) }
-func (k *kernel) Installed(alias string) []string { return list(k.installed[alias]) }
+func (k *kernel) BuiltIn(alias string) []string    { return list(k.builtIn[alias]) }
+func (k *kernel) Installed(alias string) []string  { return list(k.installed[alias]) }
+func (k *kernel) Shipped(string) []hwdetect.Module { return nil }
 
 func (k *kernel) Claims(alias string) []hwdetect.Claim {
 	var claims []hwdetect.Claim

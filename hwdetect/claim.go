@@ -6,5 +6,6 @@ package hwdetect
 type Claim struct {
 	Module  string // in the kernel's spelling
 	Alias   string // the pattern that matches the device's modalias
-	BuiltIn bool   // else the module is a file on this guest
+	BuiltIn bool   // in the kernel's image
+	Shipped bool   // of the build, by the index that came with it; else a file on this guest
 }

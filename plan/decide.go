@@ -6,6 +6,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"driverd/hwdetect"
@@ -35,7 +36,10 @@ type Kernel interface {
 	BuiltIn(modalias string) []string
 	// Installed returns the installed modules that claim modalias.
 	Installed(modalias string) []string
-	// Claims returns the aliases that BuiltIn and Installed go by.
+	// Shipped returns the modules of the kernel's whole build that claim
+	// modalias, if it came with an index of them.
+	Shipped(modalias string) []hwdetect.Module
+	// Claims returns the aliases that the others go by.
 	Claims(modalias string) []hwdetect.Claim
 }
 
@@ -95,13 +99,34 @@ func (f Facts) need(d hwdetect.Device) Decision {
 	if modules := f.Kernel.Installed(d.Modalias); len(modules) > 0 {
 		return f.describe(d, Decision{Action: Load, State: Pending})
 	}
-	return f.fromCatalog(d)
+	return f.toInstall(d)
 }
 
-// fromCatalog decides about a device that nothing on this guest can drive.
-func (f Facts) fromCatalog(d hwdetect.Device) Decision {
+// toInstall decides about a device that nothing on this guest can drive. What
+// could, the index that came with the kernel says, whatever the repositories do.
+func (f Facts) toInstall(d hwdetect.Device) Decision {
+	shipped := f.Kernel.Shipped(d.Modalias)
+	var modules []string
+	for _, m := range shipped {
+		modules = append(modules, m.Name)
+	}
+	decision := f.fromCatalog(d, modules)
+	decision.Modules = modules
+	if decision.Group == "" && len(shipped) > 0 && slices.Contains(Groups, shipped[0].Group) {
+		decision.Group = shipped[0].Group
+	}
+	return decision
+}
+
+// fromCatalog decides by what the repositories say: which packages claim the
+// device, else which hold the modules that are known to.
+func (f Facts) fromCatalog(d hwdetect.Device, modules []string) Decision {
 	if f.Catalog != nil {
-		if packages := f.Catalog.match(d.Modalias); len(packages) > 0 {
+		packages := f.Catalog.match(d.Modalias)
+		if len(packages) == 0 {
+			packages = f.Catalog.holders(modules)
+		}
+		if len(packages) > 0 {
 			if group := packages[0].Group; Chipset(d.Class) && (group == "base" || group == "hardware") {
 				return stop(reason.Policy,
 					"this is a part of the virtual machine itself, which works without a driver: %s is not installed for it", packages[0].NEVRA)
@@ -109,7 +134,13 @@ func (f Facts) fromCatalog(d hwdetect.Device) Decision {
 			return f.install(packages)
 		}
 	}
-	return f.unknown("no package of kernel %s has a driver for this device", f.Release)
+	decision := f.unknown("no package of kernel %s has a driver for this device", f.Release)
+	if r := decision.Reason; len(modules) > 0 && (r == reason.NoDriver || r == reason.NoPackage) {
+		return stop(reason.NoPackage,
+			"%s would drive this device, but no package of kernel %s in the repositories says that it holds it (no such kmod() among their Provides)",
+			strings.Join(modules, " or "), f.Release)
+	}
+	return decision
 }
 
 // unknown decides about what no package of the catalog answers to. It is told

@@ -27,10 +27,14 @@ const (
 )
 
 // kernel claims what its maps say.
-type kernel struct{ builtIn, installed map[string][]string }
+type kernel struct {
+	builtIn, installed map[string][]string
+	shipped            map[string][]hwdetect.Module
+}
 
-func (k kernel) BuiltIn(alias string) []string   { return k.builtIn[alias] }
-func (k kernel) Installed(alias string) []string { return k.installed[alias] }
+func (k kernel) BuiltIn(alias string) []string          { return k.builtIn[alias] }
+func (k kernel) Installed(alias string) []string        { return k.installed[alias] }
+func (k kernel) Shipped(alias string) []hwdetect.Module { return k.shipped[alias] }
 
 // Claims makes no difference between a module's alias and the modalias.
 func (k kernel) Claims(alias string) []hwdetect.Claim {
@@ -40,6 +44,9 @@ func (k kernel) Claims(alias string) []hwdetect.Claim {
 	}
 	for _, m := range k.installed[alias] {
 		claims = append(claims, hwdetect.Claim{Module: m, Alias: alias})
+	}
+	for _, m := range k.shipped[alias] {
+		claims = append(claims, hwdetect.Claim{Module: m.Name, Alias: alias, Shipped: true})
 	}
 	return claims
 }
@@ -62,6 +69,17 @@ func catalog() *plan.Catalog {
 func TestDecide(t *testing.T) {
 	t.Parallel()
 	one := func(alias, module string) map[string][]string { return map[string][]string{alias: {module}} }
+	shipped := func(group string, names ...string) kernel {
+		var all []hwdetect.Module
+		for _, name := range names {
+			all = append(all, hwdetect.Module{Name: name, Group: group})
+		}
+		return kernel{shipped: map[string][]hwdetect.Module{igb: all}}
+	}
+	withoutAliases := plan.NewCatalog([]plan.Package{
+		{NEVRA: core, Repo: "lab", Provides: []string{uname("kernel-modules-core"), "kmod(virtio-net.ko)"}},
+		{NEVRA: sriov, Repo: "lab", Provides: []string{uname("kernel-modules-sriov"), "kmod(igb.ko)"}},
+	})
 	unreachable := reason.With(reason.RepoUnreachable, errors.New("cannot download lab: connection refused"))
 	for name, test := range map[string]struct {
 		device hwdetect.Device
@@ -156,6 +174,44 @@ func TestDecide(t *testing.T) {
 			hwdetect.Device{Modalias: igb},
 			plan.Facts{Catalog: plan.NewCatalog([]plan.Package{{NEVRA: core, Repo: "lab", Provides: []string{uname("kernel-modules-core"), "kmod(igb.ko)"}}})},
 			plan.Decision{State: plan.Unavailable, Reason: reason.NoPackage},
+		},
+		"in the catalog, and shipped": {
+			hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: shipped("base", "igb", "other"), Catalog: catalog()},
+			plan.Decision{Action: plan.Install, State: plan.Pending, Modules: []string{"igb", "other"}, Packages: []string{sriov}, Group: "sriov"},
+		},
+		"shipped, and packages without modalias()": {
+			hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: shipped("sriov", "igb"), Catalog: withoutAliases},
+			plan.Decision{Action: plan.Install, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"},
+		},
+		"shipped, in several packages without modalias()": {
+			hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: shipped("sriov", "virtio_net", "unheard_of", "igb"), Catalog: withoutAliases},
+			plan.Decision{
+				Action: plan.Install, State: plan.Pending, Modules: []string{"virtio_net", "unheard_of", "igb"},
+				Packages: []string{core, sriov}, Group: "base",
+			},
+		},
+		"shipped, for the chipset": {
+			hwdetect.Device{Modalias: lpc, Class: 0x060100}, plan.Facts{Kernel: kernel{shipped: map[string][]hwdetect.Module{
+				lpc: {{Name: "virtio_net", Group: "hardware"}},
+			}}, Catalog: withoutAliases},
+			plan.Decision{State: plan.Blocked, Reason: reason.Policy, Modules: []string{"virtio_net"}, Group: "hardware"},
+		},
+		"shipped, before the catalog is learned": {
+			hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: shipped("sriov", "igb")},
+			plan.Decision{Action: plan.Learn, State: plan.Pending, Modules: []string{"igb"}, Group: "sriov"},
+		},
+		"shipped, and the catalog cannot be learned": {
+			hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: shipped("sriov", "igb"), CatalogProblem: unreachable},
+			plan.Decision{State: plan.Unavailable, Reason: reason.RepoUnreachable, Modules: []string{"igb"}, Group: "sriov"},
+		},
+		"shipped, and no package says that it holds it": {
+			hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: shipped("of no group", "unheard_of"), Catalog: withoutAliases},
+			plan.Decision{State: plan.Unavailable, Reason: reason.NoPackage, Modules: []string{"unheard_of"}},
+		},
+		"installed wins over shipped": {
+			hwdetect.Device{Modalias: igb},
+			plan.Facts{Kernel: kernel{installed: one(igb, "igb"), shipped: shipped("sriov", "other").shipped}, Catalog: catalog()},
+			plan.Decision{Action: plan.Load, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"},
 		},
 		"installed package whose modules the index does not know": {
 			hwdetect.Device{Modalias: igb},

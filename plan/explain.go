@@ -11,11 +11,12 @@ import (
 // Source is where it is written which devices a module drives.
 type Source string
 
-// The sources, in the order in which Decide asks them.
+// The sources: what is on this guest, then what the repositories say.
 const (
-	BuiltIn   Source = "built-in"  // in the kernel's image
-	Installed Source = "installed" // a file on this guest
-	InCatalog Source = "catalog"   // in a package of the kernel's build
+	BuiltIn   Source = "built-in"  // of a module in the kernel's image
+	Installed Source = "installed" // of a module that is a file on this guest
+	Shipped   Source = "shipped"   // of another one of the build, by the index that came with the kernel
+	InCatalog Source = "catalog"   // of one in a package of the kernel's build
 )
 
 // Claim is one alias that matches a device.
@@ -44,8 +45,11 @@ func Explain(d hwdetect.Device, f Facts) Explanation {
 	}
 	for _, c := range f.Kernel.Claims(d.Modalias) {
 		claim := Claim{Alias: c.Alias, Source: Installed, Module: c.Module}
-		if c.BuiltIn {
+		switch {
+		case c.BuiltIn:
 			claim.Source = BuiltIn
+		case c.Shipped:
+			claim.Source = Shipped
 		}
 		if f.Catalog != nil {
 			for _, p := range f.Catalog.holders([]string{c.Module}) {

@@ -39,6 +39,14 @@ func TestExplain(t *testing.T) {
 				Packages: holder(true),
 			},
 		},
+		"in the catalog, and shipped": {
+			hwdetect.Device{Modalias: igb},
+			plan.Facts{Kernel: kernel{shipped: map[string][]hwdetect.Module{igb: {{Name: "igb", Group: "sriov"}}}}, Catalog: catalog()},
+			plan.Explanation{
+				Claims:   []plan.Claim{{Alias: igb, Source: plan.Shipped, Module: "igb", Package: sriov}, inCatalog},
+				Packages: holder(false),
+			},
+		},
 		"built in, without a catalog": {
 			hwdetect.Device{Modalias: igb},
 			plan.Facts{Kernel: kernel{builtIn: map[string][]string{igb: {"igb"}}}},

@@ -15,9 +15,10 @@ import (
 // modules are those of a kernel that all claim every device.
 type modules []string
 
-func (m modules) BuiltIn(string) []string        { return nil }
-func (m modules) Installed(string) []string      { return m }
-func (m modules) Claims(string) []hwdetect.Claim { return nil }
+func (m modules) BuiltIn(string) []string          { return nil }
+func (m modules) Installed(string) []string        { return m }
+func (m modules) Shipped(string) []hwdetect.Module { return nil }
+func (m modules) Claims(string) []hwdetect.Claim   { return nil }
 
 // What the package ships leaves NVIDIA's cards to NVIDIA's driver, and nothing
 // else; and what its comment says undoes it.

@@ -57,6 +57,7 @@ func FuzzCatalog(f *testing.F) {
 // nothing is a kernel without modules.
 type nothing struct{}
 
-func (nothing) BuiltIn(string) []string        { return nil }
-func (nothing) Installed(string) []string      { return nil }
-func (nothing) Claims(string) []hwdetect.Claim { return nil }
+func (nothing) BuiltIn(string) []string          { return nil }
+func (nothing) Installed(string) []string        { return nil }
+func (nothing) Shipped(string) []hwdetect.Module { return nil }
+func (nothing) Claims(string) []hwdetect.Claim   { return nil }

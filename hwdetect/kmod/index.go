@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package kmod knows the modules of one kernel release by the indexes that
-// depmod(8) and the kernel's build leave in /lib/modules/RELEASE. It loads
-// nothing: modprobe(8) does.
+// depmod(8), the kernel's build and the packages leave in /lib/modules/RELEASE.
+// It loads nothing: modprobe(8) does.
 package kmod
 
 import (
@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"driverd/hwdetect"
@@ -20,10 +21,12 @@ import (
 
 // The files of /lib/modules/RELEASE that are read. modules.alias is depmod's,
 // modules.builtin.modinfo comes from the kernel's build. (modules.builtin.alias
-// exists as a binary index only, made from the latter.)
+// exists as a binary index only, made from the latter.) modules.catalog comes
+// with a kernel that packaging/kernel has split.
 const (
 	aliasFile   = "modules.alias"
 	builtInFile = "modules.builtin.modinfo"
+	shippedFile = "modules.catalog"
 )
 
 // Index says which modules of a kernel release claim a PCI device. It is
@@ -31,6 +34,7 @@ const (
 type Index struct {
 	installed owners
 	builtIn   owners
+	shipped   shipped
 }
 
 // Read reads the index of the modules under dir, /lib/modules/RELEASE. A file
@@ -57,7 +61,11 @@ func Read(dir string) (*Index, error) {
 			builtIn.add(pattern, module)
 		}
 	}
-	return &Index{installed: installed.build(), builtIn: builtIn.build()}, nil
+	shipped, err := readShipped(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Index{installed: installed.build(), builtIn: builtIn.build(), shipped: shipped}, nil
 }
 
 func readFile(dir, name string) ([]byte, error) {
@@ -77,10 +85,24 @@ func (x *Index) Installed(modalias string) []string { return x.installed.of(moda
 // alias of theirs, so none found does not mean that none is there.
 func (x *Index) BuiltIn(modalias string) []string { return x.builtIn.of(modalias) }
 
-// Claims returns every alias that BuiltIn and Installed go by, the built-in
-// modules' first.
+// Shipped returns the modules of the whole build that claim the PCI device with
+// this modalias, in the order of modules.catalog. None of a kernel without one.
+// What they hold is shared: it must not be changed.
+func (x *Index) Shipped(modalias string) []hwdetect.Module { return x.shipped.of(modalias) }
+
+// Claims returns every alias that BuiltIn, Installed and Shipped go by, in this
+// order. The build's index lists what is installed as well: that is left out.
 func (x *Index) Claims(modalias string) []hwdetect.Claim {
-	return append(x.builtIn.claims(modalias, true), x.installed.claims(modalias, false)...)
+	claims := append(x.builtIn.claims(modalias, true), x.installed.claims(modalias, false)...)
+	onGuest := len(claims)
+	for _, c := range x.shipped.claims(modalias) {
+		if !slices.ContainsFunc(claims[:onGuest], func(known hwdetect.Claim) bool {
+			return known.Module == c.Module && known.Alias == c.Alias
+		}) {
+			claims = append(claims, c)
+		}
+	}
+	return claims
 }
 
 // owners maps aliases to the modules that own them.

@@ -73,7 +73,7 @@ func TestIndexWithoutFiles(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Read: %v, want an empty index", err)
 	}
-	if got := append(index.Installed(igb), index.BuiltIn(igb)...); got != nil {
+	if got := append(index.Installed(igb), index.BuiltIn(igb)...); got != nil || index.Shipped(igb) != nil {
 		t.Errorf("an empty index knows %v", got)
 	}
 	if got := new(kmod.Index).Installed(igb); got != nil {
@@ -82,7 +82,7 @@ func TestIndexWithoutFiles(t *testing.T) {
 }
 
 func TestIndexUnreadable(t *testing.T) {
-	for _, name := range []string{"modules.alias", "modules.builtin.modinfo"} {
+	for _, name := range []string{"modules.alias", "modules.builtin.modinfo", "modules.catalog"} {
 		dir := t.TempDir()
 		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
 			t.Fatal(err)
@@ -136,6 +136,14 @@ func TestCache(t *testing.T) {
 	}
 	if read() != second {
 		t.Error("an unchanged index was read again")
+	}
+
+	catalog := filepath.Join(dir, "modules.catalog")
+	if err := os.WriteFile(catalog, []byte("module igb\nalias pci:v00008086d000010C9sv*sd*bc*sc*i*\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := read().Shipped(igb); len(got) != 1 || got[0].Name != "igb" {
+		t.Errorf("after the kernel's index came, Shipped = %v", got)
 	}
 
 	// Same size, same time: the inode tells.

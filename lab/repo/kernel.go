@@ -42,7 +42,9 @@ func (b kernelBuild) pack(ctx context.Context, work, dir string) error {
 	if err := split.Write(splitDir); err != nil {
 		return err
 	}
+	catalog := kernel.CatalogFile
 	if b.Unsplit {
+		catalog = ""
 		if err := unsplit(splitDir); err != nil {
 			return err
 		}
@@ -60,6 +62,7 @@ func (b kernelBuild) pack(ctx context.Context, work, dir string) error {
 		"Capability": capability,
 		"SplitDir":   splitDir,
 		"Fragment":   kernel.FragmentFile,
+		"Catalog":    catalog,
 		"Tree":       tree.Dir,
 		"Vmlinuz":    b.Vmlinuz,
 		"Config":     b.Config,
@@ -74,7 +77,7 @@ func (b kernelBuild) pack(ctx context.Context, work, dir string) error {
 var foreign = regexp.MustCompile(`(?m)^(Provides: %\{name\}-modules-split|Requires: .*-modules-(sriov|gpu|passthrough|extra).*)\n`)
 
 // unsplit makes of a written split what a distribution has that does not know
-// it: two subpackages, which say nothing of others.
+// it: two subpackages, which say nothing of others, and no index of the build.
 func unsplit(dir string) error {
 	file := filepath.Join(dir, kernel.FragmentFile)
 	fragment, err := os.ReadFile(file)
@@ -86,7 +89,16 @@ func unsplit(dir string) error {
 		name, _, _ := strings.Cut(section, "\n")
 		return name != "" && name != kernel.Base.Suffix() && name != kernel.Hardware.Suffix()
 	})
-	return os.WriteFile(file, foreign.ReplaceAll([]byte(strings.Join(known, "%package ")), nil), 0o644)
+	if err := os.WriteFile(file, foreign.ReplaceAll([]byte(strings.Join(known, "%package ")), nil), 0o644); err != nil {
+		return err
+	}
+	file = filepath.Join(dir, kernel.Base.Suffix()+".list")
+	list, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	index := regexp.MustCompile(`(?m)^.*/` + regexp.QuoteMeta(kernel.CatalogFile) + `\n`)
+	return os.WriteFile(file, index.ReplaceAll(list, nil), 0o644)
 }
 
 // newerModules are the modules of the newer build: enough that whoever does

@@ -89,6 +89,10 @@ func TestBuild(t *testing.T) {
 			"installonlypkg(kernel-module)", "kernel-modules-core-uname-r = 7.2.12+deb14-amd64",
 			"kmod(virtio_net.ko)", "modalias(virtio:d00000001v*)",
 		}},
+		{"the base's files", "kernel-modules-core", "--list", []string{
+			"/lib/modules/7.2.12+deb14-amd64/kernel/drivers/net/virtio_net.ko.xz",
+			"/lib/modules/7.2.12+deb14-amd64/modules.catalog",
+		}},
 		{"a group", "kernel-modules-sriov", "--provides", []string{
 			"installonlypkg(kernel-module)", "kernel-modules-sriov-uname-r = 7.2.12+deb14-amd64",
 			"kmod(dca.ko)", "kmod(igb.ko)", "modalias(pci:v00008086d000010C[9A]sv*sd*bc*sc*i*)",

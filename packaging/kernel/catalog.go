@@ -9,7 +9,8 @@ import (
 
 // CatalogFile is the index of the whole build: what depmod's files say, for
 // the modules that are not installed too. It is for kernels whose packages
-// carry no modalias() Provides, and for questions that those do not answer.
+// carry no modalias() Provides, and for questions that those do not answer: they
+// name no module. The base holds it, beside depmod's files.
 //
 // It has one stanza for each module, ordered by path and separated by empty
 // lines, of lines KEY VALUE: module NAME, group, file, then depends, softdep,

@@ -176,6 +176,7 @@ func (s *Split) fileList(g Group) string {
 		lines = append(lines, root(s.Release)+"/"+m.Path)
 	}
 	if g == Base {
+		lines = append(lines, root(s.Release)+"/"+CatalogFile)
 		for _, f := range generated {
 			lines = append(lines, "%ghost %attr(0644, root, root) "+root(s.Release)+"/"+f)
 		}

@@ -42,6 +42,7 @@ func TestWrite(t *testing.T) {
 			"%dir " + root + "/kernel\n" +
 			"%dir " + root + "/kernel/dca\n" +
 			root + "/kernel/dca/dca.ko.xz\n" +
+			root + "/modules.catalog\n" +
 			"%ghost %attr(0644, root, root) " + root + "/modules.alias\n" +
 			"%ghost %attr(0644, root, root) " + root + "/modules.alias.bin\n" +
 			"%ghost %attr(0644, root, root) " + root + "/modules.builtin.alias.bin\n" +

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kernel_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"driverd/hwdetect"
+	"driverd/hwdetect/kmod"
+	"driverd/packaging/kernel"
+)
+
+// The daemon reads what the split writes.
+func TestCatalogIsRead(t *testing.T) {
+	split, err := kernel.Divide(release, []*kernel.Module{
+		{Path: "kernel/net/qede.ko.xz", Depends: []string{"qed"}, SoftDepends: []string{"crc"}, Firmware: []string{"qede.bin"},
+			Aliases: []string{"pci:v00001077d00001664sv*sd*bc*sc*i*", "of:N*T*Cqlogic,qede"}},
+		{Path: "kernel/net/qed.ko.xz", Firmware: []string{"qed/init values.bin", "qed/init.bin"}},
+		{Path: "kernel/net/qede-storage.ko.xz", Depends: []string{"qed"}, Aliases: []string{"pci:v00001077d*sv*sd*bc01sc*i*"}},
+		{Path: "kernel/lib/crc.ko.xz"},
+	}, parse(t, "sriov path=kernel/net/\nhardware path=kernel/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "split")
+	if err := split.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	index, err := kmod.Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for device, want := range map[string][]hwdetect.Module{
+		"pci:v00001077d00001664sv00001077sd00000001bc02sc00i00": {{Name: "qede", Group: "sriov", Firmware: []string{"qede.bin", "qed/init.bin"}}},
+		"pci:v00001077d00001664sv00001077sd00000001bc01sc00i00": {
+			{Name: "qede_storage", Group: "sriov", Firmware: []string{"qed/init.bin"}},
+			{Name: "qede", Group: "sriov", Firmware: []string{"qede.bin", "qed/init.bin"}},
+		},
+	} {
+		if diff := cmp.Diff(want, index.Shipped(device)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", device, diff)
+		}
+	}
+}
