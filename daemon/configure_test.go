@@ -111,3 +111,43 @@ func TestHeldPackageIsNotAllowedInATransaction(t *testing.T) {
 		}
 	})
 }
+
+// What somebody asks for is done in any mode, but not against a rule, and not
+// while nobody knows what the rules are.
+func TestRequestAndPolicy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.config.Observe = true
+		w.config.Policy.Rules = []plan.Rule{{Slots: []string{slot(2).String()}, Origin: plan.Origin{File: "mine.toml", Line: 7}}}
+		w.config.Policy.Holds = []plan.Hold{{Package: "kernel-modules-pass*", Origin: plan.Origin{File: "mine.toml", Line: 1}}}
+		w.plug(1, igb.alias)
+		w.plug(2, igb.alias)
+		engine, _ := w.run(t)
+		ask := func(selector string) error {
+			_, err := engine.Install(t.Context(), daemon.Request{Selectors: []string{selector}, Origin: "uid:0"})
+			return err
+		}
+		for selector, place := range map[string]string{slot(2).String(): "mine.toml:7", "kmod(megaraid_sas.ko)": "mine.toml:1"} {
+			if err := ask(selector); !errors.Is(err, daemon.ErrRefused) || !strings.Contains(err.Error(), place) {
+				t.Errorf("%s: %v", selector, err)
+			}
+		}
+		w.change(func() { w.badConfig = errors.New("mine.toml:3:1: unknown key") })
+		if err := engine.Rescan(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := ask(slot(1).String()); !errors.Is(err, daemon.ErrRefused) || !strings.Contains(err.Error(), "mine.toml:3:1") {
+			t.Errorf("with a mistake in the configuration: %v", err)
+		}
+		w.change(func() { w.badConfig = nil })
+		if err := engine.Rescan(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := ask(slot(1).String()); err != nil {
+			t.Fatal(err)
+		}
+		after(time.Minute)
+		expect(t, w.device(1), plan.Bound, "")
+		expect(t, w.device(2), plan.Blocked, reason.Policy)
+	})
+}
