@@ -5,7 +5,9 @@ package daemon_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -47,11 +49,13 @@ type world struct {
 
 	config    config.Config
 	badConfig error
-	has       map[string]bool // packages that are installed, by NEVRA
-	history   []daemon.Entry
-	mode      daemon.Mode
-	full      error // of everything that is to be kept
-	gate      error
+
+	has     map[string]bool // packages that are installed, by NEVRA
+	history []daemon.Entry
+	mode    daemon.Mode
+	full    error                // of everything that is to be kept
+	steps   []dnfbridge.Progress // that an Install begins with
+	gate    error
 }
 
 // kernel claims aliases with modules.
@@ -95,7 +99,7 @@ func newWorld() *world {
 	for _, d := range []driver{igb, mega} {
 		w.packages = append(w.packages, dnfbridge.Package{
 			NEVRA: d.nevra, RepoID: "lab",
-			Provides: []string{"x-uname-r = " + release, "modalias(" + d.alias + ")", "kmod(" + d.module + ".ko)", "noise"},
+			Provides: []string{strings.TrimSuffix(d.nevra, "-1-1.x86_64") + "-uname-r = " + release, "modalias(" + d.alias + ")", "kmod(" + d.module + ".ko)", "noise"},
 		})
 	}
 	return w
@@ -189,6 +193,9 @@ func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress f
 		return nil
 	}
 	progress(dnfbridge.Progress{Phase: dnfbridge.PhaseDownload, BytesTotal: 100})
+	for _, step := range w.steps {
+		progress(step)
+	}
 	if err := spend(ctx, 5*time.Second); err != nil || t.DownloadOnly {
 		return err
 	}
@@ -220,6 +227,20 @@ func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress f
 	}
 	w.installed = next
 	return nil
+}
+
+// brought returns the packages that are installed.
+func (w *world) brought() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Sorted(maps.Keys(w.has))
+}
+
+// view returns what was published last.
+func (w *world) view() daemon.View {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.published
 }
 
 func spend(ctx context.Context, d time.Duration) error {

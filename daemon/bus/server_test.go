@@ -364,7 +364,7 @@ func TestManyClientsWhileDevicesAndJobsComeAndGo(t *testing.T) {
 	for range 50 {
 		conn := s.bus.Connect(t)
 		clients.Go(func() {
-			for range 10 {
+			for range 4 {
 				for _, path := range []dbus.ObjectPath{"/", api.RootPath, api.DevicesPath, device, api.JobsPath, job} {
 					conn.Object(api.BusName, path).Call("org.freedesktop.DBus.Introspectable.Introspect", 0)
 				}

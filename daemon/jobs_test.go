@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"driverd/daemon"
+	"driverd/dnfbridge"
+	"driverd/hwdetect"
+	"driverd/plan"
+	"driverd/reason"
+)
+
+// job returns what is published about a job; number 0 if nothing is.
+func (w *world) job(number uint64) daemon.Job {
+	for _, j := range w.view().Jobs {
+		if j.Number == number {
+			return j
+		}
+	}
+	return daemon.Job{}
+}
+
+// install asks for what the selectors name, as root.
+func install(t *testing.T, engine *daemon.Engine, selectors ...string) uint64 {
+	t.Helper()
+	number, err := engine.Install(t.Context(), daemon.Request{Selectors: selectors, Origin: "uid:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return number
+}
+
+func expectJob(t *testing.T, got daemon.Job, state daemon.JobState, phase daemon.Phase, message string) {
+	t.Helper()
+	if got.State != state || got.Phase != phase || !strings.Contains(got.Message, message) {
+		t.Fatalf("job %d is %s in %s (%s: %s), want %s in %s (%s)", got.Number, got.State, got.Phase, got.Reason, got.Message, state, phase, message)
+	}
+}
+
+func TestAutomaticTransactionIsAJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.plug(1, igb.alias)
+		w.run(t)
+		after(time.Second)
+		j := w.job(1)
+		expectJob(t, j, daemon.JobRunning, daemon.PhaseDownload, "")
+		if d := w.device(1); d.Job != 1 || w.view().Status != daemon.Busy {
+			t.Errorf("the device has job %d; the service is %s", d.Job, w.view().Status)
+		}
+		if j.BytesTotal != 100 || !slices.Equal(j.Packages, []string{igb.nevra}) || !slices.Equal(j.Devices, []hwdetect.Slot{slot(1)}) {
+			t.Errorf("%+v", j)
+		}
+		after(5 * time.Second)
+		expectJob(t, w.job(1), daemon.JobRunning, daemon.PhaseInstall, "")
+		after(5 * time.Second)
+		j = w.job(1)
+		expectJob(t, j, daemon.JobDone, daemon.PhaseLoad, igb.nevra+" installed; 0000:01:00.0 is bound to igb")
+		if d := w.device(1); d.Job != 0 || j.Progress != 1 || j.Reason != reason.None || w.view().Status != daemon.Ready {
+			t.Errorf("%+v, device %+v", j, d)
+		}
+	})
+}
+
+// A job that has ended can be read for ten minutes, and no longer.
+func TestEndedJobVanishes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.plug(1, igb.alias)
+		engine, _ := w.run(t)
+		after(11 * time.Second)
+		after(9 * time.Minute)
+		expectJob(t, w.job(1), daemon.JobDone, daemon.PhaseLoad, "")
+		after(2 * time.Minute)
+		if j := w.job(1); j.Number != 0 {
+			t.Errorf("%+v is still there", j)
+		}
+		if err := engine.Cancel(t.Context(), 1, "uid:0"); !errors.Is(err, daemon.ErrNoSuchJob) {
+			t.Errorf("cancelled: %v", err)
+		}
+		for range 150 {
+			install(t, engine, "0000:01:00.0")
+		}
+		if n := len(w.view().Jobs); n != 100 {
+			t.Errorf("%d jobs are shown", n)
+		}
+	})
+}
+
+func TestProgressNeverFalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.plug(1, igb.alias)
+		w.onInstall = func([]string) error { return nil }
+		w.steps = []dnfbridge.Progress{
+			{Phase: dnfbridge.PhaseDownload, Fraction: 0.4}, {Phase: dnfbridge.PhaseResolve, Fraction: 0}, {Phase: dnfbridge.PhaseInstall, Fraction: 0.3},
+		}
+		w.run(t)
+		after(time.Second)
+		if j := w.job(1); j.Progress < 0.3 || j.Phase != daemon.PhaseInstall {
+			t.Errorf("%+v", j)
+		}
+	})
+}
+
+func TestCancelledBeforeItBegan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.plug(1, igb.alias)
+		engine, _ := w.run(t)
+		after(time.Second)
+		if err := engine.Cancel(t.Context(), 1, "uid:1000"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		expectJob(t, w.job(1), daemon.JobCancelled, daemon.PhaseDownload, "cancelled by uid:1000")
+		expect(t, w.device(1), plan.Blocked, reason.Policy)
+		if m := w.device(1).Message; m != "cancelled by uid:1000; driverd install 0000:01:00.0 or driverd rescan tries again" {
+			t.Error(m)
+		}
+		if err := engine.Cancel(t.Context(), 1, "uid:1000"); !errors.Is(err, daemon.ErrRefused) {
+			t.Errorf("cancelled twice: %v", err)
+		}
+		after(2 * time.Hour)
+		expect(t, w.device(1), plan.Blocked, reason.Policy)
+		if len(w.brought()) != 0 || len(w.installs) != 1 {
+			t.Fatalf("installed %v in %d transactions", w.brought(), len(w.installs))
+		}
+		if err := engine.Rescan(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		after(time.Minute)
+		expect(t, w.device(1), plan.Bound, "")
+	})
+}
+
+func TestCancelledDeviceIsInstalledOnRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.plug(1, igb.alias)
+		engine, _ := w.run(t)
+		after(time.Second)
+		if err := engine.Cancel(t.Context(), 1, "uid:0"); err != nil {
+			t.Fatal(err)
+		}
+		number := install(t, engine, "0000:01:00.0")
+		after(time.Minute)
+		expectJob(t, w.job(number), daemon.JobDone, daemon.PhaseLoad, "bound to igb")
+	})
+}
+
+func TestCancelComesTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.plug(1, igb.alias)
+		engine, _ := w.run(t)
+		after(6 * time.Second)
+		expectJob(t, w.job(1), daemon.JobRunning, daemon.PhaseInstall, "")
+		if err := engine.Cancel(t.Context(), 1, "uid:0"); !errors.Is(err, daemon.ErrBusy) {
+			t.Errorf("%v", err)
+		}
+		after(time.Minute)
+		expect(t, w.device(1), plan.Bound, "")
+	})
+}
+
+// The last moment for a cancel, and the first one that is too late, are one.
+func TestCancelAtTheMomentOfCommit(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			w.plug(1, igb.alias)
+			engine, _ := w.run(t)
+			time.Sleep(5 * time.Second) // as the download ends
+			err := engine.Cancel(t.Context(), 1, "uid:0")
+			after(time.Minute)
+			switch {
+			case err == nil:
+				expectJob(t, w.job(1), daemon.JobCancelled, w.job(1).Phase, "")
+			case errors.Is(err, daemon.ErrBusy):
+				expectJob(t, w.job(1), daemon.JobDone, daemon.PhaseLoad, "")
+			default:
+				t.Error(err)
+			}
+			if installed := len(w.brought()) > 0; installed != (err != nil) {
+				t.Errorf("cancelled with %v, installed %t", err, installed)
+			}
+		})
+	}
+}
+
+func TestCancelOfAJobThatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.plug(1, igb.alias)
+		engine, _ := w.run(t)
+		after(time.Second)
+		number := install(t, engine, "kmod(megaraid_sas.ko)")
+		synctest.Wait()
+		expectJob(t, w.job(number), daemon.JobRunning, daemon.PhaseWaiting, "")
+		if err := engine.Cancel(t.Context(), number, "uid:0"); err != nil {
+			t.Fatal(err)
+		}
+		after(time.Minute)
+		expectJob(t, w.job(number), daemon.JobCancelled, daemon.PhaseWaiting, "")
+		expect(t, w.device(1), plan.Bound, "")
+		if diff := cmp.Diff([][]string{{igb.nevra}}, w.installs); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// What the device says is what the job says, if none of its devices is well.
+func TestJobFailsWithItsDevices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.plug(1, igb.alias)
+		w.onLoad = func(hwdetect.Slot) error {
+			return reason.With(reason.Blacklisted, errors.New("cannot load igb: blacklisted"))
+		}
+		w.run(t)
+		after(time.Minute)
+		j := w.job(1)
+		expectJob(t, j, daemon.JobFailed, daemon.PhaseLoad, "0000:01:00.0 is blocked: cannot load igb")
+		if j.Reason != reason.Blacklisted {
+			t.Errorf("the reason is %q", j.Reason)
+		}
+	})
+}
+
+func TestJobOfADeviceThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.plug(1, igb.alias)
+		engine, _ := w.run(t)
+		after(time.Second)
+		w.unplug(1)
+		engine.Kick()
+		after(time.Minute)
+		expectJob(t, w.job(1), daemon.JobDone, daemon.PhaseLoad, igb.nevra+" installed")
+	})
+}
