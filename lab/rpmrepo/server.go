@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Fault is what a request can meet instead of an answer.
@@ -21,7 +22,11 @@ const (
 	NotFound       // 404 for everything
 	Stall          // the request is read and never answered
 	Refuse         // the connection is dropped before a byte of answer
+	Slow           // the answer comes at slowRate, until the next Fail
 )
+
+// slowRate is in bytes per second: more than what dnf takes for a dead server.
+const slowRate = 10 << 10
 
 // Server serves a repository on loopback.
 type Server struct {
@@ -35,6 +40,7 @@ type Server struct {
 	mu     sync.Mutex
 	suffix string
 	fault  Fault
+	healed chan struct{} // closed and replaced by Fail
 	hits   map[string]int
 	change chan struct{} // closed and replaced when hits change
 }
@@ -49,6 +55,7 @@ func Serve(dir string) (*Server, error) {
 		URL:    "http://" + listener.Addr().String() + "/",
 		files:  http.FileServer(http.Dir(dir)),
 		done:   make(chan struct{}),
+		healed: make(chan struct{}),
 		hits:   make(map[string]int),
 		change: make(chan struct{}),
 	}
@@ -63,6 +70,8 @@ func (s *Server) Fail(suffix string, f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.suffix, s.fault = suffix, f
+	close(s.healed)
+	s.healed = make(chan struct{})
 }
 
 // WaitFor returns when a path with the given suffix has been asked for.
@@ -92,6 +101,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, s.suffix) {
 		fault = s.fault
 	}
+	healed := s.healed
 	s.hits[r.URL.Path]++
 	close(s.change)
 	s.change = make(chan struct{})
@@ -107,9 +117,35 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case <-s.done:
 		case <-r.Context().Done():
 		}
+	case Slow:
+		s.files.ServeHTTP(slowly{w, r, healed}, r)
 	case Refuse:
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// slowly is the response to r at slowRate, until it is healed.
+type slowly struct {
+	http.ResponseWriter
+	r      *http.Request
+	healed <-chan struct{}
+}
+
+func (w slowly) Write(data []byte) (n int, err error) {
+	const pause = 100 * time.Millisecond
+	for len(data) > 0 && err == nil {
+		var wrote int
+		wrote, err = w.ResponseWriter.Write(data[:min(len(data), slowRate/int(time.Second/pause))])
+		n, data = n+wrote, data[wrote:]
+		w.ResponseWriter.(http.Flusher).Flush()
+		select {
+		case <-time.After(pause):
+		case <-w.healed:
+		case <-w.r.Context().Done():
+			err = w.r.Context().Err()
+		}
+	}
+	return n, err
 }
 
 // Close ends the server and every request that it holds.
