@@ -26,7 +26,7 @@ func ParseSelector(text string) (Selector, error) {
 	case "sriov", "gpu", "passthrough", "hardware":
 		return Selector{text: text, group: text}, nil
 	}
-	if file, ok := argument(text, "kmod("); ok && text == "kmod("+file+")" && strings.HasSuffix(file, ".ko") {
+	if file, ok := argument(text, "kmod("); ok && text == "kmod("+file+")" && strings.HasSuffix(file, ".ko") && file != ".ko" {
 		return Selector{text: text, module: moduleName(file)}, nil
 	}
 	if subject, err := ParseSubject(text); err == nil {
