@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package behaviour_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"driverd/api"
+	"driverd/hwdetect"
+	"driverd/lab"
+	"driverd/lab/rpmrepo"
+)
+
+const (
+	asNobody = "setpriv --reuid=nobody --clear-groups "
+	manager  = api.BusName + " " + api.RootPath + " " + api.ManagerInterface
+)
+
+// TestBusctl does what an administrator can do over D-Bus, with busctl alone:
+// looks, plans, installs by each kind of selector, cancels; and what somebody
+// without rights can and cannot.
+func TestBusctl(t *testing.T) {
+	image, err := lab.BuildImage(t.Context(), rpm(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo, err := rpmrepo.Serve(image.Repo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := repo.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	g := boot(t, lab.Options{Image: image, Repo: repo})
+	g.until("test -s /var/lib/driverd/catalog-$(uname -r).json")
+	var nic hwdetect.Slot
+
+	t.Run("a monitor sees a device come, and what would be done", func(t *testing.T) {
+		g := g.in(t)
+		g.sh("busctl call %s SetMode 'sa{sv}' observe 0", manager)
+		if got := g.sh("busctl get-property %s Mode", manager); got != `s "observe"` {
+			t.Errorf("Mode is %s", got)
+		}
+		g.sh(`systemd-run --quiet --unit=monitor -p StandardOutput=file:/run/monitor busctl --json=short monitor --match="type='signal',sender='%s'"`, api.BusName)
+		g.until("journalctl -u monitor.service -o cat | grep -q 'Monitoring bus message stream' || test -s /run/monitor || busctl list --acquired | grep -q monitor || systemctl -q is-active monitor.service")
+		nic = g.plug("nic", "igb")
+		g.refused(nic, "blocked", "observe-only")
+		path := api.DevicePath(nic.String())
+		g.until(`grep '"member":"InterfacesAdded"' /run/monitor | grep -q '%s'`, path)
+		g.until(`grep '"member":"PropertiesChanged"' /run/monitor | grep '"path":"%s"' | grep -q 'observe-only' || grep '"member":"InterfacesAdded"' /run/monitor | grep '%s' | grep -q observe-only`, path, path)
+		g.until(`grep '"member":"PropertiesChanged"' /run/monitor | grep '"path":"%s"' | grep -q '"Counts"'`, api.RootPath)
+		g.sh("systemctl stop monitor.service")
+	})
+
+	t.Run("what everybody may see", func(t *testing.T) {
+		g := g.in(t)
+		path := api.DevicePath(nic.String())
+		if tree := g.sh(asNobody + "busctl --no-pager tree --list " + api.BusName); !strings.Contains(tree+"\n", path+"\n") {
+			t.Errorf("busctl tree does not list %s:\n%s", path, tree)
+		}
+		shown := g.sh(asNobody+"busctl --no-pager introspect %s %s", api.BusName, api.RootPath)
+		for _, method := range []string{
+			".Explain method sa{sv} a{sv}", ".Plan method asa{sv} a{sv}", ".Install method asa{sv} o",
+			".Rescan method a{sv} -", ".SetMode method sa{sv} -", ".History method a{sv} aa{sv}",
+		} {
+			if !strings.Contains(strings.Join(strings.Fields(shown), " "), method) {
+				t.Errorf("busctl introspect does not show %s:\n%s", method, shown)
+			}
+		}
+		if got := g.sh(asNobody+"busctl get-property %s %s %s Reason", api.BusName, path, api.DeviceInterface); got != `s "observe-only"` {
+			t.Errorf("Reason is %s", got)
+		}
+		var why struct {
+			Action, State struct{ Data string }
+			Packages      struct {
+				Data []map[string]struct{ Data any }
+			}
+		}
+		g.answer(asNobody+"busctl --json=short call %s Explain 'sa{sv}' %s 0", &why, manager, nic)
+		if why.Action.Data != "none" || why.State.Data != "blocked" || len(why.Packages.Data) != 1 {
+			t.Errorf("Explain: %+v", why)
+		}
+		for _, selectors := range []string{"1 " + nic.String(), "0", "1 sriov", "1 'kmod(igb.ko)'", "1 8086:10c9"} {
+			var plan struct {
+				Packages struct {
+					Data []map[string]struct{ Data any }
+				}
+				DownloadSize, InstallSize struct{ Data uint64 }
+				Devices                   struct{ Data []string }
+			}
+			g.answer(asNobody+"busctl --json=short call %s Plan 'asa{sv}' %s 0", &plan, manager, selectors)
+			if len(plan.Packages.Data) != 1 || !strings.HasPrefix(fmt.Sprint(plan.Packages.Data[0]["NEVRA"].Data), "kernel-modules-sriov-") ||
+				plan.DownloadSize.Data == 0 || plan.InstallSize.Data < plan.DownloadSize.Data || !slices.Equal(plan.Devices.Data, []string{path}) {
+				t.Errorf("Plan %s: %+v", selectors, plan)
+			}
+		}
+		if got := g.subpackages(); len(got) != 1 {
+			t.Errorf("planned, and installed: %v", got)
+		}
+	})
+
+	t.Run("wrong calls", func(t *testing.T) {
+		g := g.in(t)
+		for arguments, says := range map[string]string{
+			"1 0000:77:00.0 0":                      "there is no device in slot 0000:77:00.0",
+			"1 nonsense 0":                          "a group (sriov, gpu, passthrough, hardware)",
+			"1 '' 0":                                "cannot understand",
+			"1 /sys/bus/pci/devices/0000:01:00.0 0": "cannot understand",
+			"1 1234:11e8 0":                         "no package of kernel",
+			"1 sriov 1 force b true":                "unknown option",
+			"10000 $(yes sriov | head -10000) 0":    "10000 selectors are too many",
+		} {
+			g.sh(`out=$(busctl call %s Install 'asa{sv}' %s 2>&1) && exit 1; echo "$out" | grep -F '%s'`, manager, arguments, says)
+		}
+		g.sh(`busctl set-property %s Mode s auto 2>&1 | grep -i 'read-only\|cannot be set\|not writable'`, manager)
+		g.healthy()
+	})
+
+	t.Run("somebody without rights", func(t *testing.T) {
+		g := g.in(t)
+		for _, call := range []string{"Install 'asa{sv}' 1 sriov 0", "SetMode 'sa{sv}' auto 0"} {
+			g.sh(`out=$(%sbusctl --json=short call %s %s 2>&1) && exit 1; echo "$out" | grep -i 'polkit does not allow\|access denied'`, asNobody, manager, call)
+		}
+		if got := g.subpackages(); len(got) != 1 {
+			t.Errorf("installed: %v", got)
+		}
+	})
+
+	t.Run("with a rule of polkit, it works", func(t *testing.T) {
+		g := g.in(t)
+		g.sh(`cat >/etc/polkit-1/rules.d/40-test.rules <<'EOF'
+polkit.addRule(function(action, subject) {
+    if (action.id === "%s" && subject.user === "nobody")
+        return polkit.Result.YES;
+    return polkit.Result.NOT_HANDLED;
+});
+EOF
+systemctl restart polkit.service`, api.ActionInstall)
+		job := g.install(asNobody, nic.String())
+		g.done(job, "is bound to igb")
+		g.bound(nic, "igb")
+		g.sh("rm /etc/polkit-1/rules.d/40-test.rules; systemctl restart polkit.service")
+		if got := g.sh(asNobody+"busctl --json=short call %s History 'a{sv}' 0", manager); !strings.Contains(got, `"Origin":{"type":"s","data":"uid:65534"}`) {
+			t.Errorf("the history does not know who asked: %s", got)
+		}
+	})
+
+	t.Run("what is installed already, by each kind of selector", func(t *testing.T) {
+		g := g.in(t)
+		modalias := g.sh("cat /sys/bus/pci/devices/%s/modalias", nic)
+		before := g.subpackages()
+		for _, selector := range []string{nic.String(), modalias, "8086:10c9", "sriov", "kmod(igb.ko)"} {
+			g.done(g.install("", selector), "already")
+		}
+		if after := g.subpackages(); len(after) != len(before) {
+			t.Errorf("installed before %v, after %v", before, after)
+		}
+	})
+
+	t.Run("cancelled during a slow download", func(t *testing.T) {
+		g := g.in(t)
+		raid := g.plug("raid", "megasas")
+		g.refused(raid, "blocked", "observe-only")
+		repo.Fail(".rpm", rpmrepo.Slow)
+		job := g.install("", raid.String())
+		again := g.install("", "kmod(megaraid_sas.ko)")
+		if again != job {
+			t.Errorf("two who ask for the same got %s and %s", job, again)
+		}
+		g.until(`busctl get-property %s %s %s BytesDone | grep -v 't 0'`, api.BusName, job, api.JobInterface)
+		began := time.Now()
+		g.sh("busctl call %s %s %s Cancel 'a{sv}' 0", api.BusName, job, api.JobInterface)
+		if got := g.sh("busctl get-property %s %s %s State", api.BusName, job, api.JobInterface); got != `s "cancelled"` {
+			t.Errorf("State is %s", got)
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("the cancel took %s", took)
+		}
+		g.refused(raid, "blocked", "policy")
+		if got := g.subpackages(); got["kernel-modules-passthrough"] != "" {
+			t.Errorf("installed: %v", got)
+		}
+		repo.Fail("", rpmrepo.NoFault)
+		g.done(g.install("", raid.String()), "is bound to megaraid_sas")
+		g.bound(raid, "megaraid_sas")
+	})
+
+	t.Run("a full disk", func(t *testing.T) {
+		g := g.in(t)
+		history := g.sh("cat /var/lib/driverd/history.json")
+		g.sh(`cp -a /var/lib/driverd /root/kept
+mount -t tmpfs -o size=64k,mode=755,uid=driverd,gid=driverd none /var/lib/driverd
+cp -a /root/kept/history.json /root/kept/mode /var/lib/driverd/
+dd if=/dev/zero of=/var/lib/driverd/fill bs=4k 2>/dev/null || true`)
+		g.sh(`out=$(busctl call %s SetMode 'sa{sv}' auto 0 2>&1) && exit 1; echo "$out" | grep 'no space left on device'`, manager)
+		if got := g.sh("busctl get-property %s Mode; cat /var/lib/driverd/mode", manager); got != "s \"observe\"\nobserve" {
+			t.Errorf("the mode is %s", got)
+		}
+		g.done(g.install("", "gpu"), "installed")
+		g.until("journalctl -u driverd.service -o cat | grep -q 'the history will not survive a restart'")
+		if got := g.sh("cat /var/lib/driverd/history.json"); got != history {
+			t.Errorf("the history was %s and is %s", history, got)
+		}
+		g.sh("umount /var/lib/driverd")
+		g.sh("busctl call %s SetMode 'sa{sv}' auto 0", manager)
+		g.until(`grep -q '"set-mode"' /var/lib/driverd/history.json && grep -q kernel-modules-gpu /var/lib/driverd/history.json`)
+		g.sh("systemctl kill --signal=KILL driverd.service")
+		g.until("busctl get-property %s Mode | grep -qx 's \"auto\"'", manager)
+		if got := g.sh("busctl --json=short call %s History 'a{sv}' 0", manager); strings.Count(got, `"Action"`) < 5 {
+			t.Errorf("after a kill, the history is %s", got)
+		}
+		g.onlyRunningKernel()
+	})
+}
+
+// answer runs a busctl that prints an a{sv}, and reads that.
+func (g guest) answer(format string, into any, args ...any) {
+	g.Helper()
+	out := g.sh(format, args...)
+	var reply struct{ Data []json.RawMessage }
+	if err := json.Unmarshal([]byte(out), &reply); err != nil || len(reply.Data) != 1 {
+		g.Fatalf("cannot read %s: %v", out, err)
+	}
+	if err := json.Unmarshal(reply.Data[0], into); err != nil {
+		g.Fatalf("cannot read %s: %v", out, err)
+	}
+}
+
+// install asks for what a selector names, and returns the job's path.
+func (g guest) install(as, selector string) string {
+	g.Helper()
+	out := g.sh("%sbusctl --json=short call %s Install 'asa{sv}' 1 '%s' 0", as, manager, selector)
+	var reply struct{ Data []string }
+	if err := json.Unmarshal([]byte(out), &reply); err != nil || len(reply.Data) != 1 || !strings.HasPrefix(reply.Data[0], api.JobsPath+"/") {
+		g.Fatalf("Install %s answers %s: %v", selector, out, err)
+	}
+	return reply.Data[0]
+}
+
+// done waits until a job is done, and sees what it says.
+func (g guest) done(job, says string) {
+	g.Helper()
+	g.until(`busctl get-property %s %s %s State | grep -vqx 's "running"'`, api.BusName, job, api.JobInterface)
+	got := g.sh("busctl get-property %s %s %s State Message", api.BusName, job, api.JobInterface)
+	if state, message, _ := strings.Cut(got, "\n"); state != `s "done"` || !strings.Contains(message, says) {
+		g.Errorf("%s is %s, want it done, and to say %q", job, got, says)
+	}
+}
