@@ -24,6 +24,7 @@ var card = hwdetect.Device{
 var (
 	installable = plan.Facts{Kernel: kernel{}, Catalog: catalog()}
 	loadable    = plan.Facts{Kernel: kernel{installed: map[string][]string{igb: {"igb"}}}, Catalog: catalog()}
+	indexed     = plan.Facts{Kernel: kernel{shipped: map[string][]hwdetect.Module{igb: {{Name: "igb", Group: "sriov"}}}}, Catalog: catalog()}
 	builtIn     = plan.Facts{Kernel: kernel{builtIn: map[string][]string{igb: {"igb"}}}, Catalog: catalog()}
 )
 
@@ -52,6 +53,7 @@ func TestConditions(t *testing.T) {
 		"another group":             {plan.Rule{Groups: []string{"gpu", "base"}}, installable, false},
 		"module":                    {plan.Rule{Modules: []string{"igb"}}, loadable, true},
 		"module, built in":          {plan.Rule{Modules: []string{"i?b"}}, builtIn, true},
+		"module, of the index":      {plan.Rule{Modules: []string{"igb"}}, indexed, true},
 		"modules":                   {plan.Rule{Modules: []string{"x", "ig*"}}, loadable, true},
 		"another module":            {plan.Rule{Modules: []string{"igbvf", "ig"}}, loadable, false},
 		"module that is not known":  {plan.Rule{Modules: []string{"*"}}, installable, false},
@@ -227,7 +229,7 @@ func TestTheLastRuleDecides(t *testing.T) {
 		}
 	}), 0, 6)
 	rapid.Check(t, func(t *rapid.T) {
-		facts := rapid.SampledFrom([]plan.Facts{installable, loadable, builtIn}).Draw(t, "facts")
+		facts := rapid.SampledFrom([]plan.Facts{installable, indexed, loadable, builtIn}).Draw(t, "facts")
 		free := plan.Decide(card, facts)
 		all := rules.Draw(t, "rules")
 		last := -1
