@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -27,14 +28,22 @@ var (
 	ErrInvalid       = errors.New("not understood")
 )
 
-// callTime is for any one call: the service answers at once, or not at all.
-const callTime = 30 * time.Second
+const (
+	// callTime is for any one call: the service answers at once, or not at all.
+	callTime = 30 * time.Second
+	// passwordTime is for a call at which somebody may have to find a password.
+	passwordTime = 5 * time.Minute
+)
 
 const propertiesInterface = "org.freedesktop.DBus.Properties"
 
 // Client is a connection to the service. It never starts the service: who has
 // stopped it wanted that.
 type Client struct {
+	// Interactive lets polkit ask for a password where a method needs one. It
+	// takes an agent: a desktop has one, on a terminal pkttyagent(1) is one.
+	Interactive bool
+
 	conn *dbus.Conn
 }
 
@@ -51,7 +60,7 @@ func Connect(ctx context.Context, address string) (*Client, error) {
 	if err != nil {
 		return nil, &callError{ErrNoService, fmt.Sprintf("cannot reach the system bus: %v", err)}
 	}
-	return &Client{conn}, nil
+	return &Client{conn: conn}, nil
 }
 
 // Close ends the connection, and with it a Watch.
@@ -154,12 +163,27 @@ func (c *Client) Watch(ctx context.Context) (<-chan struct{}, error) {
 
 // call calls a method of an object and returns what that returns.
 func (c *Client) call(ctx context.Context, path dbus.ObjectPath, method string, args ...any) ([]any, error) {
+	patience, flags := callTime, dbus.FlagNoAutoStart
+	if c.Interactive {
+		patience, flags = passwordTime, flags|dbus.FlagAllowInteractiveAuthorization
+	}
 	if _, limited := ctx.Deadline(); !limited {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, callTime)
+		ctx, cancel = context.WithTimeout(ctx, patience)
 		defer cancel()
 	}
-	done := c.conn.Object(BusName, path).CallWithContext(ctx, method, dbus.FlagNoAutoStart, args...)
+	// Built here, as godbus's own Call drops the flag that allows interaction.
+	dot := strings.LastIndexByte(method, '.')
+	message := &dbus.Message{Type: dbus.TypeMethodCall, Flags: flags, Body: args, Headers: map[dbus.HeaderField]dbus.Variant{
+		dbus.FieldDestination: dbus.MakeVariant(BusName),
+		dbus.FieldPath:        dbus.MakeVariant(path),
+		dbus.FieldInterface:   dbus.MakeVariant(method[:dot]),
+		dbus.FieldMember:      dbus.MakeVariant(method[dot+1:]),
+	}}
+	if len(args) > 0 {
+		message.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(args...))
+	}
+	done := <-c.conn.SendWithContext(ctx, message, make(chan *dbus.Call, 1)).Done
 	return done.Body, explain(done.Err)
 }
 
