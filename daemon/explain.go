@@ -56,7 +56,7 @@ func (e *Engine) Explain(ctx context.Context, what string) (Explanation, error) 
 		if r := e.records[subject.Device.Slot]; subject.BySlot && r != nil {
 			subject.Device, facts = r.device, e.factsFor(r)
 			view := r.view()
-			device, attempts, history = &view, e.attempts(r), e.historyOf(r.device.Slot)
+			device, attempts, history = &view, e.attempts(r), About(r.device.Slot, e.history.entries)
 		}
 	}); err != nil {
 		return Explanation{}, err

@@ -135,10 +135,10 @@ func (e *Engine) closeHistory() {
 	}
 }
 
-// historyOf returns the last entries about a slot, the newest first.
-func (e *Engine) historyOf(slot hwdetect.Slot) []Entry {
+// About returns the last of the entries that are about a slot, the newest first.
+func About(slot hwdetect.Slot, entries []Entry) []Entry {
 	var found []Entry
-	for _, entry := range slices.Backward(e.history.entries) {
+	for _, entry := range slices.Backward(entries) {
 		if slices.Contains(entry.Slots, slot.String()) && len(found) < explainedEntries {
 			found = append(found, entry)
 		}

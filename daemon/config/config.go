@@ -37,7 +37,7 @@ type Config struct {
 // one answer only, the last one counts. The error joins all that is wrong in all
 // of them, each with file and line.
 func Load(root string) (Config, error) {
-	paths, err := list(root)
+	paths, err := Files(root)
 	if err != nil {
 		return Config{}, err
 	}
@@ -54,9 +54,9 @@ func Load(root string) (Config, error) {
 	return c, nil
 }
 
-// list returns the files in their order. One in localDir takes the place of its
-// namesake in vendorDir.
-func list(root string) ([]string, error) {
+// Files returns the files under root that Load reads, in their order. One in
+// localDir takes the place of its namesake in vendorDir.
+func Files(root string) ([]string, error) {
 	vendor, err := dropIns(root, vendorDir)
 	if err != nil {
 		return nil, err

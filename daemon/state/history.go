@@ -31,6 +31,15 @@ func (h History) path() string { return filepath.Join(h.Dir, "history.json") }
 // Load returns the entries, the oldest first. A file that cannot be understood
 // is renamed before the error is returned.
 func (h History) Load() ([]daemon.Entry, error) {
+	entries, err := h.Read()
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the history: %w", setAside(h.path(), err))
+	}
+	return entries, nil
+}
+
+// Read is Load for somebody who only looks: the file stays as it is.
+func (h History) Read() ([]daemon.Entry, error) {
 	var f historyFile
 	data, err := os.ReadFile(h.path())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -41,10 +50,7 @@ func (h History) Load() ([]daemon.Entry, error) {
 			err = fmt.Errorf("it is of version %d", f.Version)
 		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the history: %w", setAside(h.path(), err))
-	}
-	return f.Entries, nil
+	return f.Entries, err
 }
 
 // Save replaces the entries.

@@ -25,6 +25,15 @@ func (m Mode) path() string { return filepath.Join(m.Dir, "mode") }
 // Load returns the mode, empty if none was ever set. A file that cannot be
 // understood is renamed before the error is returned.
 func (m Mode) Load() (daemon.Mode, error) {
+	mode, err := m.Read()
+	if err != nil {
+		return "", fmt.Errorf("cannot read the mode: %w", setAside(m.path(), err))
+	}
+	return mode, nil
+}
+
+// Read is Load for somebody who only looks: the file stays as it is.
+func (m Mode) Read() (daemon.Mode, error) {
 	data, err := os.ReadFile(m.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
@@ -33,10 +42,7 @@ func (m Mode) Load() (daemon.Mode, error) {
 	if err == nil && mode != daemon.Auto && mode != daemon.Observe {
 		err = fmt.Errorf("there is no mode %.80q", mode)
 	}
-	if err != nil {
-		return "", fmt.Errorf("cannot read the mode: %w", setAside(m.path(), err))
-	}
-	return mode, nil
+	return mode, err
 }
 
 // Save replaces the mode.

@@ -20,7 +20,7 @@ type Cache struct {
 
 	mu    sync.Mutex
 	index *Index
-	seen  [3]stamp
+	seen  [len(Files)]stamp
 }
 
 // NewCache returns a cache of the index of dir, /lib/modules/RELEASE. It reads
@@ -34,8 +34,8 @@ func (c *Cache) Index() (*Index, error) {
 	defer c.mu.Unlock()
 	// The stamps are taken first: a file replaced while it is read will differ
 	// from them next time.
-	var now [3]stamp
-	for i, name := range [...]string{aliasFile, builtInFile, shippedFile} {
+	var now [len(Files)]stamp
+	for i, name := range Files {
 		var err error
 		if now[i], err = stampOf(filepath.Join(c.dir, name)); err != nil {
 			return nil, fmt.Errorf("cannot read the index of kernel modules: %w", err)

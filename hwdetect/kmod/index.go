@@ -29,6 +29,9 @@ const (
 	shippedFile = "modules.catalog"
 )
 
+// Files are the names of the files of /lib/modules/RELEASE that are read.
+var Files = [...]string{aliasFile, builtInFile, shippedFile}
+
 // Index says which modules of a kernel release claim a PCI device. It is
 // immutable. The zero Index knows no module.
 type Index struct {

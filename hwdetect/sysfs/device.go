@@ -16,6 +16,12 @@ import (
 	"driverd/hwdetect/modalias"
 )
 
+// Attributes and Links are the names of a device's files that are read.
+var (
+	Attributes = []string{"modalias", "class", "vendor", "device", "subsystem_vendor", "subsystem_device", "driver_override"}
+	Links      = []string{"driver", "physfn"}
+)
+
 // noOverride is how the kernel prints a driver_override that is not set
 // (driver_override_show in drivers/pci/pci-sysfs.c).
 const noOverride = "(null)"
