@@ -20,7 +20,10 @@ import (
 // console is where a command talks to.
 type console struct {
 	stdout, stderr io.Writer
+	root           string // of the system's files; "/", but for tests
+	terminal       bool   // stdout is one on which a line can be drawn again
 	color          bool
+	person         bool         // somebody can be asked for a password
 	bus            string       // address of the bus, empty for the system's
 	gate           func() error // why nothing can be done in this guest, nil if something can
 }
@@ -58,6 +61,18 @@ func (c console) with(ctx context.Context, do func(*api.Client) error) error {
 	}
 	defer func() { _ = client.Close() }()
 	return failure(do(client))
+}
+
+// asAdministrator is with for a call that polkit guards: where a person sits
+// at a terminal, polkit may ask for a password there.
+func (c console) asAdministrator(ctx context.Context, do func(*api.Client) error) error {
+	return c.with(ctx, func(client *api.Client) error {
+		if c.person {
+			client.Interactive = true
+			defer startAgent(ctx)()
+		}
+		return do(client)
+	})
 }
 
 // print writes to standard output.

@@ -53,8 +53,8 @@ func daemonCommand(c console) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&check, "check-config", false, "only say whether the configuration is good; see driverd.toml(5)")
-	cmd.Flags().StringVar(&root, "root", "/", "with --check-config: read it in the tree in `DIR`")
+	cmd.Flags().BoolVar(&check, "check-config", false, "only say whether driverd.toml(5) is right")
+	cmd.Flags().StringVar(&root, "root", "/", "with --check-config: of the tree in `DIR`")
 	return cmd
 }
 
@@ -79,7 +79,7 @@ func runDaemon(ctx context.Context, log zerolog.Logger) error {
 	}
 	// The service listens before the engine knows anything, and takes its name
 	// when the engine has looked once: nobody meets it empty.
-	closed := gateHere()
+	closed := gateOf("/")
 	var server *bus.Server
 	looked := make(chan struct{})
 	var once sync.Once

@@ -61,17 +61,21 @@ var hints = []struct {
 }{
 	{api.ErrNoService, "Start it:      systemctl start driverd\nWhy it ended:  journalctl -u driverd\n"},
 	{api.ErrNotAuthorized, "Call it as root (sudo driverd ...), or let a polkit rule allow the action.\n"},
+	{api.ErrNoCandidate, "What is known about it:  driverd explain SLOT (or 8086:10c9)\n"},
+	{api.ErrBackendFailed, "Why, and when it is tried again:  journalctl -u driverd\nTo try again now:                 driverd rescan\n"},
 }
 
 // failure gives an error of the service its exit status.
 func failure(err error) error {
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, errors.As(err, new(status)): // or it has one
+		return err
 	case errors.Is(err, api.ErrNoService):
 		return status{exitNoService, err}
-	case errors.Is(err, api.ErrNoSuchDevice):
+	case errors.Is(err, api.ErrNoSuchDevice), errors.Is(err, api.ErrNoCandidate):
 		return status{exitUnknown, err}
+	case errors.Is(err, api.ErrRefused):
+		return status{exitBlocked, err}
 	case errors.Is(err, api.ErrInvalid):
 		return status{exitUsage, err}
 	default:

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +24,10 @@ func explainCommand(c console) *cobra.Command {
 		Example: "  driverd explain 0000:01:00.0\n  driverd explain 8086:10c9",
 		Args:    cobra.ExactArgs(1),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			return c.completeSlots(cmd.Context(), args), cobra.ShellCompDirectiveNoFileComp
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return c.slots(cmd.Context(), nil), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			x, err := c.explanation(cmd.Context(), args[0], root)
@@ -66,7 +68,7 @@ func (c console) explanation(ctx context.Context, what, root string) (x api.Expl
 	})
 	if errors.Is(err, api.ErrNoService) {
 		_, _ = fmt.Fprintf(c.stderr, "driverd: %v: this is what it would decide\n", err)
-		return explainLocally(what, subject, "/")
+		return explainLocally(what, subject, c.root)
 	}
 	return x, err
 }
@@ -82,20 +84,4 @@ func explanationStatus(x api.Explanation) int {
 		return exitFailed
 	}
 	return 0
-}
-
-// completeSlots offers the slots of the devices, with their names.
-func (c console) completeSlots(ctx context.Context, args []string) []string {
-	var slots []string
-	if len(args) > 0 {
-		return nil
-	}
-	_ = c.with(ctx, func(client *api.Client) error { // no service, nothing to offer
-		devices, err := client.Devices(ctx)
-		for _, d := range devices {
-			slots = append(slots, d.Slot+"\t"+strings.TrimSpace(d.State+" "+printable(nameOf(d))))
-		}
-		return err
-	})
-	return slots
 }

@@ -38,6 +38,11 @@ func explainLocally(what string, subject plan.Subject, root string) (api.Explana
 	}
 	x := daemon.Explain(what, device, facts, names{})
 	if subject.BySlot {
+		entries, err := state.History{Dir: filepath.Join(root, stateDir)}.Read()
+		if err != nil {
+			return api.Explanation{}, status{exitFailed, fmt.Errorf("cannot read the history: %w", err)}
+		}
+		x.History = daemon.About(device.Slot, entries)
 		d := x.Decision
 		x.Device = &daemon.Device{
 			Slot: device.Slot, Modalias: device.Modalias, Vendor: x.Vendor, Product: x.Product, Class: device.Class, Driver: device.Driver,
@@ -63,8 +68,8 @@ func localFacts(root string) (plan.Facts, error) {
 		Release: release, Kernel: index,
 		Policy: configured.Policy, Observe: configured.Observe, PolicyProblem: err,
 	}
-	kept := filepath.Join(root, "var/lib/driverd")
-	if mode, err := (state.Mode{Dir: kept}).Load(); mode != "" || err != nil {
+	kept := filepath.Join(root, stateDir)
+	if mode, err := (state.Mode{Dir: kept}).Read(); mode != "" || err != nil {
 		facts.Observe = mode != daemon.Auto // as the engine takes it
 	}
 	packages, _, err := state.Catalogs{Dir: kept}.Load(release)

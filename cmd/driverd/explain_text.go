@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -55,6 +56,11 @@ func (c console) explanationText(x api.Explanation) string {
 	}
 	f.attempts(x)
 	f.timeline(d.Timeline)
+	label := "history"
+	for _, e := range x.History {
+		f.add(label, moment(e.Time)+"  "+console{}.outcome(e))
+		label = ""
+	}
 	return f.String()
 }
 
@@ -130,6 +136,9 @@ func (f *fields) attempts(x api.Explanation) {
 	label := "attempts"
 	for _, a := range x.Attempts {
 		text := a.Step
+		if a.Job != "" {
+			text += " (job " + path.Base(a.Job) + ")"
+		}
 		switch {
 		case a.Running:
 			text += ": running"
@@ -141,7 +150,7 @@ func (f *fields) attempts(x api.Explanation) {
 			text += ": done"
 		}
 		if a.Ended > 0 {
-			text += " (" + moment(a.Ended) + ")"
+			text += ", at " + moment(a.Ended)
 		}
 		f.add(label, text)
 		label = ""

@@ -22,15 +22,16 @@ import (
 // bus starts it again for the next one.
 const idleTime = 10 * time.Second
 
-// gateHere says why nothing can be done in this guest, nil if something can. A
-// configuration that cannot be read lets no gate be passed over.
-func gateHere() error {
-	release, err := kernelRelease()
+// gateOf says why nothing can be done in the guest whose files are under root,
+// nil if something can. A configuration that cannot be read lets no gate be
+// passed over.
+func gateOf(root string) error {
+	release, err := releaseOf(root)
 	if err != nil {
 		return nil // and the service says why it cannot run
 	}
-	configured, _ := config.Load("/")
-	return gate.Check("/", release, configured.IgnoreGates)
+	configured, _ := config.Load(root)
+	return gate.Check(root, release, configured.IgnoreGates)
 }
 
 // answerInactive is the life of the service behind a closed gate: it says so

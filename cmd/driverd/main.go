@@ -18,15 +18,22 @@ import (
 // version is set by the build.
 var version = "devel"
 
-func main() {
+func main() { os.Exit(begin("/")) }
+
+// begin runs what the arguments say, on the system whose files are under root.
+func begin(root string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:], console{
-		stdout: os.Stdout,
-		stderr: os.Stderr,
-		color:  isTerminal(os.Stdout) && os.Getenv("NO_COLOR") == "",
-		gate:   gateHere,
-	}))
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	terminal := isTerminal(os.Stdout) && os.Getenv("TERM") != "dumb"
+	return run(ctx, os.Args[1:], console{
+		stdout:   os.Stdout,
+		stderr:   os.Stderr,
+		root:     root,
+		terminal: terminal,
+		color:    terminal && os.Getenv("NO_COLOR") == "",
+		person:   isTerminal(os.Stdin),
+		gate:     func() error { return gateOf(root) },
+	})
 }
 
 func run(ctx context.Context, args []string, c console) int {
@@ -47,7 +54,8 @@ func rootCommand(c console) *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
-	root.AddCommand(statusCommand(c), explainCommand(c), rescanCommand(c), watchCommand(c), daemonCommand(c), loadCommand())
+	root.AddCommand(statusCommand(c), explainCommand(c), planCommand(c), installCommand(c), rescanCommand(c), modeCommand(c),
+		historyCommand(c), watchCommand(c), recordCommand(c), daemonCommand(c), loadCommand())
 	return root
 }
 

@@ -14,7 +14,7 @@ func rescanCommand(c console) *cobra.Command {
 		Short: "Look at the hardware now, and try again what failed",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.with(cmd.Context(), func(client *api.Client) error { return client.Rescan(cmd.Context()) })
+			return c.asAdministrator(cmd.Context(), func(client *api.Client) error { return client.Rescan(cmd.Context()) })
 		},
 	}
 }

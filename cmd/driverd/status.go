@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 
 	"github.com/spf13/cobra"
@@ -20,16 +21,14 @@ func statusCommand(c console) *cobra.Command {
 		Short: "Show the devices, those that need help first",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			report := statusReport{Devices: []api.Device{}}
+			var report statusReport
 			err := c.with(cmd.Context(), func(client *api.Client) (err error) {
-				if report.Manager, err = client.Manager(cmd.Context()); err == nil {
-					report.Devices, err = client.Devices(cmd.Context())
-				}
+				report, err = statusOf(cmd.Context(), client)
 				return err
 			})
 			if errors.Is(err, api.ErrNoService) {
 				if closed := c.gate(); closed != nil {
-					report.Manager, err = inactive(closed), nil
+					report, err = inactive(closed), nil
 				}
 			}
 			if err != nil {
@@ -52,23 +51,35 @@ func statusCommand(c console) *cobra.Command {
 type statusReport struct {
 	api.Manager
 	Devices []api.Device `json:"devices"`
+	Jobs    []api.Job    `json:"jobs"`
+}
+
+func statusOf(ctx context.Context, client *api.Client) (report statusReport, err error) {
+	if report.Manager, err = client.Manager(ctx); err != nil {
+		return report, err
+	}
+	if report.Devices, err = client.Devices(ctx); err != nil {
+		return report, err
+	}
+	report.Jobs, err = client.Jobs(ctx)
+	return report, err
 }
 
 func (c console) printStatus(r statusReport, asJSON bool) error {
 	if asJSON {
 		return c.printJSON(r)
 	}
-	return c.print(c.statusText(r.Manager, r.Devices))
+	return c.print(c.statusText(r))
 }
 
 // inactive is what the service would say of itself behind a closed gate, for
 // where it does not even run.
-func inactive(closed error) api.Manager {
+func inactive(closed error) statusReport {
 	release, _ := kernelRelease()
-	return api.Manager{
+	return statusReport{Devices: []api.Device{}, Jobs: []api.Job{}, Manager: api.Manager{
 		Version: version, KernelRelease: release, Platform: "unknown", Backend: "none", Mode: string(daemon.Auto),
 		Status: string(daemon.Inactive), Reason: string(reason.Of(closed)), Message: closed.Error(), Counts: map[string]uint32{},
-	}
+	}}
 }
 
 // concern is how much a device wants to be looked at, the most urgent first.

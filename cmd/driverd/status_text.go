@@ -15,24 +15,23 @@ import (
 
 // statusText puts what somebody has to act upon at the top, and what is as it
 // should be into as few lines as it needs.
-func (c console) statusText(m api.Manager, devices []api.Device) string {
+func (c console) statusText(m statusReport) string {
 	by := make(map[concern][]api.Device)
-	for _, d := range devices {
+	for _, d := range m.Devices {
 		by[concernOf(d)] = append(by[concernOf(d)], d)
 	}
 	var b strings.Builder
-	state := c.paint(bold, printable(m.Status))
-	if m.Reason != "" {
-		state += " (" + printable(m.Reason) + ")"
+	fmt.Fprintf(&b, "driverd %s is %s", printable(m.Version), c.serviceText(m.Manager))
+	if m.Status != string(daemon.Inactive) || len(m.Devices) > 0 { // else it has not looked
+		fmt.Fprintf(&b, ": %s", c.summary(by))
 	}
-	if m.Status == string(daemon.Inactive) && len(devices) == 0 { // it has not looked
-		fmt.Fprintf(&b, "driverd %s is %s\n", printable(m.Version), state)
-	} else {
-		fmt.Fprintf(&b, "driverd %s is %s: %s\n", printable(m.Version), state, c.summary(by))
-	}
+	b.WriteString("\n")
 	fmt.Fprintf(&b, "%s\n", shorten(printable(fmt.Sprintf("kernel %s, platform %s, %s, mode %s", m.KernelRelease, m.Platform, m.Backend, m.Mode))))
-	if m.Message != "" {
+	switch {
+	case m.Message != "":
 		fmt.Fprintf(&b, "%s\n", strings.Join(wrap(m.Message, 0), "\n"))
+	case m.Mode == "observe":
+		b.WriteString("It only says what it would do. To let it: driverd mode auto\n")
 	}
 	if help := by[needsHelp]; len(help) > 0 {
 		slices.SortStableFunc(help, func(x, y api.Device) int { return cmp.Compare(urgency(x), urgency(y)) })
@@ -44,6 +43,7 @@ func (c console) statusText(m api.Manager, devices []api.Device) string {
 		fmt.Fprintf(&b, "\n%s\n", c.paint(yellow, "In progress"))
 		b.WriteString(c.entries(busy))
 	}
+	c.jobs(&b, m.Jobs)
 	if bound := by[settled]; len(bound) > 0 {
 		fmt.Fprintf(&b, "\n%s\n%s", c.paint(green, "Bound"), boundTable(bound))
 	}
@@ -57,6 +57,40 @@ func (c console) statusText(m api.Manager, devices []api.Device) string {
 		fmt.Fprintf(&b, "\n%s\n", strings.Join(wrap(text, 0), "\n"))
 	}
 	return b.String()
+}
+
+// serviceText is the status of the service, with the reason for one that is
+// not as it should be.
+func (c console) serviceText(m api.Manager) string {
+	text, color := printable(m.Status), bold
+	if m.Reason != "" {
+		text += " (" + printable(m.Reason) + ")"
+	}
+	if m.Status != "ready" && m.Status != "busy" {
+		color = red
+	}
+	return c.paint(color, text)
+}
+
+// jobs adds how far the work is.
+func (c console) jobs(b *strings.Builder, jobs []api.Job) {
+	running := slices.DeleteFunc(slices.Clone(jobs), func(j api.Job) bool { return j.State != api.JobRunning })
+	if len(running) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\n%s\n", c.paint(yellow, "At work"))
+	for _, j := range running {
+		text := fmt.Sprintf("%s %3.0f %%", bar(j.Progress), 100*j.Progress)
+		if j.BytesTotal > 0 {
+			text += "  " + transferred(j)
+		}
+		fmt.Fprintf(b, "  %s  %s\n", cmp.Or(doing[j.Phase], printable(j.Phase)), text)
+		for _, text := range []string{strings.Join(j.Packages, " "), strings.Join(j.Devices, " ")} {
+			if text != "" {
+				fmt.Fprintf(b, "    %s\n", strings.Join(wrap(text, 4), "\n    "))
+			}
+		}
+	}
 }
 
 // summary answers the question whether one can go back to bed.

@@ -11,11 +11,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"github.com/godbus/dbus/v5"
+	"github.com/google/renameio/v2"
 	"github.com/rs/zerolog"
 
 	"driverd/api"
@@ -39,10 +40,9 @@ const (
 	igbModalias = "pci:v00008086d000010C9sv00008086sd0000A03Cbc02sc00i00"
 )
 
-// tree makes a guest's files: what sysfs, depmod and the service would write.
-func tree(t *testing.T) string {
+// tree puts a guest's files under root: what sysfs, depmod and the service would write.
+func tree(t testing.TB, root string) string {
 	t.Helper()
-	root := t.TempDir()
 	for slot, d := range map[string]struct{ modalias, class, driver string }{
 		"0000:00:00.0": {"pci:v00008086d000029C0sv00001AF4sd00001100bc06sc00i00", "0x060000", ""},
 		"0000:00:02.0": {"pci:v00001B36d0000000Csv00000000sd00000000bc06sc04i00", "0x060400", "pcieport"},
@@ -58,7 +58,8 @@ func tree(t *testing.T) string {
 		"alias pci:v00001000d00000060sv*sd*bc*sc*i* megaraid_sas\nalias pci:v00001000d00000060sv00001000sd*bc*sc*i* megaraid_other\n")
 	write(t, filepath.Join(root, "lib/modules", release, "modules.builtin.modinfo"),
 		"virtio_pci.alias=pci:v00001AF4d*sv*sd*bc*sc*i*\x00")
-	dir := filepath.Join(root, "var/lib/driverd")
+	write(t, filepath.Join(root, "proc/modules"), "")
+	dir := filepath.Join(root, stateDir)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +70,7 @@ func tree(t *testing.T) string {
 }
 
 // plug puts a device into a tree.
-func plug(t *testing.T, root, slot, modalias, class, driver string) {
+func plug(t testing.TB, root, slot, modalias, class, driver string) {
 	t.Helper()
 	dir := filepath.Join(root, "sys/bus/pci/devices", slot)
 	for name, text := range map[string]string{
@@ -86,7 +87,7 @@ func plug(t *testing.T, root, slot, modalias, class, driver string) {
 	}
 }
 
-func write(t *testing.T, path, text string) {
+func write(t testing.TB, path, text string) {
 	t.Helper()
 	err := os.MkdirAll(filepath.Dir(path), 0o755)
 	if err == nil {
@@ -114,29 +115,146 @@ func repository() []dnfbridge.Package {
 	}
 }
 
-// backend and loader cannot do what they are asked to.
-type backend struct{}
+// backend stands for the package manager: it does what a test has it do. What it
+// installs is a line in the module index of its tree.
+type backend struct {
+	root string
 
-func (backend) Name() string { return "fake" }
+	mu        sync.Mutex
+	does      string        // one of backendDoes
+	changed   chan struct{} // closed when that changes
+	installed []string
+}
 
-func (backend) KernelPackages(context.Context, string) ([]dnfbridge.Package, error) {
+// backendDoes are what a backend can be made to do with a transaction.
+var backendDoes = []string{
+	"fail",     // it cannot download; this is what it does at first
+	"download", // it downloads, and does not get beyond the half
+	"install",  // it is in the midst of the rpm transaction, and stays there
+	"work",
+}
+
+func newBackend(root string) *backend {
+	return &backend{root: root, does: "fail", changed: make(chan struct{})}
+}
+
+func (b *backend) set(does string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.does = does
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// beyond waits until the backend is to get beyond what it is made to do.
+func (b *backend) beyond(ctx context.Context, does string) error {
+	for {
+		b.mu.Lock()
+		now, changed := b.does, b.changed
+		b.mu.Unlock()
+		switch now {
+		case "fail":
+			return reason.With(reason.RepoUnreachable, errors.New("cannot download from updates: connection refused"))
+		case does:
+		default:
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (b *backend) Name() string { return "fake" }
+
+func (b *backend) KernelPackages(context.Context, string) ([]dnfbridge.Package, error) {
 	return repository(), nil
 }
 
-func (backend) Resolve(_ context.Context, t dnfbridge.Transaction) ([]dnfbridge.Package, error) {
-	return slices.DeleteFunc(repository(), func(p dnfbridge.Package) bool { return !slices.Contains(t.Install, p.NEVRA) }), nil
+func (b *backend) Resolve(_ context.Context, t dnfbridge.Transaction) ([]dnfbridge.Package, error) {
+	return b.missing(t), nil
 }
 
-func (backend) Install(context.Context, dnfbridge.Transaction, func(dnfbridge.Progress)) error {
-	return reason.With(reason.RepoUnreachable, errors.New("cannot download from updates: connection refused"))
+func (b *backend) missing(t dnfbridge.Transaction) []dnfbridge.Package {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.DeleteFunc(repository(), func(p dnfbridge.Package) bool {
+		return !slices.Contains(t.Install, p.NEVRA) || slices.Contains(b.installed, p.NEVRA)
+	})
 }
 
-type loader struct{}
+func (b *backend) Install(ctx context.Context, t dnfbridge.Transaction, report func(dnfbridge.Progress)) error {
+	p := dnfbridge.Progress{Phase: dnfbridge.PhaseResolve}
+	report(p)
+	packages := b.missing(t)
+	if len(packages) == 0 {
+		return nil
+	}
+	for _, each := range packages {
+		p.BytesTotal += each.DownloadSize
+	}
+	p.Phase, p.BytesDone, p.Fraction = dnfbridge.PhaseDownload, p.BytesTotal/2, 0.3
+	report(p)
+	if err := b.beyond(ctx, "download"); err != nil {
+		return err
+	}
+	p.BytesDone = p.BytesTotal
+	report(p)
+	if t.DownloadOnly {
+		return nil
+	}
+	if err := t.Commit(); err != nil {
+		return err
+	}
+	p.Phase, p.Fraction = dnfbridge.PhaseInstall, 0.5
+	report(p)
+	if err := b.beyond(ctx, "install"); err != nil {
+		return err
+	}
+	return b.unpack(packages)
+}
+
+// unpack makes the packages installed.
+func (b *backend) unpack(packages []dnfbridge.Package) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	path := filepath.Join(b.root, "lib/modules", release, "modules.alias")
+	index, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	for _, p := range packages {
+		b.installed = append(b.installed, p.NEVRA)
+		if p.NEVRA == sriov {
+			index = append(index, "alias pci:v00008086d000010C9sv*sd*bc*sc*i* igb\n"...)
+		}
+	}
+	return renameio.WriteFile(path, index, 0o644) // as depmod does
+}
+
+// loader stands for the load step: it binds the driver that the module index of
+// its tree names, but for one that is blacklisted.
+type loader struct{ root string }
 
 func (loader) Loaded(string) bool { return false }
 
-func (loader) Load(context.Context, hwdetect.Slot) error {
-	return reason.With(reason.Blacklisted, errors.New("cannot load megaraid_sas: it is blacklisted in /etc/modprobe.d/local.conf"))
+func (l loader) Load(_ context.Context, slot hwdetect.Slot) error {
+	dir := filepath.Join(l.root, "sys/bus/pci/devices", slot.String())
+	modalias, err := os.ReadFile(filepath.Join(dir, "modalias"))
+	if err != nil {
+		return err
+	}
+	index, err := kmod.Read(filepath.Join(l.root, "lib/modules", release))
+	if err != nil {
+		return err
+	}
+	module := index.Installed(strings.TrimSpace(string(modalias)))[0]
+	if module == "megaraid_sas" {
+		return reason.With(reason.Blacklisted, errors.New("cannot load megaraid_sas: it is blacklisted in /etc/modprobe.d/local.conf"))
+	}
+	return os.Symlink("/drivers/"+module, filepath.Join(dir, "driver"))
 }
 
 type namer struct{}
@@ -147,23 +265,29 @@ func (namer) Names(vendor, _ uint16) (string, string) {
 
 // service is an engine over a tree, on a bus of its own.
 type service struct {
-	root   string
-	bus    *testbus.Bus
-	engine *daemon.Engine
-	client *api.Client
-	stop   func()
+	root    string
+	bus     *testbus.Bus
+	backend *backend
+	engine  *daemon.Engine
+	client  *api.Client
+	stop    func()
 }
 
-func serve(t *testing.T) service {
+func serve(t testing.TB) service {
 	t.Helper()
-	s := service{root: tree(t), bus: testbus.Start(t)}
-	kept := t.TempDir()
+	return serveTree(t, tree(t, t.TempDir()))
+}
+
+func serveTree(t testing.TB, root string) service {
+	t.Helper()
+	s := service{root: root, bus: testbus.Start(t), backend: newBackend(root)}
+	kept := filepath.Join(root, stateDir)
 	var server *bus.Server
 	looked := make(chan struct{}, 1)
 	s.engine = daemon.New(daemon.Config{
 		Version: "1.0", Release: release, Platform: "kvm",
 		Hardware: sysfs.New(s.root), Modules: modules{kmod.NewCache(filepath.Join(s.root, "lib/modules", release))},
-		Backend: backend{}, Loader: loader{}, Namer: namer{}, Cache: state.Catalogs{Dir: kept},
+		Backend: s.backend, Loader: loader{root}, Namer: namer{}, Cache: state.Catalogs{Dir: kept},
 		HistoryFile:   state.History{Dir: kept},
 		ModeFile:      state.Mode{Dir: kept},
 		Log:           zerolog.Nop(),
@@ -203,36 +327,14 @@ func serve(t *testing.T) service {
 	return s
 }
 
-// await waits until the devices are as wanted.
-func (s service) await(t *testing.T, wanted func([]api.Device) bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	kicks, err := s.client.Watch(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		devices, err := s.client.Devices(ctx)
-		if err != nil {
-			t.Fatalf("%v; last: %+v", err, devices)
-		}
-		if wanted(devices) {
-			return
-		}
-		if _, ok := <-kicks; !ok {
-			t.Fatalf("not as wanted: %+v", devices)
-		}
-	}
-}
-
 // settledAll says whether all that can happen has.
 func settledAll(devices []api.Device) bool {
 	return len(devices) > 0 && !slices.ContainsFunc(devices, func(d api.Device) bool { return concernOf(d) == inProgress })
 }
 
-// allow answers for polkit that everybody may do everything.
-type allow struct{}
+// authority answers for polkit: "yes", "no", or "password", which stands for yes
+// to whoever can be asked for one.
+type authority string
 
 type subjectOf struct {
 	Kind    string
@@ -244,8 +346,20 @@ type verdict struct {
 	Details               map[string]string
 }
 
-func (allow) CheckAuthorization(subjectOf, string, map[string]string, uint32, string) (verdict, *dbus.Error) {
-	return verdict{Authorized: true}, nil
+func (a authority) CheckAuthorization(_ subjectOf, _ string, _ map[string]string, flags uint32, _ string) (verdict, *dbus.Error) {
+	return verdict{Authorized: a == "yes" || a == "password" && flags == 1, Challenge: a == "password"}, nil
+}
+
+// polkit puts an authority on the bus.
+func (s service) polkit(t testing.TB, a authority) {
+	t.Helper()
+	conn := s.bus.Connect(t)
+	if err := conn.Export(a, "/org/freedesktop/PolicyKit1/Authority", "org.freedesktop.PolicyKit1.Authority"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.RequestName("org.freedesktop.PolicyKit1", dbus.NameFlagReplaceExisting|dbus.NameFlagAllowReplacement); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // driverd runs the command line, and sees that its text fits the console.

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"driverd/api"
+)
+
+func modeCommand(c console) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "mode [auto | observe]",
+		Short: "Say, or set for good, whether driverd acts by itself",
+		Long: "Say, or set for good, whether driverd acts by itself: auto installs and loads\n" +
+			"what devices need, observe only says what it would do.",
+		Args:      cobra.MaximumNArgs(1),
+		ValidArgs: []string{"auto\tinstall and load what devices need", "observe\tonly say what it would do"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			if len(args) == 1 {
+				return c.asAdministrator(ctx, func(client *api.Client) error { return client.SetMode(ctx, args[0]) })
+			}
+			return c.with(ctx, func(client *api.Client) error {
+				manager, err := client.Manager(ctx)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return c.printJSON(map[string]string{"mode": manager.Mode})
+				}
+				return c.print(printable(manager.Mode) + "\n")
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "for programs; see driverd(1)")
+	return cmd
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"driverd/api"
+	"driverd/plan"
+)
+
+// selectors is what plan and install take, and say of it.
+const selectors = "A SELECTOR is a slot (0000:01:00.0), a modalias, vendor and product (8086:10c9),\n" +
+	"a group (sriov, gpu, passthrough, hardware) or a module, kmod(igb.ko). Without\n" +
+	"one it is about all that the devices of this guest need now."
+
+func planCommand(c console) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:               "plan [SELECTOR...]",
+		Short:             "Say what driverd install would do, and what it costs",
+		Long:              "Say what driverd install would do, and what it costs. The package manager is\nasked, and nothing is changed.\n\n" + selectors,
+		Example:           "  driverd plan\n  driverd plan sriov\n  driverd plan 8086:10c9",
+		ValidArgsFunction: c.completeSelectors,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkSelectors(args); err != nil {
+				return err
+			}
+			return c.with(cmd.Context(), func(client *api.Client) error {
+				p, err := client.Plan(cmd.Context(), args)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return c.printJSON(p)
+				}
+				return c.print(planText(p, args))
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "for programs; see driverd(1)")
+	return cmd
+}
+
+// checkSelectors spares somebody who mistypes one the question for a password.
+func checkSelectors(texts []string) error {
+	for _, text := range texts {
+		if _, err := plan.ParseSelector(text); err != nil {
+			return status{exitUsage, err}
+		}
+	}
+	return nil
+}
+
+func planText(p api.Plan, selectors []string) string {
+	var f fields
+	var missing, present []api.Package
+	for _, p := range p.Packages {
+		if p.Installed {
+			present = append(present, p)
+		} else {
+			missing = append(missing, p)
+		}
+	}
+	f.planned("install", missing)
+	f.planned("is there", present)
+	if len(p.Devices) > 0 {
+		f.add("for", strings.Join(p.Devices, " "))
+	}
+	if len(missing) == 0 {
+		f.add("", "Nothing has to be installed.")
+		return f.String()
+	}
+	f.add("in all", fmt.Sprintf("%s to download, %s on disk", megabytes(p.DownloadSize), megabytes(p.InstallSize)))
+	f.add("to do it", "driverd install"+typed(selectors))
+	return f.String()
+}
+
+// planned lists packages with what they cost.
+func (f *fields) planned(label string, packages []api.Package) {
+	for _, p := range packages {
+		f.add(label, p.NEVRA)
+		if !p.Installed {
+			f.add("", fmt.Sprintf("from %s, %s to download, %s on disk", p.Repository, megabytes(p.DownloadSize), megabytes(p.InstallSize)))
+		}
+		label = ""
+	}
+}
+
+// completeSelectors offers the slots of the devices, and the groups.
+func (c console) completeSelectors(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return append(c.slots(cmd.Context(), args),
+		"sriov\tdrivers of SR-IOV network cards", "gpu\tdrivers of GPUs",
+		"passthrough\tdrivers of what else is passed through", "hardware\tdrivers of all other hardware"), cobra.ShellCompDirectiveNoFileComp
+}
+
+// slots offers the slots of the devices, with their names, but for those given.
+func (c console) slots(ctx context.Context, given []string) []string {
+	var slots []string
+	_ = c.with(ctx, func(client *api.Client) error { // no service, nothing to offer
+		devices, err := client.Devices(ctx)
+		for _, d := range devices {
+			if !slices.Contains(given, d.Slot) {
+				slots = append(slots, d.Slot+"\t"+strings.TrimSpace(d.State+" "+printable(nameOf(d))))
+			}
+		}
+		return err
+	})
+	return slots
+}
+
+// typed are words as one types them to a shell.
+func typed(words []string) string {
+	var b strings.Builder
+	for _, word := range words {
+		if strings.ContainsFunc(word, func(r rune) bool {
+			return !strings.ContainsRune(":._-", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+		}) {
+			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+		b.WriteString(" " + word)
+	}
+	return b.String()
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"driverd/api"
+	"driverd/daemon/config"
+	"driverd/hwdetect"
+	"driverd/hwdetect/kmod"
+	"driverd/hwdetect/sysfs"
+	"driverd/plan"
+)
+
+const (
+	pciDevices     = "sys/bus/pci/devices"
+	modulesDir     = "lib/modules"
+	stateDir       = "var/lib/driverd"
+	journalEntries = "20000" // the newest; some megabytes
+)
+
+// recorder copies what is under the console's root to the same place in out,
+// and adds what the service says. What cannot be had is lacking; an error is
+// what cannot be written.
+type recorder struct {
+	console
+	out     *os.Root
+	release string
+	slots   []hwdetect.Slot
+	devices int
+	lacks   []string
+}
+
+func (r *recorder) lack(format string, args ...any) {
+	r.lacks = append(r.lacks, fmt.Sprintf(format, args...))
+}
+
+func (r *recorder) write(name string, data []byte) error {
+	if err := r.out.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	return r.out.WriteFile(name, data, 0o644)
+}
+
+// copy copies one file, changed by edit if there is something to change. One
+// that does not exist is lacking if it is needed.
+func (r *recorder) copy(name string, edit func([]byte) []byte, needed bool) error {
+	data, err := os.ReadFile(filepath.Join(r.root, name))
+	if err != nil {
+		if needed || !errors.Is(err, fs.ErrNotExist) {
+			r.lack("%s: %v", name, cause(err))
+		}
+		return nil
+	}
+	if edit != nil {
+		data = edit(data)
+	}
+	return r.write(name, data)
+}
+
+// cause leaves out the path that an error of a file begins with.
+func cause(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}
+
+// hardware copies what sysfs says of the devices, as far as driverd reads it.
+func (r *recorder) hardware(context.Context) error {
+	devices, err := sysfs.New(r.root).Devices()
+	if err != nil {
+		r.lack("the devices: %v", err)
+		return nil
+	}
+	r.devices = len(devices)
+	for _, d := range devices {
+		r.slots = append(r.slots, d.Slot)
+		dir := filepath.Join(pciDevices, d.Slot.String())
+		if err := r.out.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		for _, name := range sysfs.Attributes {
+			if err := r.copy(filepath.Join(dir, name), nil, false); err != nil {
+				return err
+			}
+		}
+		for _, name := range sysfs.Links {
+			target, err := os.Readlink(filepath.Join(r.root, dir, name))
+			if err == nil {
+				err = r.out.Symlink(target, filepath.Join(dir, name))
+			}
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// kernel copies the index of the running kernel's modules.
+func (r *recorder) kernel(context.Context) (err error) {
+	if r.release, err = releaseOf(r.root); err != nil {
+		r.lack("the module index: %v", err)
+		return nil
+	}
+	dir := filepath.Join(modulesDir, r.release)
+	if err := r.out.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, name := range kmod.Files {
+		if err := r.copy(filepath.Join(dir, name), nil, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *recorder) configuration(context.Context) error {
+	files, err := config.Files(r.root)
+	if err != nil {
+		r.lack("the configuration: %v", err)
+	}
+	for _, path := range files {
+		name, err := filepath.Rel(r.root, path)
+		if err != nil {
+			return err
+		}
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+			r.lack("%s: it is not a regular file", name)
+		} else if err := r.copy(name, nil, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// state copies what the service keeps: the catalog, which lists the packages of
+// the kernel, the history, and the mode.
+func (r *recorder) state(context.Context) error {
+	var problem error
+	if r.release != "" {
+		problem = r.copy(filepath.Join(stateDir, "catalog-"+r.release+".json"), nil, true)
+	}
+	return errors.Join(problem,
+		r.copy(filepath.Join(stateDir, "history.json"), redact, false),
+		r.copy(filepath.Join(stateDir, "mode"), nil, false))
+}
+
+// service adds what the service says, or else what it would decide.
+func (r *recorder) service(ctx context.Context) error {
+	explain := func(slot string) (api.Explanation, error) {
+		subject, err := plan.ParseSubject(slot)
+		if err != nil {
+			return api.Explanation{}, err
+		}
+		return explainLocally(slot, subject, r.root)
+	}
+	client, err := api.Connect(ctx, r.bus)
+	if err == nil {
+		defer func() { _ = client.Close() }()
+		var report statusReport
+		if report, err = statusOf(ctx, client); err == nil {
+			if err := r.writeJSON("status.json", report); err != nil {
+				return err
+			}
+			explain = func(slot string) (api.Explanation, error) { return client.Explain(ctx, slot) }
+		}
+	}
+	if err != nil {
+		r.lack("what the service says: %v; the explanations are what it would decide", err)
+	}
+	for _, slot := range r.slots {
+		x, err := explain(slot.String())
+		if err != nil {
+			r.lack("the explanation of %s: %v", slot, err)
+			continue
+		}
+		if err := r.writeJSON(filepath.Join("explain", slot.String()+".json"), x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *recorder) writeJSON(name string, v any) error {
+	var b bytes.Buffer
+	if err := (console{stdout: &b}).printJSON(v); err != nil {
+		return err
+	}
+	text := redact(b.Bytes())
+	if !json.Valid(text) {
+		return fmt.Errorf("%s would be no JSON without its addresses", name)
+	}
+	return r.write(name, text)
+}
+
+// journal adds what the service and its load steps have logged.
+func (r *recorder) journal(ctx context.Context) error {
+	var problem strings.Builder
+	journalctl := exec.CommandContext(ctx, "journalctl", "--quiet", "--no-pager", "--no-hostname", "--output=short-iso-precise",
+		"--lines="+journalEntries, "--unit=driverd.service", "--unit=driverd-load@*.service")
+	journalctl.Stderr = &problem
+	text, err := journalctl.Output()
+	switch {
+	case err != nil:
+		r.lack("the journal of the service: %s", cmp.Or(strings.TrimSpace(problem.String()), err.Error()))
+		return nil
+	case len(text) == 0:
+		r.lack("the journal of the service: it has no entries, or none that you may read; root may read all")
+		return nil
+	}
+	return r.write("journal", redact(text))
+}
+
+// about says what a record is, and what it lacks.
+func (r *recorder) about() string {
+	return fmt.Sprintf("driverd %s recorded %s of a guest with kernel %s at %s.\nTo read it: driverd explain --root . SLOT\n%s",
+		version, plural(r.devices, "device"), cmp.Or(r.release, "unknown"), time.Now().UTC().Format(time.RFC3339), r.lacksText())
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// onTerminal runs driverd at a terminal of its own.
+func (s service) onTerminal(t *testing.T, env []string, args ...string) *terminal {
+	t.Helper()
+	this, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), this, args...)
+	command.Args[0] = "driverd"
+	command.Env = append([]string{"DBUS_SYSTEM_BUS_ADDRESS=" + s.bus.Address, "ROOT=" + s.root, "TERM=xterm"}, env...)
+	return startOnTerminal(t, command)
+}
+
+func TestInstallOnATerminal(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.polkit(t, "yes")
+	write(t, filepath.Join(s.root, stateDir, "mode"), "observe\n")
+	s.await(t, settledAll)
+	const drawn = "downloading [#########.....................]  28 %  0.6 of 1.2 MB"
+
+	s.backend.set("download")
+	term := s.onTerminal(t, nil, "install", "0000:01:00.0")
+	term.typed("", drawn)
+	if strings.Contains(term.shown, "\n") || !strings.Contains(term.shown, "\r\x1b[K") {
+		t.Errorf("not drawn in one line: %q", term.shown)
+	}
+	term.typed("\x03", ": nothing was changed") // Ctrl-C
+
+	term = s.onTerminal(t, nil, "install", "0000:01:00.0")
+	term.typed("", drawn)
+	s.backend.set("work")
+	term.typed("", "0000:01:00.0 is bound to")
+
+	// A terminal that cannot draw.
+	term = s.onTerminal(t, []string{"TERM=dumb"}, "install", "sriov")
+	term.typed("", "is installed already.")
+	if strings.Contains(term.shown, "\x1b") {
+		t.Errorf("%q", term.shown)
+	}
+}
+
+func TestColorsOnATerminal(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.await(t, settledAll)
+	for _, test := range []struct {
+		env     []string
+		colored bool
+	}{{nil, true}, {[]string{"NO_COLOR=1"}, false}, {[]string{"NO_COLOR="}, true}, {[]string{"TERM=dumb"}, false}} {
+		term := s.onTerminal(t, test.env, "status")
+		term.typed("", "Chipset: ")
+		if got := strings.Contains(term.shown, "\x1b["+red+"mNeed help\x1b[m"); got != test.colored {
+			t.Errorf("%v: colours are %v: %q", test.env, got, term.shown)
+		}
+	}
+}
+
+// What a script file cannot hold.
+func TestWordsOutOfBounds(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.polkit(t, "yes")
+	many := make([]string, 10_000)
+	for i := range many {
+		many[i] = "8086:10c9"
+	}
+	for _, test := range []struct {
+		words []string
+		want  string
+	}{
+		{many, "10000 selectors are too many: want 256 at most"},
+		{[]string{"\x1b[2J\xff"}, `cannot understand "\x1b[2J\xff"`},
+		{[]string{strings.Repeat("x", 100_000)}, "cannot understand"},
+		{[]string{"pci:v" + strings.Repeat("0", 100_000)}, "cannot understand"},
+	} {
+		for _, command := range []string{"plan", "install", "explain"} {
+			words := test.words
+			if command == "explain" {
+				words = words[:1]
+				if len(test.words) > 1 {
+					continue // it takes one
+				}
+			}
+			code, out, complaints := driverd(t, s.bus.Address, append([]string{command}, words...)...)
+			if code != exitUsage || out != "" || !strings.Contains(complaints, test.want) || len(complaints) > 400 {
+				t.Errorf("driverd %s %.80q: %d %q %.400q", command, words, code, out, complaints)
+			}
+		}
+	}
+	if code, out, _ := driverd(t, s.bus.Address); code != 0 || !strings.Contains(out, "driverd 1.0 is ") {
+		t.Errorf("the service is harmed: %d %s", code, out)
+	}
+}
