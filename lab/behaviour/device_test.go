@@ -79,9 +79,22 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 			!strings.Contains(got, "group sriov, installed") || !strings.Contains(got, "bound to igb") {
 			t.Errorf("driverd explain: %s", got)
 		}
-		g.sh(as + "rescan 2>&1 | grep -q org.fedoraproject.driverd1.rescan")
 		g.sh("driverd rescan")
+		// Whoever may not is told so, and how one may.
+		for command, action := range map[string]string{"rescan": "rescan", "install sriov": "install", "mode observe": "configure"} {
+			r, err := g.vm.Run(g.patient(), as+command)
+			if err != nil || r.Code != 1 || !strings.Contains(r.Stderr, "org.fedoraproject.driverd1."+action) ||
+				!strings.Contains(r.Stderr, "Call it as root (sudo driverd ...), or let a polkit rule allow the action.") {
+				t.Errorf("driverd %s: %v %d %s", command, err, r.Code, r.Stderr)
+			}
+		}
+		if got := g.sh("driverd install %s && driverd install sriov && driverd mode", nic); got != "Done: "+nic.String()+" is bound to igb already.\n"+
+			"Done: "+g.sh("rpm -q kernel-modules-sriov")+" is installed\nalready.\nauto" {
+			t.Errorf("as root: %s", got)
+		}
 	})
+
+	t.Run("a record, read on another machine", func(t *testing.T) { g.in(t).readsRecord() })
 
 	t.Run("the journal has fields to search by", func(t *testing.T) {
 		g := g.in(t)

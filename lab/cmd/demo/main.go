@@ -74,6 +74,10 @@ func show(ctx context.Context, rpm string) (err error) {
 	if err := d.virtualFunctions(ctx, slot); err != nil {
 		return err
 	}
+	heading("Drivers are installed before their card comes")
+	if err := d.run(ctx, "driverd plan passthrough", "driverd install passthrough", "driverd history"); err != nil {
+		return err
+	}
 	heading("Done: the guest ends here")
 	return nil
 }
