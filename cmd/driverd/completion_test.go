@@ -78,6 +78,10 @@ func TestTab(t *testing.T) {
 				{"driverd resc", "driverd rescan "},
 				{"driverd status --js", "driverd status --json"},
 				{"driverd explain 0000:03", "driverd explain 0000:03:00.0"},
+				{"driverd install sri", "driverd install sriov "},
+				{"driverd install sriov 0000:03", "driverd install sriov 0000:03:00.0"},
+				{"driverd plan gp", "driverd plan gpu "},
+				{"driverd mode obs", "driverd mode observe "},
 				{"driverd explain --root /etc/pas --js", "--json"},
 			} {
 				term.typed("\x15"+press.line+"\t", press.becomes) // ^U: in the place of the last one
