@@ -175,7 +175,7 @@ func (s *script) scrub(ts *testscript.TestScript, _ []string) {
 // await waits until the devices are as wanted.
 func (s service) await(t testing.TB, wanted func([]api.Device) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	kicks, err := s.client.Watch(ctx)
 	if err != nil {

@@ -5,7 +5,6 @@ package main
 import (
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -27,7 +26,6 @@ func TestInstallOnATerminal(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	s.polkit(t, "yes")
-	write(t, filepath.Join(s.root, stateDir, "mode"), "observe\n")
 	s.await(t, settledAll)
 	const drawn = "downloading [#########.....................]  28 %  0.6 of 1.2 MB"
 
