@@ -171,6 +171,9 @@ func (e *Engine) commit(j *job) error {
 	gone := e.call(e.ctx, func() {
 		if j.state == JobRunning {
 			j.committed, err = true, nil
+			for _, r := range j.records {
+				r.mark("downloaded")
+			}
 		}
 	})
 	return errors.Join(gone, err)

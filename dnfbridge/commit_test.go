@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dnfbridge_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+	"github.com/google/go-cmp/cmp"
+
+	"driverd/dnfbridge"
+	"driverd/reason"
+)
+
+// Commit is asked between the download and the transaction, once for each try,
+// and has the last word.
+func TestCommit(t *testing.T) {
+	no := errors.New("cancelled")
+	for name, test := range map[string]struct {
+		items   []fakeItem
+		only    bool
+		says    error
+		locked  bool // the package database is, always
+		fetched int
+		asked   int
+		done    int
+	}{
+		"yes":                          {items: good().items, fetched: 1, asked: 1, done: 1},
+		"no":                           {items: good().items, says: no, fetched: 1, asked: 1},
+		"yes, and again":               {items: good().items, locked: true, fetched: 3, asked: 3, done: 3},
+		"only a download":              {items: good().items, only: true, fetched: 1},
+		"nothing to do":                {},
+		"nothing to install":           {items: []fakeItem{newItem("Reason Change", "kernel-modules-sriov", "1-1")}, done: 1},
+		"nothing to download":          {items: []fakeItem{newItem("Reason Change", "kernel-modules-sriov", "1-1")}, only: true},
+		"what the guard does not like": {items: []fakeItem{newItem("Remove", "kernel-core", "1-1")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := good()
+			f.items = test.items
+			if test.locked {
+				f.installed, f.do = nil, func(string) *dbus.Error { return busError("rpm transaction failed with code 3.") }
+			}
+			d, _ := f.serve(t)
+			asked := 0
+			transaction := plan
+			transaction.DownloadOnly = test.only
+			transaction.Commit = func() error {
+				asked++
+				f.locked(func() {
+					if f.fetched != asked || f.done != asked-1 {
+						t.Errorf("asked after %d downloads and %d transactions", f.fetched, f.done)
+					}
+				})
+				return test.says
+			}
+			err := d.Install(t.Context(), transaction, nil)
+			if test.says != nil && (!errors.Is(err, test.says) || reason.Of(err) != reason.None) {
+				t.Errorf("error is %v (%s)", err, reason.Of(err))
+			}
+			f.locked(func() {
+				if f.fetched != test.fetched || asked != test.asked || f.done != test.done {
+					t.Errorf("%d downloads, asked %d times, %d transactions; %v", f.fetched, asked, f.done, err)
+				}
+			})
+		})
+	}
+}
+
+// What another client of the server does to the session after the download is
+// seen by the second look of the guard.
+func TestSessionChangesDuringTheDownload(t *testing.T) {
+	f := good()
+	f.download = func(string) *dbus.Error {
+		f.locked(func() { f.items = append(f.items, newItem("Install", "foreign", "1-1")) })
+		return nil
+	}
+	d, _ := f.serve(t)
+	if err := d.Install(t.Context(), plan, nil); reason.Of(err) != reason.TransactionRefused {
+		t.Errorf("error is %v (%s)", err, reason.Of(err))
+	}
+	if n := f.transactions(); n != 0 {
+		t.Errorf("%d transactions were started", n)
+	}
+}
+
+func TestResolveChangesNothing(t *testing.T) {
+	f := good()
+	f.items = append(f.items, newItem("Reason Change", "kernel-modules-sriov", "1-1"))
+	d, _ := f.serve(t)
+	got, err := d.Resolve(t.Context(), plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]dnfbridge.Package{{NEVRA: wanted, Name: "kernel-modules-sriov", DownloadSize: 1000}}, got); diff != "" {
+		t.Error(diff)
+	}
+	f.locked(func() {
+		if f.fetched+f.done > 0 {
+			t.Errorf("%d downloads, %d transactions", f.fetched, f.done)
+		}
+	})
+}
