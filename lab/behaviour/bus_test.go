@@ -8,9 +8,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"driverd/api"
 	"driverd/hwdetect"
@@ -46,17 +46,16 @@ func TestBusctl(t *testing.T) {
 
 	t.Run("a monitor sees a device come, and what would be done", func(t *testing.T) {
 		g := g.in(t)
-		g.sh("busctl call %s SetMode 'sa{sv}' observe 0", manager)
+		g.sh(`systemd-run --quiet --unit=monitor -p StandardOutput=file:/run/monitor busctl --json=short monitor --match="type='signal',sender='%s'"`, api.BusName)
+		// It says nothing when it is ready; so something is changed until it shows that.
+		g.until(`busctl call %[1]s SetMode 'sa{sv}' auto 0 && busctl call %[1]s SetMode 'sa{sv}' observe 0 && grep '"member":"PropertiesChanged"' /run/monitor | grep -q '"Mode"'`, manager)
 		if got := g.sh("busctl get-property %s Mode", manager); got != `s "observe"` {
 			t.Errorf("Mode is %s", got)
 		}
-		g.sh(`systemd-run --quiet --unit=monitor -p StandardOutput=file:/run/monitor busctl --json=short monitor --match="type='signal',sender='%s'"`, api.BusName)
-		g.until("journalctl -u monitor.service -o cat | grep -q 'Monitoring bus message stream' || test -s /run/monitor || busctl list --acquired | grep -q monitor || systemctl -q is-active monitor.service")
 		nic = g.plug("nic", "igb")
 		g.refused(nic, "blocked", "observe-only")
 		path := api.DevicePath(nic.String())
-		g.until(`grep '"member":"InterfacesAdded"' /run/monitor | grep -q '%s'`, path)
-		g.until(`grep '"member":"PropertiesChanged"' /run/monitor | grep '"path":"%s"' | grep -q 'observe-only' || grep '"member":"InterfacesAdded"' /run/monitor | grep '%s' | grep -q observe-only`, path, path)
+		g.until(`grep '"member":"InterfacesAdded"' /run/monitor | grep '%s' | grep -q '"observe-only"'`, path)
 		g.until(`grep '"member":"PropertiesChanged"' /run/monitor | grep '"path":"%s"' | grep -q '"Counts"'`, api.RootPath)
 		g.sh("systemctl stop monitor.service")
 	})
@@ -177,13 +176,12 @@ systemctl restart polkit.service`, api.ActionInstall)
 			t.Errorf("two who ask for the same got %s and %s", job, again)
 		}
 		g.until(`busctl get-property %s %s %s BytesDone | grep -v 't 0'`, api.BusName, job, api.JobInterface)
-		began := time.Now()
-		g.sh("busctl call %s %s %s Cancel 'a{sv}' 0", api.BusName, job, api.JobInterface)
+		took := g.sh(`began=$(date +%%s%%N); busctl call %s %s %s Cancel 'a{sv}' 0 && echo $((($(date +%%s%%N) - began) / 1000000))`, api.BusName, job, api.JobInterface)
 		if got := g.sh("busctl get-property %s %s %s State", api.BusName, job, api.JobInterface); got != `s "cancelled"` {
 			t.Errorf("State is %s", got)
 		}
-		if took := time.Since(began); took > 2*time.Second {
-			t.Errorf("the cancel took %s", took)
+		if ms, err := strconv.Atoi(took); err != nil || ms > 2000 {
+			t.Errorf("the cancel took %s ms", took)
 		}
 		g.refused(raid, "blocked", "policy")
 		if got := g.subpackages(); got["kernel-modules-passthrough"] != "" {
