@@ -114,8 +114,11 @@ func (e *Engine) run(j *job) {
 			e.become(r, plan.Installing, "", "")
 		}
 	}
-	e.Log.Info().Str("event", "job-started").Strs("packages", j.packages).
-		Msgf("installing %s", strings.Join(j.packages, " "))
+	doing := "installing"
+	if j.downloadOnly {
+		doing = "downloading"
+	}
+	e.Log.Info().Str("event", "job-started").Strs("packages", j.packages).Msgf("%s %s", doing, strings.Join(j.packages, " "))
 	t := dnfbridge.Transaction{
 		Into:    filepath.Join("/lib/modules", e.Release),
 		Install: j.packages, Allowed: e.config.Policy.NotHeld(e.catalog.known.NEVRAs()), DownloadOnly: j.downloadOnly,
@@ -157,7 +160,7 @@ func (e *Engine) finishJob(j *job, err error) {
 		return // cancelled
 	}
 	if err == nil {
-		e.Log.Info().Str("event", "job-done").Strs("packages", j.packages).Msgf("installed %s", strings.Join(j.packages, " "))
+		e.Log.Info().Str("event", "job-done").Strs("packages", j.packages).Msg(j.summary())
 	} else {
 		e.Log.Warn().Str("event", "job-failed").Strs("packages", j.packages).Str("reason", string(reason.Of(err))).Msg(err.Error())
 	}

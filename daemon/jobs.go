@@ -127,24 +127,24 @@ func (e *Engine) endLoad(j *job) {
 		e.endJob(j, JobFailed, other.reason, fmt.Sprintf("%s is %s: %s", other.device.Slot, other.state, other.message))
 		return
 	}
-	e.endJob(j, JobDone, reason.None, strings.Join(slices.Concat(j.summary(), bound), "; "))
+	if len(j.packages) > 0 {
+		bound = slices.Insert(bound, 0, j.summary())
+	}
+	e.endJob(j, JobDone, reason.None, strings.Join(bound, "; "))
 }
 
 // summary says what became of the packages of a job that went well.
-func (j *job) summary() []string {
-	if len(j.packages) == 0 {
-		return nil
-	}
+func (j *job) summary() string {
 	packages := strings.Join(j.packages, ", ")
 	switch {
 	case j.downloadOnly && !j.idle():
-		return []string{packages + " downloaded"}
+		return packages + " downloaded"
 	case j.idle() && len(j.packages) > 1:
-		return []string{packages + " are installed already"}
+		return packages + " are installed already"
 	case j.idle():
-		return []string{packages + " is installed already"}
+		return packages + " is installed already"
 	}
-	return []string{packages + " installed"}
+	return packages + " installed"
 }
 
 // endJob gives a job its final state.

@@ -273,7 +273,7 @@ func (c choice) already() string {
 	case len(c.bound) > 0:
 		return strings.Join(c.bound, "; ")
 	case len(c.present) > 0:
-		return (&job{packages: c.present}).summary()[0]
+		return (&job{packages: c.present}).summary()
 	}
 	return "nothing is missing"
 }
