@@ -41,13 +41,11 @@ func Step(ctx context.Context, release string, slot hwdetect.Slot) error {
 		return reason.With(reason.DriverOverride,
 			fmt.Errorf("cannot load a driver for %s: driver_override reserves it for %q", slot, device.DriverOverride))
 	}
-	index, err := kmod.Read(filepath.Join("/lib/modules", release))
-	if err != nil {
-		return err
-	}
 	var modules []string
 	if device.Modalias != "" {
-		modules = index.Installed(device.Modalias)
+		if modules, err = kmod.Installed(filepath.Join("/lib/modules", release), device.Modalias); err != nil {
+			return err
+		}
 	}
 	if len(modules) == 0 {
 		return reason.With(reason.NoDriver, fmt.Errorf("cannot load a driver for %s: no installed module claims it", slot))

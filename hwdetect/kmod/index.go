@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,11 +50,8 @@ func Read(dir string) (*Index, error) {
 	if err != nil {
 		return nil, err
 	}
-	for line := range bytes.Lines(text) {
-		// alias PATTERN MODULE
-		if f := bytes.Fields(line); len(f) == 3 && string(f[0]) == "alias" {
-			installed.add(f[1], f[2])
-		}
+	for pattern, module := range aliases(text) {
+		installed.add(pattern, module)
 	}
 	if text, err = readFile(dir, builtInFile); err != nil {
 		return nil, err
@@ -69,6 +67,41 @@ func Read(dir string) (*Index, error) {
 		return nil, err
 	}
 	return &Index{installed: installed.build(), builtIn: builtIn.build(), shipped: shipped}, nil
+}
+
+// Installed is what Installed of an Index of dir returns, for who asks once.
+func Installed(dir, name string) ([]string, error) {
+	text, err := readFile(dir, aliasFile)
+	if err != nil {
+		return nil, err
+	}
+	var modules []string
+	for pattern, owner := range aliases(text) {
+		if !modalias.Match(string(pattern), name) {
+			continue
+		}
+		if module := normalize(string(owner)); !slices.Contains(modules, module) {
+			modules = append(modules, module)
+		}
+	}
+	return modules, nil
+}
+
+// aliases are the patterns of a modules.alias that a PCI device can match, each
+// with its module.
+func aliases(text []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(pattern, module []byte) bool) {
+		for line := range bytes.Lines(text) {
+			// alias PATTERN MODULE
+			rest, ok := bytes.CutPrefix(line, []byte("alias "))
+			if !ok || !mayMatchPCI(rest) {
+				continue
+			}
+			if f := bytes.Fields(rest); len(f) == 2 && !yield(f[0], f[1]) {
+				return
+			}
+		}
+	}
 }
 
 func readFile(dir, name string) ([]byte, error) {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -44,6 +45,9 @@ func TestIndex(t *testing.T) {
 	} {
 		if diff := cmp.Diff(c.installed, index.Installed(c.modalias)); diff != "" {
 			t.Errorf("%s: Installed (-want +got):\n%s", c.name, diff)
+		}
+		if once, err := kmod.Installed("testdata/modules", c.modalias); err != nil || !slices.Equal(c.installed, once) {
+			t.Errorf("%s: asked once: %v, %v, want %v", c.name, once, err, c.installed)
 		}
 		if diff := cmp.Diff(c.builtIn, index.BuiltIn(c.modalias)); diff != "" {
 			t.Errorf("%s: BuiltIn (-want +got):\n%s", c.name, diff)

@@ -13,60 +13,57 @@ const prefixCap = len("pci:v00008086d000010C9sv")
 
 // Builder collects alias patterns for a Table. The zero Builder is ready.
 type Builder struct {
+	text    []byte // of all patterns
 	entries []entry
 }
 
-// entry is one pattern of a table.
+// entry is one pattern of a table: thousands of them are kept for good.
 type entry struct {
-	pattern string
-	value   int // the caller's
-	order   int // in which it was added
+	from, length uint32 // where the pattern is in the text
+	order        uint32 // in which it was added
+	value        int32  // the caller's
+	key          uint8  // length of its bucket's key
 }
 
 // Add adds a pattern with a value of the caller's choice, say the index of a
 // module's name. Any string is a pattern; a senseless one just never matches.
 func (b *Builder) Add(pattern string, value int) {
-	b.entries = append(b.entries, entry{pattern, value, len(b.entries)})
+	b.entries = append(b.entries, entry{
+		from: uint32(len(b.text)), length: uint32(len(pattern)),
+		order: uint32(len(b.entries)), value: int32(value),
+		key: uint8(min(len(literalPrefix(pattern)), prefixCap)),
+	})
+	b.text = append(b.text, pattern...)
 }
 
 // Build makes the table of what was added so far. The builder may go on.
 func (b *Builder) Build() *Table {
-	t := &Table{entries: slices.Clone(b.entries), buckets: make(map[string]bucket)}
-	slices.SortStableFunc(t.entries, func(x, y entry) int {
-		return cmp.Compare(bucketKey(x.pattern), bucketKey(y.pattern))
+	t := &Table{text: string(b.text), entries: slices.Clone(b.entries)}
+	slices.SortFunc(t.entries, func(x, y entry) int {
+		return cmp.Or(cmp.Compare(t.key(x), t.key(y)), cmp.Compare(x.order, y.order))
 	})
-	for i, e := range t.entries {
-		key := bucketKey(e.pattern)
-		k, ok := t.buckets[key]
-		if !ok {
-			k.from = i
-			t.keyLengths[len(key)] = true
-		}
-		k.to = i + 1
-		t.buckets[key] = k
+	for _, e := range t.entries {
+		t.keyLengths[e.key] = true
 	}
 	return t
 }
 
-// bucketKey is what a name has to begin with for pattern to be worth a try.
-func bucketKey(pattern string) string {
-	prefix := literalPrefix(pattern)
-	return prefix[:min(len(prefix), prefixCap)]
-}
-
-// bucket is the run of entries that share a key.
-type bucket struct{ from, to int }
-
 // Table finds the patterns that match a name. It is immutable, so it may be
 // used by many goroutines. The zero Table is empty.
 //
-// A lookup costs one map probe for each length of literal prefix that occurs,
-// and a Match for each pattern in the few buckets hit.
+// What a name has to begin with for a pattern to be worth a try is the
+// pattern's key, and patterns of one key are a bucket. A lookup costs one
+// binary search for each length of a key that occurs, and a Match for each
+// pattern in the few buckets hit.
 type Table struct {
+	text       string
 	entries    []entry // sorted by key, then by order
-	buckets    map[string]bucket
 	keyLengths [prefixCap + 1]bool
 }
+
+func (t *Table) pattern(e entry) string { return t.text[e.from:][:e.length] }
+
+func (t *Table) key(e entry) string { return t.text[e.from:][:e.key] }
 
 // AppendMatches appends to dst the values of the patterns that match name: each
 // value once, in the order in which their first matching patterns were added.
@@ -82,7 +79,7 @@ func (t *Table) AppendMatches(dst []int, name string) []int {
 	found = slices.CompactFunc(found, func(i, j int) bool { return t.entries[i].value == t.entries[j].value })
 	slices.SortFunc(found, t.compareOrder)
 	for k, i := range found {
-		found[k] = t.entries[i].value
+		found[k] = int(t.entries[i].value)
 	}
 	return dst[:start+len(found)]
 }
@@ -100,7 +97,7 @@ func (t *Table) Claims(name string) []Claim {
 	slices.SortFunc(found, t.compareOrder)
 	var claims []Claim
 	for _, i := range found {
-		claims = append(claims, Claim{t.entries[i].pattern, t.entries[i].value})
+		claims = append(claims, Claim{t.pattern(t.entries[i]), int(t.entries[i].value)})
 	}
 	return claims
 }
@@ -112,9 +109,9 @@ func (t *Table) appendIndexes(dst []int, name string) []int {
 		if !occurs {
 			continue
 		}
-		b := t.buckets[name[:n]]
-		for i := b.from; i < b.to; i++ {
-			if Match(t.entries[i].pattern, name) || anyOfProduct && n == prefixCap {
+		i, _ := slices.BinarySearchFunc(t.entries, name[:n], func(e entry, key string) int { return cmp.Compare(t.key(e), key) })
+		for ; i < len(t.entries) && t.key(t.entries[i]) == name[:n]; i++ {
+			if Match(t.pattern(t.entries[i]), name) || anyOfProduct && n == prefixCap {
 				dst = append(dst, i)
 			}
 		}
