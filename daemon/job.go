@@ -26,6 +26,7 @@ type job struct {
 	slots        []hwdetect.Slot // of the devices that it is for, as they were
 	records      []*record       // that wait for it
 	mixed        bool            // its devices do not all want the same packages
+	unpacked     []string        // of its packages, those whose files are on the disk
 	downloadOnly bool
 
 	state                 JobState
@@ -45,6 +46,11 @@ type job struct {
 // wait are taken along by the next startJob.
 func (e *Engine) stepInstall(r *record) {
 	switch a := r.install; {
+	case r.load.running:
+		e.become(r, plan.Loading, "", "")
+	case !r.load.early && e.unpacked(r) && e.loads < maxLoads:
+		r.mark("unpacked")
+		e.startLoad(r, true)
 	case a.running:
 		e.become(r, plan.Installing, "", "")
 	case a.ended.IsZero():
@@ -144,11 +150,12 @@ func (e *Engine) progressed(j *job, p dnfbridge.Progress) {
 		case dnfbridge.PhaseInstall:
 			r.mark("resolved")
 			r.mark("downloaded")
-		case dnfbridge.PhaseUnpacked:
-			if slices.Contains(r.decision.Packages, p.Package) {
-				r.mark("unpacked")
-			}
 		}
+	}
+	if p.Phase == dnfbridge.PhaseUnpacked {
+		j.unpacked = append(j.unpacked, p.Package)
+		e.look()
+		return
 	}
 	e.Publish(e.view())
 }

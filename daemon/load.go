@@ -14,8 +14,19 @@ import (
 // cards that come with a hundred functions.
 const maxLoads = 4
 
+// unpacked says whether the job at work has put all that a device waits for on
+// the disk. Its transaction may go on for long: depmod takes seconds, dracut
+// tens of them. The load step can do without both.
+func (e *Engine) unpacked(r *record) bool {
+	return e.job != nil && len(r.decision.Packages) > 0 && !slices.ContainsFunc(r.decision.Packages,
+		func(nevra string) bool { return !slices.Contains(e.job.unpacked, nevra) })
+}
+
 // stepLoad moves on a device whose modules are installed.
 func (e *Engine) stepLoad(r *record) {
+	if r.load.early && !r.load.running {
+		r.load = attempt{} // now that all is there, it is done again if need be
+	}
 	switch {
 	case r.load.running:
 		e.become(r, plan.Loading, "", "")
@@ -38,7 +49,7 @@ func (e *Engine) beginLoad(r *record) {
 	case twin != nil || e.loads >= maxLoads:
 		e.become(r, plan.Pending, "", "")
 	default:
-		e.startLoad(r)
+		e.startLoad(r, false)
 	}
 }
 
@@ -51,15 +62,16 @@ func (e *Engine) twin(r *record) *record {
 		return nil
 	}
 	for _, other := range e.sorted() {
-		if other != r && other.device.Modalias == r.device.Modalias && (other.load.running || !other.load.ended.IsZero()) {
+		if other != r && other.device.Modalias == r.device.Modalias && (other.load.running || !other.load.early && !other.load.ended.IsZero()) {
 			return other
 		}
 	}
 	return nil
 }
 
-func (e *Engine) startLoad(r *record) {
-	r.load = attempt{running: true, began: time.Now()}
+// startLoad runs the load step, early if the transaction is still under way.
+func (e *Engine) startLoad(r *record, early bool) {
+	r.load = attempt{running: true, began: time.Now(), early: early}
 	if r.job != nil {
 		r.load.job, r.job.loads = r.job.number, true
 	}

@@ -86,6 +86,9 @@ func (e *Engine) step(r *record) {
 	switch r.decision.Action {
 	case plan.Nothing:
 		if r.decision.State == plan.Bound {
+			if r.load.running {
+				r.mark("loaded") // the step has only to say so
+			}
 			e.noteLoad(r)
 			r.again()
 			r.asked = false
@@ -97,6 +100,10 @@ func (e *Engine) step(r *record) {
 	case plan.Await:
 		e.await(r, r.seen, "the driver is built into the kernel, but has not taken the device")
 	case plan.Load:
+		if r.install.running {
+			e.stepInstall(r) // depmod may not be through with the index
+			break
+		}
 		e.stepLoad(r)
 	case plan.Install:
 		if r.cancelled != "" {

@@ -45,6 +45,7 @@ type attempt struct {
 	tries   int
 	retryAt time.Time // after a failure; zero if only a change can help
 	alone   bool      // do it without other devices' packages
+	early   bool      // a load before its transaction has ended: its failure means nothing
 }
 
 // Mark is one step of a device's timeline.

@@ -3,6 +3,7 @@
 package daemon_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -39,6 +40,10 @@ type world struct {
 	allowed  []string // in the last of them
 	loads    []hwdetect.Slot
 	inKernel []string // modules that were loaded before
+
+	// Modules can be loaded when they are unpacked, 3 s before depmod is through.
+	early    bool
+	unpacked map[string]string // modules by alias
 
 	// What the next steps do; nil is what goes well.
 	onList    func(context.Context) error
@@ -95,6 +100,7 @@ func newWorld() *world {
 		devices:   make(map[hwdetect.Slot]hwdetect.Device),
 		installed: &kernel{map[string]string{}, map[string]string{}},
 		has:       make(map[string]bool),
+		unpacked:  make(map[string]string),
 	}
 	for _, d := range []driver{igb, mega} {
 		w.packages = append(w.packages, dnfbridge.Package{
@@ -203,7 +209,16 @@ func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress f
 		return err
 	}
 	progress(dnfbridge.Progress{Phase: dnfbridge.PhaseInstall, BytesDone: 100, BytesTotal: 100, Fraction: 0.5})
-	if err := spend(ctx, 5*time.Second); err != nil {
+	if err := spend(ctx, 2*time.Second); err != nil {
+		return err
+	}
+	for _, d := range []driver{igb, mega} {
+		if w.early && slices.Contains(t.Install, d.nevra) {
+			w.change(func() { w.unpacked[d.alias] = d.module })
+			progress(dnfbridge.Progress{Phase: dnfbridge.PhaseUnpacked, Package: d.nevra, Fraction: 0.7})
+		}
+	}
+	if err := spend(ctx, 3*time.Second); err != nil {
 		return err
 	}
 	if on != nil {
@@ -267,7 +282,7 @@ func (w *world) Load(_ context.Context, s hwdetect.Slot) error {
 		return w.onLoad(s)
 	}
 	if d, ok := w.devices[s]; ok {
-		d.Driver = w.installed.installed[d.Modalias]
+		d.Driver = cmp.Or(w.installed.installed[d.Modalias], w.unpacked[d.Modalias])
 		w.devices[s] = d
 	}
 	return nil

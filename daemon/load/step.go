@@ -41,19 +41,25 @@ func Step(ctx context.Context, release string, slot hwdetect.Slot) error {
 		return reason.With(reason.DriverOverride,
 			fmt.Errorf("cannot load a driver for %s: driver_override reserves it for %q", slot, device.DriverOverride))
 	}
+	dir, root := filepath.Join("/lib/modules", release), "/"
 	var modules []string
 	if device.Modalias != "" {
-		if modules, err = kmod.Installed(filepath.Join("/lib/modules", release), device.Modalias); err != nil {
+		if modules, err = kmod.Installed(dir, device.Modalias); err != nil {
 			return err
 		}
 	}
 	if len(modules) == 0 {
-		return reason.With(reason.NoDriver, fmt.Errorf("cannot load a driver for %s: no installed module claims it", slot))
+		early, err := PrepareEarly(ctx, dir, device.Modalias)
+		if err != nil {
+			return reason.With(reason.NoDriver, fmt.Errorf("cannot load a driver for %s: no installed module claims it: %w", slot, err))
+		}
+		defer func() { _ = early.Close() }() // systemd removes what is left
+		root, modules = early.Root, early.Modules
 	}
 	if disabled, err := os.ReadFile("/proc/sys/kernel/modules_disabled"); err == nil && strings.TrimSpace(string(disabled)) == "1" {
 		return reason.With(reason.ModulesDisabled, fmt.Errorf("cannot load %s: kernel.modules_disabled is 1", strings.Join(modules, " ")))
 	}
-	if err := modprobe(ctx, device.Modalias); err != nil {
+	if err := modprobe(ctx, root, device.Modalias); err != nil {
 		return err
 	}
 	// modprobe -b passes over a blacklisted module without a word.
@@ -63,11 +69,14 @@ func Step(ctx context.Context, release string, slot hwdetect.Slot) error {
 	return nil
 }
 
-// modprobe loads every module that claims modalias, as udev does, under the
-// law of modprobe.d(5).
-func modprobe(ctx context.Context, modalias string) error {
-	command := exec.CommandContext(ctx, "/sbin/modprobe", "--use-blacklist", "--", modalias)
-	command.Env = []string{"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+// environment is all that kmod's commands get of ours.
+var environment = []string{"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+
+// modprobe loads every module of a module root that claims modalias, as udev
+// does, under the law of modprobe.d(5).
+func modprobe(ctx context.Context, root, modalias string) error {
+	command := exec.CommandContext(ctx, "/sbin/modprobe", "--dirname", root, "--use-blacklist", "--", modalias)
+	command.Env = environment
 	output, err := command.CombinedOutput()
 	if err == nil {
 		return nil

@@ -87,6 +87,12 @@ func Installed(dir, name string) ([]string, error) {
 	return modules, nil
 }
 
+// Shipped is what Shipped of an Index of dir returns, for who asks once.
+func Shipped(dir, name string) ([]hwdetect.Module, error) {
+	shipped, err := readShipped(dir)
+	return shipped.of(name), err
+}
+
 // aliases are the patterns of a modules.alias that a PCI device can match, each
 // with its module.
 func aliases(text []byte) iter.Seq2[[]byte, []byte] {

@@ -17,7 +17,7 @@ import (
 	"text/template"
 )
 
-// Package describes one RPM, architecture x86_64. Its only file is one of
+// Package describes one RPM, architecture x86_64. One of its files is of
 // PayloadBytes incompressible bytes.
 type Package struct {
 	Name    string
@@ -35,6 +35,7 @@ type Package struct {
 	Pre, Post string
 
 	PayloadBytes int
+	Files        map[string][]byte // further files by their absolute paths
 	Unsigned     bool
 }
 
@@ -74,6 +75,9 @@ A test package.
 %install
 mkdir -p %{buildroot}/opt/test
 head -c {{.PayloadBytes}} /dev/urandom >%{buildroot}/opt/test/{{.Name}}-{{.Version}}-{{.Release}}
+{{- if .Files}}
+cp -r %{_topdir}/files/. %{buildroot}
+{{- end}}
 {{- if .Pre}}
 %pre -p <lua>
 {{.Pre}}
@@ -84,6 +88,9 @@ head -c {{.PayloadBytes}} /dev/urandom >%{buildroot}/opt/test/{{.Name}}-{{.Versi
 {{- end}}
 %files
 /opt/test/*
+{{- range $path, $_ := .Files}}
+{{$path}}
+{{- end}}
 `))
 
 // build makes the package's RPM in dir, signed unless the package says no.
@@ -101,6 +108,12 @@ func (p Package) build(ctx context.Context, dir string, key *Key) (err error) {
 	file := filepath.Join(top, p.Name+".spec")
 	if err := os.WriteFile(file, text.Bytes(), 0o644); err != nil {
 		return err
+	}
+	for path, data := range p.Files {
+		file := filepath.Join(top, "files", path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, data, 0o644)); err != nil {
+			return err
+		}
 	}
 	err = run(exec.CommandContext(ctx, "rpmbuild", "-bb", "--quiet", "--noclean",
 		"--define", "_topdir "+top,

@@ -68,7 +68,7 @@ func Write(t testing.TB, file string, data []byte) {
 }
 
 // Object returns a relocatable ELF file with the module's .modinfo section and
-// its imports as undefined symbols.
+// its imports as undefined symbols. It exports Symbol(its name).
 func Object(m *kernel.Module) []byte {
 	var info bytes.Buffer
 	entry := func(key, value string) { fmt.Fprintf(&info, "%s=%s\x00", key, value) }
@@ -82,6 +82,9 @@ func Object(m *kernel.Module) []byte {
 		entry("version", m.Version)
 	}
 	entry("depends", strings.Join(m.Depends, ","))
+	if len(m.SoftDepends) > 0 {
+		entry("softdep", "pre: "+strings.Join(m.SoftDepends, " "))
+	}
 	entry("name", m.Name())
 
 	symbols, names := []elf.Sym64{{}}, []byte{0}
@@ -92,12 +95,12 @@ func Object(m *kernel.Module) []byte {
 	var table bytes.Buffer
 	encode(&table, symbols)
 
-	const sectionNames = "\x00.modinfo\x00.symtab\x00.strtab\x00.shstrtab\x00"
+	const sectionNames = "\x00.modinfo\x00.symtab\x00.strtab\x00.shstrtab\x00__ksymtab_strings\x00"
 	var body bytes.Buffer
 	header := elf.Header64{
 		Ident: [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
 		Type:  uint16(elf.ET_REL), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT),
-		Ehsize: 64, Shentsize: 64, Shnum: 5, Shstrndx: 4,
+		Ehsize: 64, Shentsize: 64, Shnum: 6, Shstrndx: 4,
 	}
 	sections := []elf.Section64{{}}
 	section := func(name string, s elf.Section64, data []byte) {
@@ -110,6 +113,7 @@ func Object(m *kernel.Module) []byte {
 	section(".symtab", elf.Section64{Type: uint32(elf.SHT_SYMTAB), Link: 3, Info: 1, Entsize: elf.Sym64Size}, table.Bytes())
 	section(".strtab", elf.Section64{Type: uint32(elf.SHT_STRTAB)}, names)
 	section(".shstrtab", elf.Section64{Type: uint32(elf.SHT_STRTAB)}, []byte(sectionNames))
+	section("__ksymtab_strings", elf.Section64{Type: uint32(elf.SHT_PROGBITS), Flags: uint64(elf.SHF_ALLOC)}, []byte(Symbol(m.Name())+"\x00"))
 	header.Shoff = uint64(64 + body.Len())
 
 	var file bytes.Buffer
@@ -118,6 +122,9 @@ func Object(m *kernel.Module) []byte {
 	encode(&file, sections)
 	return file.Bytes()
 }
+
+// Symbol is what the module of that name exports.
+func Symbol(module string) string { return module + "_symbol" }
 
 func encode(b *bytes.Buffer, data any) {
 	if err := binary.Write(b, binary.LittleEndian, data); err != nil {

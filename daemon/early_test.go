@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"driverd/hwdetect"
+	"driverd/plan"
+	"driverd/reason"
+)
+
+func TestBoundBeforeTheTransactionEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.early = true
+		w.plug(1, igb.alias)
+		w.plug(2, mega.alias)
+		engine, _ := w.run(t)
+		after(8 * time.Second)
+		for n := range uint8(2) {
+			expect(t, w.device(n+1), plan.Bound, "")
+		}
+		want := []string{"seen", "decided", "resolved", "downloaded", "unpacked", "loaded", "bound", "settled"}
+		if diff := cmp.Diff(want, steps(w.device(1))); diff != "" {
+			t.Error(diff)
+		}
+		w.plug(3, igb.alias) // which the job is not for
+		engine.Kick()
+		after(time.Second)
+		expect(t, w.device(3), plan.Bound, "")
+		w.change(func() {
+			if len(w.installed.installed) != 0 {
+				t.Error("the transaction has ended")
+			}
+		})
+		after(time.Minute)
+		expect(t, w.device(1), plan.Bound, "")
+		if len(w.installs) != 1 || len(w.loads) != 3 {
+			t.Errorf("%d transactions, loads of %v", len(w.installs), w.loads)
+		}
+	})
+}
+
+// What goes wrong early is tried once, and does not show.
+func TestEarlyFailureIsQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.early = true
+		why := reason.ProbeFailed
+		w.onLoad = func(hwdetect.Slot) error { return reason.With(why, errors.New("cut short")) }
+		w.plug(1, igb.alias)
+		engine, _ := w.run(t)
+		after(8 * time.Second)
+		expect(t, w.device(1), plan.Installing, "")
+		engine.Kick()
+		after(time.Second)
+		expect(t, w.device(1), plan.Installing, "")
+		w.change(func() { why = reason.KeyRejected })
+		after(5 * time.Second)
+		expect(t, w.device(1), plan.Blocked, reason.KeyRejected)
+		if slices.Contains(steps(w.device(1)), "loaded") || len(w.loads) != 2 {
+			t.Errorf("%v, loads of %v", steps(w.device(1)), w.loads)
+		}
+	})
+}
+
+// A step that is still under way when the transaction ends is waited for.
+func TestEarlyStepOutlivesTheTransaction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.early = true
+		gate := make(chan error)
+		w.onLoad = func(hwdetect.Slot) error {
+			w.mu.Unlock() // the world goes on meanwhile
+			defer w.mu.Lock()
+			return <-gate
+		}
+		w.plug(1, igb.alias)
+		w.run(t)
+		after(15 * time.Second)
+		expect(t, w.device(1), plan.Loading, "")
+		w.change(func() { w.onLoad = nil })
+		gate <- errors.New("too early")
+		after(time.Second)
+		expect(t, w.device(1), plan.Bound, "")
+	})
+}

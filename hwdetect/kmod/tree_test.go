@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kmod_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"driverd/hwdetect/kmod"
+)
+
+// tree writes files of a module tree: a name that ends in "/" is a folder.
+func tree(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		file := filepath.Join(dir, name)
+		folder := filepath.Dir(file)
+		if strings.HasSuffix(name, "/") {
+			folder = file
+		}
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if folder == file {
+			continue
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestTree(t *testing.T) {
+	dir := tree(t, map[string]string{
+		"modules.dep": "kernel/net/8021q.ko.xz: kernel/net/garp.ko.xz kernel/net/stp-x.ko.xz\n" +
+			"kernel/net/garp.ko.xz:\nkernel/net/stp-x.ko.xz:\n",
+		"modules.builtin":          "kernel/drivers/virtio/virtio-pci.ko\n",
+		"modules.softdep":          "# Soft dependencies extracted from modules themselves.\nsoftdep vfio-x pre: a-b cpost: d\nsoftdep odd\n",
+		"kernel/net/8021q.ko.xz":   "",
+		"kernel/net/garp.ko.xz":    "",
+		"kernel/net/stp-x.ko.xz":   "",
+		"kernel/igb/igb-vf.ko.zst": "",
+		"updates/mega.ko":          "",
+		"kernel/raid.ko.gz":        "",
+		"kernel/half.ko.xz;6543":   "", // rpm is still writing it
+		"kernel/README":            "",
+		"kernel/dir.ko/":           "",
+	})
+	f, err := kmod.ReadTree(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"igb_vf", "mega", "raid"}, f.Fresh()); diff != "" {
+		t.Errorf("Fresh (-want +got):\n%s", diff)
+	}
+	for module, want := range map[string]string{
+		"8021q": "kernel/net/8021q.ko.xz", "stp-x": "kernel/net/stp-x.ko.xz", "igb-vf": "kernel/igb/igb-vf.ko.zst",
+		"raid": "kernel/raid.ko.gz", "virtio_pci": "", "half": "", "": "",
+	} {
+		if got := f.Path(module); got != want {
+			t.Errorf("Path(%q) = %q, want %q", module, got, want)
+		}
+	}
+	if !f.IsFresh("igb-vf") || f.IsFresh("8021q") || !f.BuiltIn("virtio-pci") || f.BuiltIn("garp") {
+		t.Error("fresh or built in is what is not, or is not what is")
+	}
+	if diff := cmp.Diff([]string{"garp", "stp_x"}, f.Depends("8021q")); diff != "" {
+		t.Errorf("Depends (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]kmod.Softdep{{Pattern: "vfio_x", Modules: []string{"a-b", "c", "d"}}}, f.Softdeps()); diff != "" {
+		t.Errorf("Softdeps (-want +got):\n%s", diff)
+	}
+}
+
+func TestTreeThatCannotBeTold(t *testing.T) {
+	for name, files := range map[string]map[string]string{
+		"two of one name":       {"kernel/igb.ko": "", "updates/igb.ko.xz": ""},
+		"an indexed one beside": {"modules.dep": "kernel/igb.ko:\n", "updates/igb.ko.xz": ""},
+		"no index to read":      {"modules.dep/": ""},
+	} {
+		if f, err := kmod.ReadTree(tree(t, files)); err == nil {
+			t.Errorf("%s: %+v, want an error", name, f)
+		}
+	}
+	if f, err := kmod.ReadTree(filepath.Join(t.TempDir(), "none")); err == nil {
+		t.Errorf("no folder at all: %+v", f)
+	}
+}
