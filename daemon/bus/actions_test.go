@@ -111,9 +111,11 @@ func TestWhoMayCallWhat(t *testing.T) {
 				}
 				row = append(row, strings.Join(slices.Compact(answers), ", then "))
 				got[m.Name] = ""
+				who.mu.Lock()
 				for _, q := range who.asked {
 					got[m.Name] = q.action
 				}
+				who.mu.Unlock()
 			}
 			table = append(table, fmt.Sprintf("%-8s %-38s %-5s %-44s %s", m.Name, stdcmp.Or(got[m.Name], "-"), row[0], row[1], row[2]))
 			expected := []string{"yes", "yes", "yes"}
