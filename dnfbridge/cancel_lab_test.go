@@ -174,29 +174,3 @@ func TestResolve(t *testing.T) {
 		t.Errorf("installed are %v", got)
 	}
 }
-
-// TestOneSessionDownloadsAndInstalls holds what Install rests on: that the
-// session which has downloaded can resolve anew and install. The time that the
-// second resolve costs is shown.
-func TestOneSessionDownloadsAndInstalls(t *testing.T) {
-	g := newGuest(t)
-	d := g.backend(0)
-	if _, err := d.KernelPackages(t.Context(), release); err != nil {
-		t.Fatal(err)
-	}
-	began, times := time.Now(), map[dnfbridge.Phase]time.Duration{}
-	plan := install("kernel-modules-sriov")
-	plan.Commit = func() error {
-		t.Logf("ready to install after %s", time.Since(began).Round(time.Millisecond))
-		return nil
-	}
-	if err := d.Install(t.Context(), plan, func(p dnfbridge.Progress) {
-		if times[p.Phase] == 0 {
-			times[p.Phase] = time.Since(began).Round(time.Millisecond)
-		}
-	}); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("resolve %s, download %s, install %s, verify %s, end %s", times[dnfbridge.PhaseResolve], times[dnfbridge.PhaseDownload],
-		times[dnfbridge.PhaseInstall], times[dnfbridge.PhaseVerify], time.Since(began).Round(time.Millisecond))
-}

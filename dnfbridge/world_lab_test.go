@@ -83,7 +83,7 @@ func world() []rpmrepo.Package {
 		with(subpackage("kernel-modules-unsigned", release), func(p *rpmrepo.Package) { p.Unsigned = true }),
 		with(subpackage("kernel-modules-badpost", release), func(p *rpmrepo.Package) { p.Post = `error("depmod fell over")` }),
 		with(subpackage("kernel-modules-badpre", release), func(p *rpmrepo.Package) { p.Pre = `error("no")` }),
-		with(subpackage("kernel-modules-large", release), func(p *rpmrepo.Package) { p.PayloadBytes = 400 << 10 }),
+		with(subpackage("kernel-modules-large", release), func(p *rpmrepo.Package) { p.PayloadBytes = 150 << 10 }),
 		with(subpackage("kernel-modules-slow", release), func(p *rpmrepo.Package) {
 			p.Post = `os.execute("touch /run/post-runs; while [ ! -e /run/go-on ]; do sleep 0.1; done")`
 		}),
