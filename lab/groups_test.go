@@ -58,27 +58,32 @@ chmod +x /usr/sbin/depmod`)
 		{"passthrough", lab.Device{ID: "hba", Driver: "megasas"}, "megaraid_sas"},
 	} {
 		t.Run(group.name+" alone", func(t *testing.T) {
-			once(t, g, install, "modules-"+group.name)
+			once(t, g, "install", wanted("modules-"+group.name))
 			if got := subpackages(t, g); !slices.Equal(got, []string{"kernel-modules-core", "kernel-modules-" + group.name}) {
 				t.Errorf("installed: %v", got)
 			}
 			bind(t, g, group.device, group.driver)
-			once(t, g, remove, "modules-"+group.name)
+			once(t, g, "remove", installed("modules-"+group.name))
 		})
 	}
 
 	t.Run("three in one transaction", func(t *testing.T) {
-		once(t, g, install, "modules-sriov", "modules-gpu", "modules-passthrough")
+		once(t, g, "install", wanted("modules-sriov"), wanted("modules-gpu"), wanted("modules-passthrough"))
 		output(t, g, "modprobe -a ixgbevf cirrus_qemu mpt3sas")
 	})
 
 	t.Run("one of them removed", func(t *testing.T) {
-		once(t, g, remove, "modules-gpu")
+		once(t, g, "remove", installed("modules-gpu"))
 		output(t, g, "modprobe -a ixgbe mptsas; ! modprobe ast 2>/dev/null")
 	})
 
+	t.Run("one comes and another goes", func(t *testing.T) {
+		once(t, g, "swap", installed("modules-passthrough"), wanted("modules-gpu"))
+		output(t, g, "modprobe -a ast ice; ! modprobe hpsa 2>/dev/null")
+	})
+
 	t.Run("all other hardware", func(t *testing.T) {
-		once(t, g, install, "modules")
+		once(t, g, "install", wanted("modules"))
 		if got := subpackages(t, g); len(got) != 5 {
 			t.Errorf("installed: %v", got)
 		}
@@ -86,29 +91,26 @@ chmod +x /usr/sbin/depmod`)
 	})
 }
 
-const (
-	install = "install"
-	remove  = "remove"
-)
+// wanted names a subpackage of the running kernel by what it provides.
+func wanted(subpackage string) string {
+	return fmt.Sprintf(`"kernel-%s-uname-r = $(uname -r)"`, subpackage)
+}
 
-// once installs or removes subpackages of the running kernel in one
-// transaction, and sees that depmod ran once, for that kernel.
-func once(t *testing.T, g *lab.Guest, verb string, subpackages ...string) {
+// installed names a subpackage that is installed: dnf5 finds what to install by
+// what it provides, and what to remove not.
+func installed(subpackage string) string {
+	return fmt.Sprintf("$(rpm -q --whatprovides kernel-%s-uname-r)", subpackage)
+}
+
+// once runs one transaction of dnf5, and sees that depmod ran once, for the
+// running kernel.
+func once(t *testing.T, g *lab.Guest, verb string, packages ...string) {
 	t.Helper()
-	// dnf5 finds what to install by what it provides, and what to remove not.
-	which := ` "kernel-%s-uname-r = $(uname -r)"`
-	if verb == remove {
-		which = ` $(rpm -q --whatprovides kernel-%s-uname-r)`
-	}
-	var args strings.Builder
-	for _, s := range subpackages {
-		fmt.Fprintf(&args, which, s)
-	}
 	start := time.Now()
-	output(t, g, "rm -f /run/depmods; dnf5 -y "+verb+args.String())
-	t.Logf("%s %v took %.0f s", verb, subpackages, time.Since(start).Seconds())
+	output(t, g, "rm -f /run/depmods; dnf5 -y "+verb+" "+strings.Join(packages, " "))
+	t.Logf("%s %v took %.0f s", verb, packages, time.Since(start).Seconds())
 	if got, want := output(t, g, "cat /run/depmods"), "-a "+output(t, g, "uname -r"); got != want {
-		t.Errorf("%s %v: depmod ran with %q, want %q", verb, subpackages, got, want)
+		t.Errorf("%s %v: depmod ran with %q, want %q", verb, packages, got, want)
 	}
 }
 

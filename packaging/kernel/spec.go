@@ -133,7 +133,8 @@ func (s *Split) fromUnsplit(line func(format string, args ...any)) {
 // which runs when every file is there, does it for all; after it dracut may
 // follow in the same scriptlet, which a file trigger, coming after all of
 // them, would be too late for. A file trigger sees to removals: there is no
-// other way to hear of the last one.
+// other way to hear of the last one. It has nothing to do if the index names no
+// module that is gone: something was installed in the same transaction.
 func (s *Split) scriptlets(g Group, line func(format string, args ...any)) {
 	sub := g.Suffix()
 	const state = "/var/lib/rpm-state/kernel"
@@ -150,7 +151,9 @@ func (s *Split) scriptlets(g Group, line func(format string, args ...any)) {
 	if g == Base {
 		// modules.order is kernel-core's: without it the kernel is gone as well.
 		line("%%transfiletriggerpostun %s -- %s/kernel", sub, root(s.Release))
-		line("[ ! -e %s/modules.order ] || /usr/sbin/depmod -a %s", root(s.Release), s.Release)
+		line("[ ! -e %s/modules.order ] || while IFS=: read -r module depends; do", root(s.Release))
+		line("    [ -e \"%s/$module\" ] || { /usr/sbin/depmod -a %s; break; }", root(s.Release), s.Release)
+		line("done <%s/modules.dep", root(s.Release))
 		line("")
 	}
 }

@@ -65,7 +65,9 @@ func TestWrite(t *testing.T) {
 				"Requires: (%{name}-modules-passthrough-uname-r = "+capability+" if (%{name}-modules-core without %{name}-modules-split))\n"+
 				"Requires: (%{name}-modules-uname-r = "+capability+" if %{name}-modules-extra)\n",
 			"%transfiletriggerpostun modules-core -- "+root+"/kernel\n"+
-				"[ ! -e "+root+"/modules.order ] || /usr/sbin/depmod -a 6.12.0-55.el10.x86_64+64k-debug\n\n") +
+				"[ ! -e "+root+"/modules.order ] || while IFS=: read -r module depends; do\n"+
+				"    [ -e \""+root+"/$module\" ] || { /usr/sbin/depmod -a 6.12.0-55.el10.x86_64+64k-debug; break; }\n"+
+				"done <"+root+"/modules.dep\n\n") +
 			section("modules-sriov", "Kernel modules for network cards with SR-IOV", capability,
 				"Requires: %{name}-modules-core-uname-r = "+capability+"\n", "") +
 			section("modules-gpu", "Kernel modules for graphics cards and accelerators", capability,
