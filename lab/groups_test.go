@@ -79,7 +79,7 @@ chmod +x /usr/sbin/depmod`)
 
 	t.Run("one comes and another goes", func(t *testing.T) {
 		once(t, g, "swap", installed("modules-passthrough"), wanted("modules-gpu"))
-		output(t, g, "modprobe -a ast ice; ! modprobe hpsa 2>/dev/null")
+		output(t, g, "modprobe -a cirrus_qemu ice; ! modprobe hpsa 2>/dev/null")
 	})
 
 	t.Run("all other hardware", func(t *testing.T) {

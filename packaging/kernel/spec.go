@@ -159,7 +159,8 @@ func (s *Split) scriptlets(g Group, line func(format string, args ...any)) {
 }
 
 // fileList returns the %files of a subpackage. Every directory is listed with
-// the files in it, so that none is left behind when the last of them goes.
+// the files in it, so that none is left behind when the last of them goes: rpm
+// may remove what requires others after them.
 func (s *Split) fileList(g Group) string {
 	modules := s.In(g)
 	var dirs, lines []string
@@ -169,9 +170,7 @@ func (s *Split) fileList(g Group) string {
 		}
 	}
 	slices.Sort(dirs)
-	if g == Base { // it and kernel-core require each other, so either may be the last to go
-		lines = append(lines, "%dir "+root(s.Release))
-	}
+	lines = append(lines, "%dir "+root(s.Release))
 	for _, d := range slices.Compact(dirs) {
 		lines = append(lines, "%dir "+root(s.Release)+"/"+d)
 	}

@@ -32,7 +32,8 @@ func TestWrite(t *testing.T) {
 	const root = "/lib/modules/6.12.0-55.el10.x86_64+64k-debug"
 	const capability = "6.12.0-55.el10.x86_64+64k_debug"
 	want := map[string]string{
-		"modules-sriov.list": "%dir " + root + "/kernel\n" +
+		"modules-sriov.list": "%dir " + root + "\n" +
+			"%dir " + root + "/kernel\n" +
 			"%dir " + root + "/kernel/net\n" +
 			"%dir " + root + "/kernel/net/igb\n" +
 			root + "/kernel/net/igb/igb.ko.xz\n",
