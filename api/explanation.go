@@ -22,6 +22,9 @@ type Explanation struct {
 	Device        *Device   `json:"device,omitempty"` // of a slot only
 	Attempts      []Attempt `json:"attempts,omitempty"`
 	History       []Entry   `json:"history,omitempty"` // of the slot, newest first
+
+	// KernelLog is not the service's, which cannot read it, but what its client can.
+	KernelLog []string `json:"kernel_log,omitempty"`
 }
 
 // Claim is one alias that matches the device.

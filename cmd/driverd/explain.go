@@ -64,6 +64,9 @@ func (c console) explanation(ctx context.Context, what, root string) (x api.Expl
 	}
 	err = c.with(ctx, func(client *api.Client) error {
 		x, err = client.Explain(ctx, what)
+		if x.Device != nil {
+			x.KernelLog = kernelLog(c.root, x.Device.Slot)
+		}
 		return err
 	})
 	if errors.Is(err, api.ErrNoService) {

@@ -56,7 +56,12 @@ func (c console) explanationText(x api.Explanation) string {
 	}
 	f.attempts(x)
 	f.timeline(d.Timeline)
-	label := "history"
+	label := "kernel log"
+	for _, line := range x.KernelLog {
+		f.add(label, printable(line))
+		label = ""
+	}
+	label = "history"
 	for _, e := range x.History {
 		f.add(label, moment(e.Time)+"  "+console{}.outcome(e))
 		label = ""
