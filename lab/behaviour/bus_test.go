@@ -100,7 +100,7 @@ func TestBusctl(t *testing.T) {
 			}
 			g.answer(asNobody+"busctl --json=short call %s Plan 'asa{sv}' %s 0", &plan, manager, selectors)
 			if len(plan.Packages.Data) != 1 || !strings.HasPrefix(fmt.Sprint(plan.Packages.Data[0]["NEVRA"].Data), "kernel-modules-sriov-") ||
-				plan.DownloadSize.Data == 0 || plan.InstallSize.Data < plan.DownloadSize.Data || !slices.Equal(plan.Devices.Data, []string{path}) {
+				plan.DownloadSize.Data == 0 || plan.InstallSize.Data == 0 || !slices.Equal(plan.Devices.Data, []string{path}) {
 				t.Errorf("Plan %s: %+v", selectors, plan)
 			}
 		}
