@@ -169,19 +169,25 @@ func (r *recorder) service(ctx context.Context) error {
 		}
 		return explainLocally(slot, subject, r.root)
 	}
+	var report statusReport
 	client, err := api.Connect(ctx, r.bus)
 	if err == nil {
 		defer func() { _ = client.Close() }()
-		var report statusReport
-		if report, err = statusOf(ctx, client); err == nil {
-			if err := r.writeJSON("status.json", report); err != nil {
-				return err
-			}
-			explain = func(slot string) (api.Explanation, error) { return client.Explain(ctx, slot) }
-		}
+		report, err = statusOf(ctx, client)
 	}
-	if err != nil {
+	closed := r.gate()
+	switch {
+	case err == nil:
+		explain = func(slot string) (api.Explanation, error) { return client.Explain(ctx, slot) }
+	case closed != nil:
+		report = inactive(closed)
+	default:
 		r.lack("what the service says: %v; the explanations are what it would decide", err)
+	}
+	if report.Status != "" {
+		if err := r.writeJSON("status.json", report); err != nil {
+			return err
+		}
 	}
 	for _, slot := range r.slots {
 		x, err := explain(slot.String())
