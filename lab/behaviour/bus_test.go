@@ -200,7 +200,7 @@ systemctl restart polkit.service`, api.ActionInstall)
 		if ms, err := strconv.Atoi(took); err != nil || ms > 2000 {
 			t.Errorf("the cancel took %s ms", took)
 		}
-		g.refused(raid, "blocked", "policy")
+		g.refused(raid, "blocked", "observe-only") // nobody asks for it any more
 		if got := g.subpackages(); got["kernel-modules-passthrough"] != "" {
 			t.Errorf("installed: %v", got)
 		}
