@@ -350,6 +350,21 @@ func TestInstallThatChangesNothing(t *testing.T) {
 	})
 }
 
+// A scriptlet that was cut short leaves the package there, and the module index
+// without it. The load step can do without.
+func TestInstalledAndNotIndexed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.packages[0].NEVRA = "installed-1.x86_64"
+		w.has["installed-1.x86_64"] = true
+		w.unpacked[igb.alias] = igb.module
+		w.plug(1, igb.alias)
+		w.run(t)
+		after(5 * time.Second)
+		expect(t, w.device(1), plan.Bound, "")
+	})
+}
+
 func TestPingAnswersFromTheEngine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()

@@ -55,6 +55,8 @@ func (e *Engine) stepInstall(r *record) {
 		e.become(r, plan.Installing, "", "")
 	case a.ended.IsZero():
 		e.become(r, plan.Pending, "", "")
+	case a.err == nil && reason.Of(r.load.err) != reason.NoDriver:
+		e.stepLoad(r) // a scriptlet was cut short; the load step can do without depmod
 	case a.err == nil:
 		e.become(r, plan.Failed, reason.TransactionFailed,
 			"its package is installed, but the module index of kernel "+e.Release+

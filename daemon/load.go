@@ -58,7 +58,7 @@ func (e *Engine) beginLoad(r *record) {
 // kernel has offered them the device. All that is left to find out is why they
 // did not take it, and of a hundred functions of one card one is enough.
 func (e *Engine) twin(r *record) *record {
-	if slices.ContainsFunc(r.decision.Modules, func(module string) bool { return !e.Loader.Loaded(module) }) {
+	if len(r.decision.Modules) == 0 || slices.ContainsFunc(r.decision.Modules, func(module string) bool { return !e.Loader.Loaded(module) }) {
 		return nil
 	}
 	for _, other := range e.sorted() {

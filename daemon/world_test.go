@@ -21,6 +21,7 @@ import (
 	"driverd/dnfbridge"
 	"driverd/hwdetect"
 	"driverd/plan"
+	"driverd/reason"
 )
 
 const release = "7.2.12+deb14-amd64"
@@ -281,10 +282,14 @@ func (w *world) Load(_ context.Context, s hwdetect.Slot) error {
 	if w.onLoad != nil {
 		return w.onLoad(s)
 	}
-	if d, ok := w.devices[s]; ok {
-		d.Driver = cmp.Or(w.installed.installed[d.Modalias], w.unpacked[d.Modalias])
-		w.devices[s] = d
+	d, ok := w.devices[s]
+	if !ok {
+		return nil
 	}
+	if d.Driver = cmp.Or(w.installed.installed[d.Modalias], w.unpacked[d.Modalias]); d.Driver == "" {
+		return reason.With(reason.NoDriver, errors.New("no installed module claims it"))
+	}
+	w.devices[s] = d
 	return nil
 }
 
