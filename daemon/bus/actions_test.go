@@ -133,5 +133,8 @@ func TestWhoMayCallWhat(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	t.Logf("who gets what, without and then with leave to ask for a password:\n%s", strings.Join(table, "\n"))
+	fmt.Printf("\ntable: who may call what, without and then with leave to ask for a password\n") // make test shows it
+	for _, row := range table {
+		fmt.Println("table: " + row)
+	}
 }

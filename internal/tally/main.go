@@ -56,8 +56,9 @@ func tally(in io.Reader) (passed, failed int, err error) {
 		name := e.Package + " " + e.Test
 		switch e.Action {
 		case "output", "build-output":
-			if strings.HasPrefix(e.Output, "lab: ") || e.Action == "build-output" {
-				fmt.Print(e.Output) // progress: a first build takes minutes
+			// Progress, as a first build takes minutes; and what a test is to show.
+			if strings.HasPrefix(e.Output, "lab: ") || strings.HasPrefix(e.Output, "table: ") || e.Action == "build-output" {
+				fmt.Print(e.Output)
 			}
 			said[name] = append(said[name], e.Output)
 		case "pass", "fail", "skip":
