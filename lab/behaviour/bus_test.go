@@ -213,7 +213,7 @@ systemctl restart polkit.service`, api.ActionInstall)
 		g := g.in(t)
 		history := g.sh("cat /var/lib/driverd/history.json")
 		g.sh(`cp -a /var/lib/driverd /root/kept
-mount -t tmpfs -o size=64k,mode=755,uid=driverd,gid=driverd none /var/lib/driverd
+mount -t tmpfs -o size=64k,mode=755,uid=$(id -u driverd),gid=$(id -g driverd) none /var/lib/driverd
 cp -a /root/kept/history.json /root/kept/mode /var/lib/driverd/
 dd if=/dev/zero of=/var/lib/driverd/fill bs=4k 2>/dev/null || true`)
 		g.sh(`out=$(busctl call %s SetMode 'sa{sv}' auto 0 2>&1) && exit 1; echo "$out" | grep 'no space left on device'`, manager)
