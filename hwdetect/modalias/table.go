@@ -4,7 +4,10 @@ package modalias
 
 import (
 	"cmp"
+	"math"
 	"slices"
+	"sort"
+	"strings"
 )
 
 // prefixCap is the length of "pci:v00008086d000010C9sv": vendor and product,
@@ -23,27 +26,53 @@ type entry struct {
 	order        uint32 // in which it was added
 	value        int32  // the caller's
 	key          uint8  // length of its bucket's key
+
+	// The longest literal of the pattern: every name that it matches has it. To
+	// look for it costs a fraction of a Match, and is in vain for nearly all of
+	// the patterns that name a class and no product.
+	literal, literalLength uint8
 }
 
 // Add adds a pattern with a value of the caller's choice, say the index of a
 // module's name. Any string is a pattern; a senseless one just never matches.
 func (b *Builder) Add(pattern string, value int) {
+	literal, length := longestLiteral(pattern[:min(len(pattern), math.MaxUint8)])
 	b.entries = append(b.entries, entry{
 		from: uint32(len(b.text)), length: uint32(len(pattern)),
 		order: uint32(len(b.entries)), value: int32(value),
-		key: uint8(min(len(literalPrefix(pattern)), prefixCap)),
+		key:     uint8(min(len(literalPrefix(pattern)), prefixCap)),
+		literal: uint8(literal), literalLength: uint8(length),
 	})
 	b.text = append(b.text, pattern...)
+}
+
+// longestLiteral returns where the longest literal of the pattern is. What
+// follows a class or an escape is not looked at: it is no matter of a pattern
+// for PCI devices.
+func longestLiteral(pattern string) (at, length int) {
+	for i := 0; i <= len(pattern); i++ {
+		n := strings.IndexAny(pattern[i:], metacharacters)
+		if n < 0 {
+			n = len(pattern) - i
+		}
+		if n > length {
+			at, length = i, n
+		}
+		if i += n; i < len(pattern) && (pattern[i] == '[' || pattern[i] == '\\') {
+			break
+		}
+	}
+	return at, length
 }
 
 // Build makes the table of what was added so far. The builder may go on.
 func (b *Builder) Build() *Table {
 	t := &Table{text: string(b.text), entries: slices.Clone(b.entries)}
 	slices.SortFunc(t.entries, func(x, y entry) int {
-		return cmp.Or(cmp.Compare(t.key(x), t.key(y)), cmp.Compare(x.order, y.order))
+		return cmp.Or(cmp.Compare(x.key, y.key), cmp.Compare(t.key(x), t.key(y)), cmp.Compare(x.order, y.order))
 	})
-	for _, e := range t.entries {
-		t.keyLengths[e.key] = true
+	for i, e := range t.entries {
+		t.ends[e.key] = i + 1
 	}
 	return t
 }
@@ -53,15 +82,17 @@ func (b *Builder) Build() *Table {
 //
 // What a name has to begin with for a pattern to be worth a try is the
 // pattern's key, and patterns of one key are a bucket. A lookup costs one
-// binary search for each length of a key that occurs, and a Match for each
-// pattern in the few buckets hit.
+// binary search for each length of a key that occurs, and a Match for what
+// follows the key of each pattern in the few buckets hit.
 type Table struct {
-	text       string
-	entries    []entry // sorted by key, then by order
-	keyLengths [prefixCap + 1]bool
+	text    string
+	entries []entry            // sorted by length of the key, key, and order
+	ends    [prefixCap + 1]int // of the entries with a key of that length; 0 if there is none
 }
 
 func (t *Table) pattern(e entry) string { return t.text[e.from:][:e.length] }
+
+func (t *Table) literal(e entry) string { return t.text[e.from+uint32(e.literal):][:e.literalLength] }
 
 func (t *Table) key(e entry) string { return t.text[e.from:][:e.key] }
 
@@ -105,18 +136,25 @@ func (t *Table) Claims(name string) []Claim {
 // appendIndexes appends to dst the indexes of the entries that match name.
 func (t *Table) appendIndexes(dst []int, name string) []int {
 	anyOfProduct := IsAny(name)
-	for n, occurs := range t.keyLengths[:min(len(name), prefixCap)+1] {
-		if !occurs {
+	from := 0
+	for n, to := range t.ends[:min(len(name), prefixCap)+1] {
+		if to == 0 {
 			continue
 		}
-		i, _ := slices.BinarySearchFunc(t.entries, name[:n], func(e entry, key string) int { return cmp.Compare(t.key(e), key) })
-		for ; i < len(t.entries) && t.key(t.entries[i]) == name[:n]; i++ {
-			if Match(t.pattern(t.entries[i]), name) || anyOfProduct && n == prefixCap {
+		for i := from + t.search(t.entries[from:to], name[:n]); i < to && t.key(t.entries[i]) == name[:n]; i++ {
+			e := t.entries[i]
+			if strings.Contains(name, t.literal(e)) && Match(t.pattern(e)[n:], name[n:]) || anyOfProduct && n == prefixCap {
 				dst = append(dst, i)
 			}
 		}
+		from = to
 	}
 	return dst
+}
+
+// search returns where the entries with this key begin, or would.
+func (t *Table) search(entries []entry, key string) int {
+	return sort.Search(len(entries), func(i int) bool { return t.key(entries[i]) >= key })
 }
 
 func (t *Table) compareOrder(i, j int) int {
