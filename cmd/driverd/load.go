@@ -3,6 +3,9 @@
 package main
 
 import (
+	"context"
+	"os"
+
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
@@ -22,17 +25,32 @@ func loadCommand() *cobra.Command {
 			if err != nil {
 				return status{exitUsage, err}
 			}
-			release, err := kernelRelease()
-			if err == nil {
-				err = load.Step(cmd.Context(), release, slot)
-			}
-			if err != nil {
-				log := journal.New(zerolog.InfoLevel)
-				log.Error().Str("event", "load-failed").Stringer("slot", slot).
-					Str("reason", string(reason.Of(err))).Msg(err.Error())
-				return status{code: load.ExitStatus(err)}
+			log := journal.New(zerolog.InfoLevel)
+			if err := loadStep(cmd.Context(), slot, log); err != nil {
+				log.Error().Str("event", "load-failed").Stringer("slot", slot).Msg(err.Error())
+				return status{code: exitFailed}
 			}
 			return nil
 		},
 	}
+}
+
+// loadStep runs the load step. Under systemd, which names a folder for it, its
+// outcome is left there, and only what keeps it from that is an error.
+func loadStep(ctx context.Context, slot hwdetect.Slot, log zerolog.Logger) error {
+	outcomes := load.Outcomes{Dir: os.Getenv("RUNTIME_DIRECTORY")}
+	if outcomes.Dir != "" {
+		if err := outcomes.Write(slot, nil); err != nil {
+			return err
+		}
+	}
+	release, err := kernelRelease()
+	if err == nil {
+		err = load.Step(ctx, release, slot, load.OpenLog(int(os.Stdin.Fd())))
+	}
+	if err == nil || outcomes.Dir == "" {
+		return err
+	}
+	log.Error().Str("event", "load-failed").Stringer("slot", slot).Str("reason", string(reason.Of(err))).Msgf("%s: %v", slot, err)
+	return outcomes.Write(slot, err)
 }

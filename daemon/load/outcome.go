@@ -3,55 +3,116 @@
 package load
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
 
 	"driverd/hwdetect"
 	"driverd/reason"
 )
 
-// An outcome is a way in which the load step can fail. Its exit status is all
-// that crosses the border of privilege, so each has its own; the text is for
-// whoever asks the service.
+// outcomeDir is where the steps leave why they have failed, a file for each
+// slot; only root can write there. A step that did what it could has done its
+// work: a failed unit would make the whole system degraded for a card that does
+// not work.
+const outcomeDir = "/run/driverd/load"
+
+// maxOutcome bounds what is read of a file, maxMessage what is believed of it:
+// it quotes the kernel's log, and that quotes devices.
+const (
+	maxOutcome = 64 << 10
+	maxMessage = 1000
+)
+
+// reasons are those that a step can give.
+var reasons = []reason.Reason{
+	reason.Blacklisted, reason.ModulesDisabled, reason.KeyRejected, reason.Lockdown,
+	reason.DriverOverride, reason.FirmwareMissing, reason.ProbeFailed, reason.NoDriver,
+}
+
+// outcome is the content of a file.
 type outcome struct {
-	status int
-	reason reason.Reason
-	text   string
+	Reason  reason.Reason `json:"reason"`
+	Message string        `json:"message"`
 }
 
-// The statuses keep clear of those of the command line (0 to 5), of
-// sysexits.h (64 to 78) and of systemd (200 and more).
-var outcomes = []outcome{
-	{10, reason.Blacklisted, "modprobe's configuration or the kernel command line blacklists its module: see modprobe --showconfig"},
-	{11, reason.ModulesDisabled, "the kernel loads no more modules (kernel.modules_disabled=1): reboot to load it"},
-	{12, reason.KeyRejected, "the kernel does not trust the signature of its module"},
-	{13, reason.DriverOverride, "driver_override reserves the device"},
-	{14, reason.ProbeFailed, "modprobe cannot load its module"},
-	{15, reason.NoDriver, "no installed module claims it"},
-}
+// Outcomes is a folder of outcomes.
+type Outcomes struct{ Dir string }
 
-// ExitStatus returns the exit status of the load step that ended with err.
-func ExitStatus(err error) int {
+func (o Outcomes) path(slot hwdetect.Slot) string { return filepath.Join(o.Dir, slot.String()) }
+
+// Write leaves the error of a step for whoever reads it; nil leaves nothing, and
+// takes away what was there.
+func (o Outcomes) Write(slot hwdetect.Slot, failed error) error {
+	path := o.path(slot)
+	if failed == nil {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot take away the last outcome: %w", err)
+		}
+		return nil
+	}
+	text, err := json.Marshal(outcome{reason.Of(failed), failed.Error()})
 	if err == nil {
-		return 0
+		err = os.WriteFile(path+".new", text, 0o644)
 	}
-	r := reason.Of(err)
-	for _, o := range outcomes {
-		if o.reason == r {
-			return o.status
-		}
+	if err == nil {
+		err = os.Rename(path+".new", path)
 	}
-	return 1
+	if err != nil {
+		return fmt.Errorf("cannot say why the step has failed: %w", err)
+	}
+	return nil
 }
 
-// FromExitStatus is the other side of ExitStatus: the error, with its reason,
-// of a load step for slot that ended with a status other than 0.
-func FromExitStatus(slot hwdetect.Slot, status int) error {
-	for _, o := range outcomes {
-		if o.status == status {
-			return reason.With(o.reason, errors.New(o.text))
-		}
+// Read returns the error that a step has left, with its reason; nil if it has
+// left none.
+func (o Outcomes) Read(slot hwdetect.Slot) error {
+	unreadable := func(err error) error {
+		return reason.With(reason.ProbeFailed,
+			fmt.Errorf("cannot read why the load step has failed: %w: see journalctl -u %s", err, unitName(slot)))
 	}
-	return reason.With(reason.ProbeFailed,
-		fmt.Errorf("the load step ended with status %d: see journalctl -u %s", status, unitName(slot)))
+	file, err := os.Open(o.path(slot))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return unreadable(err)
+	}
+	defer func() { _ = file.Close() }() // only read: nothing can be lost
+	text, err := io.ReadAll(io.LimitReader(file, maxOutcome))
+	if err != nil {
+		return unreadable(err)
+	}
+	var found outcome
+	if err := json.Unmarshal(text, &found); err != nil {
+		return unreadable(err)
+	}
+	if !slices.Contains(reasons, found.Reason) {
+		found.Reason = reason.ProbeFailed
+	}
+	return reason.With(found.Reason, errors.New(printable(found.Message)))
+}
+
+// printable takes out what is not for a person, and cuts what is too long.
+func printable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case unicode.IsPrint(r):
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
+	if r := []rune(s); len(r) > maxMessage {
+		return string(r[:maxMessage-3]) + "..."
+	}
+	return s
 }

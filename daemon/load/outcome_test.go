@@ -4,45 +4,69 @@ package load_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"driverd/daemon/load"
-	"driverd/hwdetect"
 	"driverd/reason"
 )
 
-// A reason crosses the border of privilege as an exit status and comes out the same.
-func TestReasonsSurviveTheExitStatus(t *testing.T) {
+// A reason and its text cross the border of privilege and come out the same; a
+// success takes away the failure before it.
+func TestOutcome(t *testing.T) {
 	t.Parallel()
-	if got := load.ExitStatus(nil); got != 0 {
-		t.Errorf("success exits with %d", got)
+	o := load.Outcomes{Dir: t.TempDir()}
+	if err := o.Read(slot); err != nil {
+		t.Errorf("no outcome is %v", err)
 	}
-	slot := hwdetect.Slot{Bus: 1}
-	statuses := make(map[int]reason.Reason)
 	for _, r := range []reason.Reason{
-		reason.Blacklisted, reason.ModulesDisabled, reason.KeyRejected,
-		reason.DriverOverride, reason.ProbeFailed, reason.NoDriver,
+		reason.Blacklisted, reason.ModulesDisabled, reason.KeyRejected, reason.Lockdown,
+		reason.DriverOverride, reason.FirmwareMissing, reason.ProbeFailed, reason.NoDriver,
 	} {
-		status := load.ExitStatus(reason.With(r, errors.New("cannot load")))
-		if other, taken := statuses[status]; taken || status <= 5 || status >= 64 {
-			t.Errorf("%s exits with %d, which is that of %q or of somebody else", r, status, other)
+		failed := reason.With(r, errors.New("cannot load a driver: \"no\" way"))
+		if err := o.Write(slot, failed); err != nil {
+			t.Fatal(err)
 		}
-		statuses[status] = r
-		err := load.FromExitStatus(slot, status)
-		if reason.Of(err) != r || err.Error() == "" {
-			t.Errorf("%s came back as %v (%s)", r, err, reason.Of(err))
+		if got := o.Read(slot); reason.Of(got) != r || got.Error() != failed.Error() {
+			t.Errorf("%s came back as %v (%s)", r, got, reason.Of(got))
 		}
+	}
+	for range 2 {
+		if err := o.Write(slot, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := o.Read(slot); err != nil {
+			t.Errorf("a success is %v", err)
+		}
+	}
+	if left, err := os.ReadDir(o.Dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
 	}
 }
 
-func TestUnknownExitStatus(t *testing.T) {
+// What is read is not believed: it is printable, of bounded length, and gives no
+// reason that only others may give.
+func TestHostileOutcome(t *testing.T) {
 	t.Parallel()
-	if got := load.ExitStatus(errors.New("cannot read the index")); got != 1 {
-		t.Errorf("an error without a reason exits with %d", got)
-	}
-	for _, status := range []int{-1, 1, 2, 203, 255} {
-		if err := load.FromExitStatus(hwdetect.Slot{}, status); reason.Of(err) != reason.ProbeFailed {
-			t.Errorf("status %d: %v", status, err)
+	for _, c := range []struct{ text, want string }{
+		{`{"reason": "untrusted-package", "message": "x"}`, "x"},
+		{`{"message": "a\u001b[31m\nb\u0000"}`, "a\uFFFD[31m b\uFFFD"},
+		{`{"message": "` + strings.Repeat("ä", 2000) + `"}`, strings.Repeat("ä", 997) + "..."},
+		{`{"message": "` + strings.Repeat("a", 1<<20) + `"}`, "cannot read why the load step has failed: unexpected end of JSON input: see journalctl -u driverd-load@0000:01:00.0.service"},
+		{"", "cannot read why the load step has failed: unexpected end of JSON input: see journalctl -u driverd-load@0000:01:00.0.service"},
+	} {
+		o := load.Outcomes{Dir: t.TempDir()}
+		if err := os.WriteFile(filepath.Join(o.Dir, slot.String()), []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
 		}
+		if err := o.Read(slot); reason.Of(err) != reason.ProbeFailed || err.Error() != c.want {
+			t.Errorf("%.60q: %v (%s)", c.text, err, reason.Of(err))
+		}
+	}
+	o := load.Outcomes{Dir: filepath.Join(t.TempDir(), "none")}
+	if err := o.Write(slot, errors.New("x")); err == nil {
+		t.Error("an outcome that cannot be written is no error")
 	}
 }

@@ -14,6 +14,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"driverd/hwdetect"
 	"driverd/hwdetect/kmod"
@@ -21,12 +24,21 @@ import (
 	"driverd/reason"
 )
 
-// Step loads the modules that claim the device in slot. It believes nobody:
-// the identity of the device is read from sysfs, and modprobe(8) finds the
-// modules by it in the index of the running kernel, so that whoever starts the
-// step can at worst load the right driver. It is done, with nothing to do, if
-// the device is gone or has a driver.
-func Step(ctx context.Context, release string, slot hwdetect.Slot) error {
+const (
+	// probeTime is how long a driver may take to bind, from when its module was
+	// loaded or its device came: some probe asynchronously.
+	probeTime = 5 * time.Second
+	// probePoll is how often the step looks whether it has.
+	probePoll = 20 * time.Millisecond
+)
+
+// Step loads the modules that claim the device in slot, and sees whether one of
+// them takes it; what the kernel has to say of that comes from log, which is
+// /dev/kmsg, or nil. It believes nobody: the identity of the device is read from
+// sysfs, and modprobe(8) finds the modules by it in the index of the running
+// kernel, so that whoever starts the step can at worst load the right driver. It
+// is done, with nothing to do, if the device is gone or has a driver.
+func Step(ctx context.Context, release string, slot hwdetect.Slot, log *Log) error {
 	device, err := sysfs.New("/").Device(slot)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -56,35 +68,98 @@ func Step(ctx context.Context, release string, slot hwdetect.Slot) error {
 		defer func() { _ = early.Close() }() // systemd removes what is left
 		root, modules = early.Root, early.Modules
 	}
-	if disabled, err := os.ReadFile("/proc/sys/kernel/modules_disabled"); err == nil && strings.TrimSpace(string(disabled)) == "1" {
-		return reason.With(reason.ModulesDisabled, fmt.Errorf("cannot load %s: kernel.modules_disabled is 1", strings.Join(modules, " ")))
+	v := Evidence{Slot: slot, Modules: modules}
+	v.Remember(log.Read())
+	missing := v.notLoaded()
+	v.Complaint = modprobe(ctx, root, device.Modalias)
+	v.Missing = v.notLoaded()
+	patience := probeTime
+	if len(v.Missing) == len(missing) { // nothing is new but perhaps the device
+		if patience -= v.age(); probeOf(slot, v.Before) != "" {
+			patience = 0
+		}
 	}
-	if err := modprobe(ctx, root, device.Modalias); err != nil {
+	bound, err := v.awaitDriver(ctx, log, patience)
+	if bound || err != nil {
 		return err
 	}
-	// modprobe -b passes over a blacklisted module without a word.
-	if !slices.ContainsFunc(modules, func(m string) bool { return kmod.Loaded("/", m) }) {
-		return reason.With(reason.Blacklisted, fmt.Errorf("cannot load %s: blacklisted", strings.Join(modules, " ")))
+	v.look("/")
+	return v.Explain()
+}
+
+// awaitDriver waits until a driver has taken the device, and says false if none
+// has. It is true as well if the device is gone.
+func (v *Evidence) awaitDriver(ctx context.Context, log *Log, patience time.Duration) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	poll := time.NewTicker(probePoll)
+	defer poll.Stop()
+	for {
+		v.Log = append(v.Log, log.Read()...) // before the look: the kernel logs a failure before it is over
+		device, err := sysfs.New("/").Device(v.Slot)
+		switch {
+		case errors.Is(err, fs.ErrNotExist), err == nil && device.Driver != "":
+			return true, nil
+		case err != nil:
+			return false, err
+		case len(v.Missing) == len(v.Modules), patience <= 0, probeOf(v.Slot, v.Log) != "":
+			return false, nil
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return false, nil
+		}
 	}
-	return nil
+}
+
+// notLoaded lists the modules that claim the device and are not loaded.
+func (v *Evidence) notLoaded() []string {
+	return slices.DeleteFunc(slices.Clone(v.Modules), func(m string) bool { return kmod.Loaded("/", m) })
+}
+
+// age is for how long the device has been there.
+func (v *Evidence) age() time.Duration {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return probeTime
+	}
+	return time.Duration(now.Nano()) - v.came
 }
 
 // environment is all that kmod's commands get of ours.
 var environment = []string{"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 
 // modprobe loads every module of a module root that claims modalias, as udev
-// does, under the law of modprobe.d(5).
-func modprobe(ctx context.Context, root, modalias string) error {
+// does, under the law of modprobe.d(5). It returns what modprobe complains of,
+// empty if of nothing.
+func modprobe(ctx context.Context, root, modalias string) string {
 	command := exec.CommandContext(ctx, "/sbin/modprobe", "--dirname", root, "--use-blacklist", "--", modalias)
 	command.Env = environment
 	output, err := command.CombinedOutput()
 	if err == nil {
-		return nil
+		return ""
 	}
-	r := reason.ProbeFailed
-	if strings.Contains(string(output), "Key was rejected by service") { // strerror(EKEYREJECTED)
-		r = reason.KeyRejected
+	complaint := strings.NewReplacer("modprobe: ERROR: ", "", "modprobe: FATAL: ", "").Replace(string(output))
+	if complaint = strings.Join(strings.Split(strings.TrimSpace(complaint), "\n"), "; "); complaint == "" {
+		complaint = err.Error()
 	}
-	return reason.With(r, fmt.Errorf("cannot load the module for %s: modprobe: %w: %s",
-		modalias, err, strings.TrimSpace(string(output))))
+	return complaint
+}
+
+// look reads what of the guest tells why a module was not loaded.
+func (v *Evidence) look(root string) {
+	read := func(name string) string {
+		text, _ := os.ReadFile(filepath.Join(root, name)) // what is not there says nothing
+		return strings.TrimSpace(string(text))
+	}
+	v.Disabled = read("proc/sys/kernel/modules_disabled") == "1"
+	v.Locked = strings.Contains(read("sys/kernel/security/lockdown"), "[integrity]") ||
+		strings.Contains(read("sys/kernel/security/lockdown"), "[confidentiality]")
+	v.Idle = read("sys/bus/pci/drivers_autoprobe") == "0"
+	for word := range strings.FieldsSeq(read("proc/cmdline")) {
+		if names, ok := strings.CutPrefix(word, "module_blacklist="); ok {
+			v.Denied = strings.Split(names, ",") // of several, the kernel takes the last
+		}
+	}
 }

@@ -47,14 +47,9 @@ func (Units) Load(ctx context.Context, slot hwdetect.Slot) error {
 	select {
 	case result := <-ended:
 		if result == "done" {
-			return nil
+			return Outcomes{outcomeDir}.Read(slot)
 		}
-		property, err := conn.GetServicePropertyContext(ctx, unit, "ExecMainStatus")
-		if err != nil {
-			return reason.With(reason.ProbeFailed, fmt.Errorf("%s has ended with %q, and its status cannot be read: %w", unit, result, err))
-		}
-		status, _ := property.Value.Value().(int32)
-		return FromExitStatus(slot, int(status))
+		return reason.With(reason.ProbeFailed, fmt.Errorf("the load step has ended with %q: see journalctl -u %s", result, unit))
 	case <-ctx.Done():
 		return ctx.Err()
 	}
