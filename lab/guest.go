@@ -29,6 +29,14 @@ type Options struct {
 	// Devices are there when the guest starts.
 	Devices []Device
 
+	// Files are laid over the disk before the guest starts for the first time,
+	// by their paths.
+	Files map[string]string
+
+	// NoNIC leaves out the lab's own network card: of QEMU's network, netdev
+	// "net", there is what Devices have of it.
+	NoNIC bool
+
 	// Terminal puts the serial console on this process's terminal, for a
 	// person; without it, it goes to a file that Collect saves.
 	Terminal bool
@@ -40,7 +48,7 @@ type Guest struct {
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when QEMU has ended
 	output *os.File      // what QEMU itself says
-	args   func(*Image) ([]string, error)
+	args   func(context.Context, *Image) ([]string, error)
 	cold   []Device // those that are there at every start
 	qmp    *qmp
 	agent  *agent
@@ -87,8 +95,14 @@ func Boot(ctx context.Context, o Options) (_ *Guest, err error) {
 		}
 	}
 	g.cold = devices
-	g.args = func(image *Image) ([]string, error) {
-		o.Image = image
+	g.args = func(ctx context.Context, image *Image) ([]string, error) {
+		initrd, err := initrdWith(ctx, image.Initrd, o.Files, dir)
+		if err != nil {
+			return nil, err
+		}
+		started := *image
+		started.Initrd = initrd
+		o.Image = &started
 		return qemuArgs(dir, o, devices, accel, port)
 	}
 	return g, g.power(ctx, o.Image, o.Terminal)
@@ -96,7 +110,7 @@ func Boot(ctx context.Context, o Options) (_ *Guest, err error) {
 
 // power starts QEMU with the kernel of an image, and waits for the guest.
 func (g *Guest) power(ctx context.Context, image *Image, terminal bool) error {
-	args, err := g.args(image)
+	args, err := g.args(ctx, image)
 	if err != nil {
 		return err
 	}
@@ -107,6 +121,27 @@ func (g *Guest) power(ctx context.Context, image *Image, terminal bool) error {
 		return err
 	}
 	return g.awaitAgent(ctx, 0)
+}
+
+// initrdWith returns an initrd with files added, made in dir: the kernel unpacks
+// one archive after the other.
+func initrdWith(ctx context.Context, initrd string, files map[string]string, dir string) (string, error) {
+	if len(files) == 0 {
+		return initrd, nil
+	}
+	tree := filepath.Join(dir, "files")
+	for path, text := range files {
+		path = filepath.Join(tree, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return "", fmt.Errorf("cannot lay files over the disk: %w", err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			return "", fmt.Errorf("cannot lay files over the disk: %w", err)
+		}
+	}
+	pack := exec.CommandContext(ctx, "sh", "-c", `{ cat "$1"; find files | cpio --quiet -o -H newc -R 0:0; } >initrd`, "sh", initrd)
+	pack.Dir = dir
+	return filepath.Join(dir, "initrd"), run(ctx, pack)
 }
 
 // serve starts the package repository's server and returns its port.

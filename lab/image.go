@@ -53,22 +53,27 @@ func BuildImage(ctx context.Context, rpm string) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return buildImage(ctx, "", root, repo, kernel, rpm)
+	if rpm == "" {
+		return buildImage(ctx, "", root, repo, kernel, "")
+	}
+	return buildImage(ctx, "", root, repo, kernel, "", rpm)
 }
 
 // buildImage makes a disk and what to boot it with; prefix tells the stages of
-// one kind of guest from those of another.
-func buildImage(ctx context.Context, prefix, root, repo string, kernel kernelFiles, rpm string) (*Image, error) {
+// one kind of guest from those of another. The script finish runs in the guest's
+// root at the end, with that root at /mnt too.
+func buildImage(ctx context.Context, prefix, root, repo string, kernel kernelFiles, finish string, rpms ...string) (*Image, error) {
 	boot, err := bootFiles(ctx, prefix+"boot", kernel)
 	if err != nil {
 		return nil, err
 	}
 
 	// Both kinds of image are in use at once: each has its own stage.
-	name, inputs := prefix+"image", []string{root, repo, imageScript}
-	if rpm == "" {
+	name, inputs := prefix+"image", []string{root, repo, imageScript, finish}
+	if len(rpms) == 0 {
 		name = prefix + "bare-image"
-	} else {
+	}
+	for _, rpm := range rpms {
 		sum, err := hashFiles(nil, rpm)
 		if err != nil {
 			return nil, err
@@ -94,8 +99,8 @@ func buildImage(ctx context.Context, prefix, root, repo string, kernel kernelFil
 		if err := needRoot("guest image"); err != nil {
 			return err
 		}
-		return run(ctx, isolated(ctx, "sh", "-c", imageScript, "image.sh",
-			root, repo, capability, files, rpm, filepath.Join(dir, "disk.raw")))
+		argv := []string{"sh", "-c", imageScript, "image.sh", root, repo, capability, files, finish, filepath.Join(dir, "disk.raw")}
+		return run(ctx, isolated(ctx, append(argv, rpms...)...))
 	})
 	if err != nil {
 		return nil, err

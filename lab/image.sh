@@ -1,12 +1,14 @@
 #!/bin/sh
-# image.sh ROOT REPO KERNEL FILES RPM DISK: make the guest's disk.
+# image.sh ROOT REPO KERNEL FILES FINISH DISK [RPM...]: make the guest's disk.
 #
 # KERNEL is the version of its kernel's *-uname-r capabilities.
 # Runs in namespaces of its own. ROOT is the read-only lower layer of an
-# overlay; REPO holds repo/ and key.asc; FILES are laid over the root; RPM is
-# driverd's package, or empty for a guest without it.
+# overlay; REPO holds repo/ and key.asc; FILES are laid over the root; RPMs are
+# driverd's packages, none for a guest without it; FINISH is a script that runs
+# in the guest's root at the end, with that root at /mnt too.
 set -eu
-root=$1 repo=$2 kernel=$3 files=$4 rpm=$5 disk=$6
+root=$1 repo=$2 kernel=$3 files=$4 finish=$5 disk=$6
+shift 6
 
 work=$(dirname "$disk")/work
 mkdir "$work"
@@ -51,9 +53,17 @@ mount --bind "$repo/repo" "$guest/run/repo"
 chroot "$guest" rpm --import /etc/pki/rpm-gpg/lab.asc
 chroot "$guest" dnf5 -y --setopt=lab.baseurl=file:///run/repo install \
 	"kernel-core-uname-r = $kernel" "kernel-modules-core-uname-r = $kernel"
-if [ -n "$rpm" ]; then
-	cp "$rpm" "$guest/run/driverd.rpm"
-	chroot "$guest" dnf5 -y --setopt=lab.baseurl=file:///run/repo install /run/driverd.rpm
+if [ $# -gt 0 ]; then
+	mkdir "$guest/run/rpms"
+	cp "$@" "$guest/run/rpms/"
+	chroot "$guest" sh -c 'dnf5 -y --setopt=lab.baseurl=file:///run/repo install /run/rpms/*'
+fi
+if [ -n "$finish" ]; then
+	sed -i 's,^baseurl=.*,baseurl=file:///run/repo,' "$guest/etc/yum.repos.d/lab.repo"
+	mount --rbind "$guest" "$guest/mnt"
+	chroot "$guest" sh -euc "$finish"
+	umount -R "$guest/mnt"
+	cp "$files/etc/yum.repos.d/lab.repo" "$guest/etc/yum.repos.d/"
 fi
 chroot "$guest" dnf5 clean all
 rm -rf "$guest"/var/log/dnf5.log* "$guest"/boot/*

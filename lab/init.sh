@@ -1,7 +1,8 @@
 #!/bin/busybox sh
 # The initrd's only program: mount the disk, hand over to systemd. Words of the
 # kernel command line: lab.port=N is the repository's port on the host;
-# lab.probe asks to say that the guest runs, and to end.
+# lab.probe asks to say that the guest runs, and to end. What lies in /files is
+# laid over the disk, once.
 export PATH=/bin
 busybox mount -t devtmpfs dev /dev
 busybox mount -t proc proc /proc
@@ -16,6 +17,10 @@ for module in /modules/*; do
 done
 busybox mount -t ext4 -o noatime /dev/vda /root
 echo "$port" >/root/etc/dnf/vars/labport
+if [ -d /files ] && [ ! -e /root/etc/lab-files ]; then
+	busybox cp -r /files/. /root/
+	echo >/root/etc/lab-files
+fi
 busybox umount /proc
 busybox mount --move /dev /root/dev
 exec busybox switch_root /root /usr/sbin/init

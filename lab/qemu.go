@@ -117,12 +117,15 @@ func qemuArgs(dir string, o Options, devices []Device, accel []string, port int)
 	args = append(args,
 		"-drive", "if=none,id=disk,format=qcow2,cache=unsafe,file="+filepath.Join(dir, "disk.qcow2"),
 		"-device", "virtio-blk-pci,drive=disk,addr=0x8",
-		"-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile=,addr=0x9",
+		"-netdev", "user,id=net",
 		"-device", "virtio-serial-pci,addr=0xa",
 		"-chardev", "socket,id=agent,server=on,wait=off,path="+filepath.Join(dir, "agent"),
 		"-device", "virtserialport,id=agent,chardev=agent,name=org.qemu.guest_agent.0",
 		"-device", "virtio-rng-pci,addr=0xb",
 	)
+	if !o.NoNIC {
+		args = append(args, "-device", "virtio-net-pci,netdev=net,romfile=,addr=0x9")
+	}
 	for _, d := range devices {
 		device, blockdev := d.arguments()
 		if blockdev != nil {

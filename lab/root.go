@@ -22,8 +22,8 @@ var rootPackages = []string{
 	"iptables", "nftables", "systemd-container", // what a container runs on
 }
 
-// rootArgs are mmdebstrap's arguments, the target apart.
-func rootArgs() []string {
+// rootArgs are mmdebstrap's arguments for a root of packages, the target apart.
+func rootArgs(packages ...string) []string {
 	return []string{
 		"--mode=root", "--variant=minbase",
 		`--aptopt=Acquire::Check-Valid-Until "false"`,
@@ -34,7 +34,7 @@ func rootArgs() []string {
 		"--dpkgopt=path-exclude=/usr/share/locale/*",
 		// The hooks build a stock initrd, which the guest does not use.
 		"--dpkgopt=path-exclude=/etc/kernel/postinst.d/*",
-		"--include=" + strings.Join(rootPackages, ","),
+		"--include=" + strings.Join(packages, ","),
 	}
 }
 
@@ -42,8 +42,13 @@ func rootArgs() []string {
 // the day, as mmdebstrap leaves it. It belongs to the cache: read it, mount it
 // under an overlay, never write to it.
 func Root(ctx context.Context) (string, error) {
-	args := rootArgs()
-	return stage(ctx, "root", args, func(ctx context.Context, dir string) error {
+	return buildRoot(ctx, "root", rootPackages...)
+}
+
+// buildRoot builds a root of packages in a stage of the given name.
+func buildRoot(ctx context.Context, name string, packages ...string) (string, error) {
+	args := rootArgs(packages...)
+	return stage(ctx, name, args, func(ctx context.Context, dir string) error {
 		if err := needRoot("guest root"); err != nil {
 			return err
 		}

@@ -51,5 +51,5 @@ func BuildUnsplitImage(ctx context.Context, rpm string) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return buildImage(ctx, "unsplit-", root, packages, old, rpm)
+	return buildImage(ctx, "unsplit-", root, packages, old, "", rpm)
 }

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"context"
+	"slices"
+)
+
+// BuildCloudImage makes the disk of a guest like BuildImage's that has
+// cloud-init too, and these packages.
+func BuildCloudImage(ctx context.Context, rpms ...string) (*Image, error) {
+	return buildCloudImage(ctx, "cloud-", "", rpms...)
+}
+
+// BuildGoldenImage makes the disk of a guest like BuildCloudImage's for which a
+// script did something when it was made: in its root, and with that at /mnt as
+// a root that is not the script's own.
+func BuildGoldenImage(ctx context.Context, script string, rpms ...string) (*Image, error) {
+	return buildCloudImage(ctx, "golden-", script, rpms...)
+}
+
+func buildCloudImage(ctx context.Context, prefix, script string, rpms ...string) (*Image, error) {
+	plain, err := Root(ctx)
+	if err != nil {
+		return nil, err
+	}
+	kernel, err := rootKernel(plain)
+	if err != nil {
+		return nil, err
+	}
+	repo, err := Repo(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// Its kernel comes from the repository, as in the other images.
+	packages := slices.DeleteFunc(slices.Clone(rootPackages), func(name string) bool { return name == "linux-image-amd64" })
+	root, err := buildRoot(ctx, "cloud-root", append(packages, "cloud-init", "createrepo-c")...)
+	if err != nil {
+		return nil, err
+	}
+	return buildImage(ctx, prefix, root, repo, kernel, script, rpms...)
+}
+
+// cloudConfig has cloud-init take its data from the disk, and do what costs
+// little: no search for other clouds, no locales, no mirrors.
+const cloudConfig = `datasource_list: [NoCloud]
+network: {config: disabled}
+users: []
+cloud_init_modules: [write-files]
+cloud_config_modules: [runcmd]
+cloud_final_modules: [scripts-user, final-message]
+`
+
+// NoCloud returns the files that give a guest with cloud-init its data.
+func NoCloud(userData, vendorData string) map[string]string {
+	const seed = "/var/lib/cloud/seed/nocloud/"
+	return map[string]string{
+		"/etc/cloud/cloud.cfg.d/99-lab.cfg": cloudConfig,
+		seed + "meta-data":                  "instance-id: first\n",
+		seed + "user-data":                  userData,
+		seed + "vendor-data":                vendorData,
+	}
+}
