@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +24,10 @@ func statusCommand(c console) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var report statusReport
 			err := c.with(cmd.Context(), func(client *api.Client) (err error) {
-				report, err = statusOf(cmd.Context(), client)
+				if report, err = statusOf(cmd.Context(), client); err != nil {
+					return err
+				}
+				report.NextKernel, err = nextKernelIn(filepath.Join(c.root, "lib/modules"), report.KernelRelease, report.Devices)
 				return err
 			})
 			if errors.Is(err, api.ErrNoService) {
@@ -52,6 +56,9 @@ type statusReport struct {
 	api.Manager
 	Devices []api.Device `json:"devices"`
 	Jobs    []api.Job    `json:"jobs"`
+
+	// NextKernel is nil if the newest one runs.
+	NextKernel *nextKernel `json:"next_kernel,omitempty"`
 }
 
 func statusOf(ctx context.Context, client *api.Client) (report statusReport, err error) {
