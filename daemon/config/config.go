@@ -98,23 +98,31 @@ func dropIns(root, dir string) ([]string, error) {
 	return names, nil
 }
 
-// read adds what one file says. A link to /dev/null says nothing, and nothing is
-// read from what may never end.
+// read adds what one file says.
 func (c *Config) read(path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return fmt.Errorf("cannot read the configuration: %w", err)
-	}
-	switch mode := info.Mode(); {
-	case mode&fs.ModeCharDevice != 0:
-		return nil
-	case !mode.IsRegular():
-		return fmt.Errorf("cannot read the configuration: %s is not a regular file", path)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("cannot read the configuration: %w", err)
+	text, ok, err := readFile(path)
+	if !ok || err != nil {
+		return err
 	}
 	c.Files = append(c.Files, path)
 	return c.add(path, text)
+}
+
+// readFile returns the text of a file. A link to /dev/null says nothing, and
+// nothing is read from what may never end.
+func readFile(path string) (text []byte, ok bool, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, false, fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	switch mode := info.Mode(); {
+	case mode&fs.ModeCharDevice != 0:
+		return nil, false, nil
+	case !mode.IsRegular():
+		return nil, false, fmt.Errorf("cannot read the configuration: %s is not a regular file", path)
+	}
+	if text, err = os.ReadFile(path); err != nil {
+		return nil, false, fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	return text, true, nil
 }

@@ -36,10 +36,10 @@ type rule struct {
 // error says all of it.
 func (c *Config) add(path string, text []byte) error {
 	var f file
-	if err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&f); err != nil {
-		return malformed(path, err)
+	r, err := decode(path, text, &f)
+	if err != nil {
+		return err
 	}
-	r := reading{path: path, lines: linesOf(text)}
 	if f.Mode != nil {
 		c.Observe = r.mode(*f.Mode)
 	}
@@ -51,6 +51,14 @@ func (c *Config) add(path string, text []byte) error {
 		c.Policy.Holds = append(c.Policy.Holds, plan.Hold{Package: name, Origin: r.origin("hold.packages")})
 	}
 	return errors.Join(r.problems...)
+}
+
+// decode reads the text of a file into its form.
+func decode(path string, text []byte, form any) (reading, error) {
+	if err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(form); err != nil {
+		return reading{}, malformed(path, err)
+	}
+	return reading{path: path, lines: linesOf(text)}, nil
 }
 
 // malformed gives what go-toml complains of its place.

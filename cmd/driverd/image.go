@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/renameio/v2"
+
+	"driverd/daemon"
+	"driverd/daemon/config"
+	"driverd/dnfbridge"
+	"driverd/hwdetect/kmod"
+	"driverd/plan"
+)
+
+const (
+	// keptPackages is the repository of packages that wait in the guest for the
+	// device that needs them, and keptRepo what tells DNF of it.
+	keptPackages = "/var/lib/driverd-packages"
+	keptRepo     = "etc/yum.repos.d/driverd-packages.repo"
+)
+
+// image is the tree of a guest that does not run.
+type image struct {
+	preinstall
+	release      string // of its kernel; empty for the only one
+	groups       []string
+	downloadOnly bool
+}
+
+// run installs into the tree, or lays up in it, what is asked for. No service
+// and no device takes part: there need not be any.
+func (i image) run(ctx context.Context) error {
+	facts, wanted, err := i.read()
+	if err != nil {
+		return i.failed(exitUsage, err)
+	}
+	dnf := dnfbridge.Command{Root: i.root}
+	packages, err := dnf.KernelPackages(ctx, facts.Release)
+	if err != nil {
+		return i.failed(exitFailed, err)
+	}
+	facts.Catalog = daemon.NewCatalog(packages)
+	var missing []string
+	code := 0
+	for _, s := range wanted {
+		selection, ok := s.Select(nil, facts)
+		switch d := selection.Decision; {
+		case !ok:
+			code = max(code, exitUsage)
+			_ = i.say("%s: an image has no slots", s)
+		case d.Action == plan.Install:
+			missing = append(missing, d.Packages...)
+		case d.Message != "":
+			code = max(code, exitUnknown)
+			_ = i.say("%s: %s", s, d.Message)
+		}
+	}
+	missing = slices.DeleteFunc(missing, func(nevra string) bool { return facts.Catalog.Holder(nevra).Installed })
+	slices.Sort(missing)
+	missing = slices.Compact(missing)
+	switch {
+	case len(missing) == 0 && code == 0:
+		err = i.say("all that is asked for is installed for kernel %s", facts.Release)
+	case len(missing) == 0:
+	case i.downloadOnly:
+		err = i.layUp(ctx, dnf, packages, missing)
+	default:
+		err = dnf.Install(ctx, missing)
+	}
+	if err != nil {
+		return i.failed(exitFailed, err)
+	}
+	if len(missing) > 0 {
+		_ = i.say("done for kernel %s: %s", facts.Release, strings.Join(missing, ", "))
+	}
+	if code != 0 {
+		return status{code: code}
+	}
+	return nil
+}
+
+// read reads the tree: its kernel, its rules, and what its files ask for beside
+// the groups that were named.
+func (i *image) read() (plan.Facts, []plan.Selector, error) {
+	var none plan.Facts
+	modules := filepath.Join(i.root, "usr/lib/modules")
+	entries, err := os.ReadDir(modules)
+	switch {
+	case err != nil:
+		return none, nil, fmt.Errorf("%s is not the root of a guest: %w", i.root, err)
+	case i.release != "" && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == i.release }):
+		return none, nil, fmt.Errorf("there is no kernel %s in %s", i.release, modules)
+	case i.release == "" && len(entries) != 1:
+		return none, nil, fmt.Errorf("%s holds %d kernels: say which with --for", modules, len(entries))
+	case i.release == "":
+		i.release = entries[0].Name()
+	}
+	index, err := kmod.Read(filepath.Join(modules, i.release))
+	if err != nil {
+		return none, nil, err
+	}
+	configured, problem := config.Load(i.root)
+	wish, err := config.LoadPreinstall(i.root)
+	if err := errors.Join(problem, err); err != nil {
+		return none, nil, err
+	}
+	var wanted []plan.Selector
+	for _, text := range append(i.groups, wish.Selectors...) {
+		s, err := plan.ParseSelector(text)
+		if err != nil {
+			return none, nil, err
+		}
+		wanted = append(wanted, s)
+	}
+	if len(wanted) == 0 {
+		return none, nil, errors.New("nothing is asked for: say what with --group, or in /etc/driverd/preinstall.d of the image")
+	}
+	return plan.Facts{Release: i.release, Kernel: index, Policy: configured.Policy}, wanted, nil
+}
+
+// layUp makes a repository of the missing packages in the tree. They are as
+// signed as where they came from, and DNF asks for the same key.
+func (i *image) layUp(ctx context.Context, dnf dnfbridge.Command, packages []dnfbridge.Package, missing []string) error {
+	dir := filepath.Join(i.root, keptPackages)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("cannot keep packages: %w", err)
+	}
+	if err := dnf.Download(ctx, missing, dir); err != nil {
+		return err
+	}
+	if out, err := exec.CommandContext(ctx, "createrepo_c", "--quiet", dir).CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot make a repository of the packages: createrepo_c: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	var keys []string
+	for _, p := range packages {
+		if !slices.Contains(missing, p.NEVRA) {
+			continue
+		}
+		key, err := dnf.KeysOf(ctx, p.RepoID)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	// The cheapest of those that have the same package is used.
+	text := fmt.Sprintf(`# Made by driverd preinstall --download-only.
+[driverd-packages]
+name=Driver packages that wait for their devices
+baseurl=file://%s
+enabled=1
+gpgcheck=1
+gpgkey=%s
+cost=1
+skip_if_unavailable=1
+metadata_expire=1
+`, keptPackages, strings.Join(slices.Compact(keys), " "))
+	if err := renameio.WriteFile(filepath.Join(i.root, keptRepo), []byte(text), 0o644); err != nil {
+		return fmt.Errorf("cannot tell DNF of the packages: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package behaviour_test
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"driverd/hwdetect"
+	"driverd/lab"
+)
+
+// golden is what is done when the image is made, where another kernel runs than
+// the image's, after the commands of docs/images.md: these install the storage
+// drivers into it, and lay those of network cards up in it. What cannot be done
+// fails, and says why.
+const golden = `
+kernel=$(basename /usr/lib/modules/*)
+fails() { if "$@"; then exit 1; fi; }
+driverd preinstall --for "$kernel" --root /mnt --group passthrough | grep 'is installed for kernel'
+driverd preinstall --group passthrough | grep 'is installed for kernel'
+rpm -q kernel-modules-passthrough
+fails rpm -q kernel-modules-sriov
+fails driverd preinstall --root /etc --group sriov >/root/no-root
+fails driverd preinstall --for 1.2.3 --group sriov >/root/no-kernel
+fails driverd preinstall --root /mnt --group nic >/root/no-group
+`
+
+// documented returns the examples of one kind in a page of docs.
+func documented(t *testing.T, page, kind string) []string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/" + page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, m := range regexp.MustCompile("(?ms)^```"+kind+"\n(.*?)^```$").FindAllSubmatch(text, -1) {
+		found = append(found, string(m[1]))
+	}
+	if len(found) == 0 {
+		t.Fatalf("docs/%s has no example in %s", page, kind)
+	}
+	return found
+}
+
+// TestGoldenImage boots an image that was prepared when it was made, in a guest
+// without a network: the driver of its only card lies in the image.
+func TestGoldenImage(t *testing.T) {
+	image, err := lab.BuildGoldenImage(t.Context(), strings.Join(documented(t, "images.md", "sh"), "")+golden, rpm(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := boot(t, lab.Options{Image: image, NoNIC: true, Devices: []lab.Device{
+		{ID: "nic", Driver: "igb", Props: map[string]any{"netdev": "net"}},
+		{ID: "raid", Driver: "megasas"},
+	}})
+	nic, raid := hwdetect.Slot{Bus: 1}, hwdetect.Slot{Bus: 2}
+
+	t.Run("what was installed drives its device", func(t *testing.T) {
+		g := g.in(t)
+		g.bound(raid, "megaraid_sas")
+		g.installed("kernel-modules-passthrough", image.Release)
+	})
+
+	t.Run("the only card comes up with what was laid up", func(t *testing.T) {
+		g := g.in(t)
+		g.bound(nic, "igb")
+		g.installed("kernel-modules-sriov", image.Release)
+		if got := g.sh("ls -d /sys/class/net/*/device | wc -l"); got != "1" {
+			t.Errorf("there are %s network cards", got)
+		}
+		if got := g.sh("dnf5 -q repoquery --installed --queryformat='%%{from_repo}' kernel-modules-sriov"); got != "driverd-packages" {
+			t.Errorf("the package came from %q", got)
+		}
+	})
+
+	t.Run("and reaches the network", func(t *testing.T) {
+		g := g.in(t)
+		g.sh("dev=$(basename /sys/bus/pci/devices/%s/net/*); ip address add 10.0.2.15/24 dev $dev; ip link set $dev up", nic)
+		g.until("dnf5 -q makecache --refresh && dnf5 -q repoquery --repo=lab kernel-modules-gpu | grep -q kernel-modules-gpu")
+		g.healthy()
+	})
+
+	t.Run("what went wrong when it was made was said", func(t *testing.T) {
+		g := g.in(t)
+		for file, want := range map[string]string{
+			"no-root":   "/etc is not the root of a guest: ",
+			"no-kernel": "there is no kernel 1.2.3 in /usr/lib/modules",
+			"no-group":  `cannot understand "nic": want a slot`,
+		} {
+			if got := g.sh("cat /root/%s", file); !strings.Contains(got, want) {
+				t.Errorf("%s: %s", file, got)
+			}
+		}
+	})
+}
