@@ -9,7 +9,7 @@ LAB = go run ./lab/cmd/lab
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -ec
 .DEFAULT_GOAL = help
-.PHONY: help host docs rpm srpm demo test lint unit fuzz split-report clean
+.PHONY: help host docs rpm srpm demo test lint unit fuzz bench split-report clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -46,6 +46,9 @@ fuzz: ## run every fuzz test for a minute
 	@grep -rEo '^func Fuzz\w+' --include='*_test.go' . | sed 's,/[^/]*:func , ,' | while read -r dir name; do \
 	    go test -fuzz "^$$name\$$" -fuzztime 1m "$$dir" </dev/null; \
 	done
+
+bench: rpm ## measure driverd beside its peers; table, JSON and picture in dist/
+	@go run ./lab/cmd/bench dist/driverd-[0-9]*.x86_64.rpm
 
 split-report: host ## what the split makes of Debian's amd64, arm64 and 686 kernels
 	@go run ./lab/cmd/split-report

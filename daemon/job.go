@@ -75,22 +75,14 @@ func (e *Engine) stepInstall(r *record) {
 // startJob starts the next transaction: what was asked for first, then one for
 // everything that waits for one.
 func (e *Engine) startJob() {
-	for e.job == nil {
-		i := slices.IndexFunc(e.jobs, func(j *job) bool { return j.phase == PhaseWaiting && j.state == JobRunning })
-		if i < 0 {
-			break
-		}
-		j := e.jobs[i]
-		if free := e.config.Policy.NotHeld(j.packages); len(free) < len(j.packages) {
-			e.endJob(j, JobFailed, reason.Policy, "the configuration has changed while it waited, and holds one of its packages now")
-			continue
-		}
-		e.run(j)
+	if e.job != nil {
+		return
 	}
-	if e.job == nil {
-		if j := e.gather(); j != nil {
-			e.run(e.newJob(j))
-		}
+	i := slices.IndexFunc(e.jobs, func(j *job) bool { return j.phase == PhaseWaiting && j.state == JobRunning })
+	if i >= 0 {
+		e.run(e.jobs[i])
+	} else if j := e.gather(); j != nil {
+		e.run(e.newJob(j))
 	}
 }
 

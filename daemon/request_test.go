@@ -244,24 +244,6 @@ func TestInstallWhileTheConfigurationIsBroken(t *testing.T) {
 	})
 }
 
-// What is held while a job waits for its turn is not installed by it.
-func TestHeldWhileItWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
-		w.plug(1, igb.alias)
-		engine, _ := w.run(t)
-		after(time.Second)
-		number := install(t, engine, "passthrough")
-		w.change(func() { w.config.Policy.Holds = []plan.Hold{{Package: "kernel-modules-passthrough"}} })
-		after(time.Minute)
-		expectJob(t, w.job(number), daemon.JobFailed, daemon.PhaseWaiting, "holds one of its packages")
-		expect(t, w.device(1), plan.Bound, "")
-		if diff := cmp.Diff([]string{igb.nevra}, w.brought()); diff != "" {
-			t.Error(diff)
-		}
-	})
-}
-
 // A request waits for the catalog, and for what was in its way, but not for ever.
 func TestInstallNeedsTheCatalog(t *testing.T) {
 	q := daemon.Request{Selectors: []string{"0000:01:00.0"}, Origin: "uid:0"}

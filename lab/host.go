@@ -17,8 +17,8 @@ import (
 // hostPackages are what the lab, the RPM build and the tests use of Debian 12.
 var hostPackages = []string{
 	"bash-completion", "busybox-static", "cpio", "createrepo-c", "dbus", "e2fsprogs",
-	"fish", "gcc", "gnupg", "kmod", "libc6-dev", "libudev-dev", "libumockdev-dev",
-	"man-db", "mandoc", "mmdebstrap", "pkg-config", "polkitd", "rpm", "rpmlint",
+	"fish", "gcc", "gnupg", "kmod", "libc6-dev", "libkmod-dev", "libudev-dev", "libumockdev-dev",
+	"man-db", "mandoc", "mmdebstrap", "pciutils", "pkg-config", "polkitd", "rpm", "rpmlint",
 	"umockdev", "xz-utils", "zsh",
 }
 

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strconv"
+)
+
+// Micro runs the benchmarks that need no guest, and returns their figures.
+func Micro(ctx context.Context, repetitions int) ([]Figure, error) {
+	cmd := exec.CommandContext(ctx, "go", "test", "-tags", "lab", "-run", "^$", "-bench", ".",
+		"-benchtime", "0.3s", "-count", strconv.Itoa(repetitions), "driverd/lab/bench")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("cannot run the benchmarks: %w: %s", err, out)
+	}
+	return microFigures(out)
+}
+
+var line = regexp.MustCompile(`(?m)^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+([0-9.]+) ns/op`)
+
+// microFigures reads what go test -bench prints.
+func microFigures(out []byte) ([]Figure, error) {
+	values := make(map[string][]float64)
+	for _, m := range line.FindAllSubmatch(out, -1) {
+		ns, err := strconv.ParseFloat(string(m[2]), 64)
+		if err != nil {
+			return nil, err
+		}
+		values[string(m[1])] = append(values[string(m[1])], ns)
+	}
+	scaled := func(name string, by float64) []float64 {
+		var all []float64
+		for _, v := range values[name] {
+			all = append(all, v/by)
+		}
+		return all
+	}
+	figures := []Figure{{
+		Name: "one alias lookup in a whole kernel's index", Unit: "us", MaxRatio: 0.2,
+		Driverd: scaled("Lookup/driverd", 1e3), Peer: scaled("Lookup/libkmod", 1e3), PeerName: "libkmod",
+	}, {
+		Name: "explain of a modalias, whole process", Unit: "ms", MaxRatio: 5,
+		Driverd: scaled("Explain/driverd", 1e6), Peer: scaled("Explain/modprobe", 1e6), PeerName: "modprobe -R",
+	}}
+	for _, n := range []string{"16", "256", "4096"} {
+		f := Figure{
+			Name: "snapshot and decide, " + n + " devices", Unit: "ms",
+			Driverd: scaled("Look/driverd/"+n, 1e6), Peer: scaled("Look/lspci/"+n, 1e6), PeerName: "lspci -n",
+		}
+		if n == "4096" {
+			f.Max = 100
+		}
+		figures = append(figures, f)
+	}
+	for _, f := range figures {
+		if len(f.Driverd) == 0 || len(f.Peer) == 0 {
+			return nil, fmt.Errorf("cannot find the benchmark of %q in %s", f.Name, bytes.TrimSpace(out))
+		}
+	}
+	return figures, nil
+}
