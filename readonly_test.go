@@ -15,10 +15,13 @@ import (
 
 // mayWrite are the files of the service that write to disk, and where.
 var mayWrite = []string{
-	"cmd/driverd/record.go",  // a folder that somebody names, as whoever that is
-	"daemon/load/early.go",   // a module root in /tmp
-	"daemon/load/outcome.go", // /run/driverd/load
-	"daemon/state",           // /var/lib/driverd
+	"cmd/driverd/image.go",      // packages, in the tree of an image
+	"cmd/driverd/preinstall.go", // packages and a log, before the service runs
+	"cmd/driverd/record.go",     // a folder that somebody names, as whoever that is
+	"daemon/load/early.go",      // a module root in /tmp
+	"daemon/load/outcome.go",    // /run/driverd/load
+	"daemon/state",              // /var/lib/driverd
+	"dnfbridge/command.go",      // dnf5's cache in /tmp, and the packages that it fetched
 }
 
 // writers are the calls that can change a file.
