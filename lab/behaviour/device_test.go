@@ -88,9 +88,11 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 				t.Errorf("driverd %s: %v %d %s", command, err, r.Code, r.Stderr)
 			}
 		}
-		if got := g.sh("driverd install %s && driverd install sriov && driverd mode", nic); got != "Done: "+nic.String()+" is bound to igb already.\n"+
-			"Done: "+g.sh("rpm -q kernel-modules-sriov")+" is installed\nalready.\nauto" {
-			t.Errorf("as root: %s", got)
+		if got := g.sh("driverd install %s", nic); got != "Done: "+nic.String()+" is bound to igb already." {
+			t.Errorf("driverd install: %s", got)
+		}
+		if got := g.sh("driverd install sriov"); !strings.HasSuffix(got, "\nDone: "+g.sh("rpm -q kernel-modules-sriov")+" is installed already.") {
+			t.Errorf("driverd install: %s", got)
 		}
 	})
 
