@@ -91,7 +91,7 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 		if got := g.sh("driverd install %s", nic); got != "Done: "+nic.String()+" is bound to igb already." {
 			t.Errorf("driverd install: %s", got)
 		}
-		if got := g.sh("driverd install sriov"); !strings.HasSuffix(got, "\nDone: "+g.sh("rpm -q kernel-modules-sriov")+" is installed already.") {
+		if got := g.sh("driverd install sriov"); !strings.HasSuffix("\n"+got, "\nDone: "+g.sh("rpm -q kernel-modules-sriov")+" is installed already.") {
 			t.Errorf("driverd install: %s", got)
 		}
 	})
