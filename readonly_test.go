@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// mayWrite are the files of the service that write to disk, and where.
+// mayWrite are the files of driverd that write to disk, and where.
 var mayWrite = []string{
 	"cmd/driverd/image.go",      // packages, in the tree of an image
 	"cmd/driverd/preinstall.go", // packages and a log, before the service runs
