@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package behaviour_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"driverd/hwdetect"
+	"driverd/lab"
+)
+
+const (
+	// What the owner of an instance asks for beside what docs/instances.md shows.
+	runcmd = `runcmd:
+- [sh, -c, "lsmod >/run/at-runcmd; rpm -qa 'kernel-modules*' >>/run/at-runcmd"]
+`
+	platformsData = `#cloud-config
+write_files:
+- path: /etc/driverd/preinstall.d/10-platform.toml
+  content: |
+    install = ["gpu"]
+`
+)
+
+// booted waits for the end of a boot, step by step, and sees that it has come to
+// what is behind driverd-preinstall.service.
+func (g guest) booted() {
+	g.Helper()
+	g.until("systemctl is-active cloud-init-network.service")
+	g.until("systemctl show -P ExecMainExitTimestampMonotonic driverd-preinstall.service | grep -qvx 0")
+	g.sh("cloud-init status --wait >/dev/null; systemctl is-active cloud-final.service multi-user.target")
+}
+
+// cloudImage is the image of a guest with cloud-init.
+func cloudImage(t *testing.T) *lab.Image {
+	t.Helper()
+	hook, err := filepath.Glob("../../dist/driverd-cloud-init-*.rpm")
+	if err != nil || len(hook) != 1 {
+		t.Fatalf("cannot find driverd-cloud-init's package, run make rpm: %v %v", hook, err)
+	}
+	image, err := lab.BuildCloudImage(t.Context(), rpm(t), hook[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
+// TestPreinstall has an instance ask, by user-data and real cloud-init, for what
+// it needs.
+func TestPreinstall(t *testing.T) {
+	image := cloudImage(t)
+	g := boot(t, lab.Options{
+		Image: image, Files: lab.NoCloud(documented(t, "instances.md", "yaml")[0]+runcmd, platformsData),
+		Devices: []lab.Device{{ID: "nic", Driver: "igb"}},
+	})
+	nic := hwdetect.Slot{Bus: 1}
+
+	t.Run("first boot", func(t *testing.T) {
+		g := g.in(t)
+		g.booted()
+		t.Log(g.sh("cloud-init status --long; grep 'driverd preinstall' /var/log/cloud-init-output.log"))
+		g.sh("systemctl is-active driverd-preinstall.service")
+		g.installed("kernel-modules-sriov", image.Release)
+		g.bound(nic, "igb")
+		g.bound(g.plug("second", "e1000e"), "e1000e") // 8086:10d3, whose driver is there already
+		g.sh("grep -q 'driverd preinstall: done: ' /var/log/cloud-init-output.log")
+		if got := g.sh("cloud-init schema --system"); !strings.Contains(got, "Valid schema") || strings.Contains(got, "nvalid") {
+			t.Errorf("cloud-init schema --system: %s", got)
+		}
+		if got := g.sh("grep -iE 'warn|error' /var/log/cloud-init.log | grep -i driverd || true"); got != "" {
+			t.Errorf("cloud-init's log: %s", got)
+		}
+		if got := g.sh("busctl -j call org.fedoraproject.Driverd1 /org/fedoraproject/Driverd1 org.fedoraproject.Driverd1.Manager History 'a{sv}' 0"); !strings.Contains(got, "kernel-modules-sriov-") {
+			t.Errorf("History: %s", got)
+		}
+	})
+
+	t.Run("the commands of docs/instances.md", func(t *testing.T) {
+		g := g.in(t)
+		for _, commands := range documented(t, "instances.md", "sh") {
+			g.sh("set -e\n%s", commands)
+		}
+	})
+
+	t.Run("the other user-data of docs/instances.md", func(t *testing.T) {
+		g := g.in(t)
+		g.sh("cat >/root/user-data <<'END'\n%sEND\ncloud-init schema -c /root/user-data", documented(t, "instances.md", "yaml")[1])
+		g.sh("sed -n 's/^    //p' /root/user-data >/etc/driverd/driverd.toml.d/50-owner.toml; driverd daemon --check-config; rm /etc/driverd/driverd.toml.d/50-owner.toml")
+	})
+
+	t.Run("before what needs the hardware", func(t *testing.T) {
+		g := g.in(t)
+		if got := g.sh("cat /run/at-runcmd"); !strings.Contains(got, "kernel-modules-sriov-") {
+			t.Errorf("runcmd found %s", got)
+		}
+		g.sh("systemd-analyze verify --man=no /usr/lib/systemd/system/driverd-preinstall.service")
+		g.sh("! journalctl -b -o cat --no-pager | grep -i 'ordering cycle'")
+	})
+
+	t.Run("user-data's files replace those of vendor-data", func(t *testing.T) {
+		g := g.in(t)
+		g.sh("! test -e /etc/driverd/preinstall.d/10-platform.toml")
+	})
+}
