@@ -82,6 +82,7 @@ func (e *Engine) learnedCatalog(packages []dnfbridge.Package, err error) {
 	c := &e.catalog
 	c.learning = false
 	close(c.learned)
+	defer giveBack()
 	packages = wanted(packages)
 	if err != nil {
 		c.retryLater()

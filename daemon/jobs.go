@@ -159,6 +159,7 @@ func (e *Engine) endJob(j *job, state JobState, why reason.Reason, message strin
 		}
 	}
 	e.noteJob(j)
+	giveBack()
 }
 
 // errCancelled is the cause of a context that ends with its job.
