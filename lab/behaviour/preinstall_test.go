@@ -50,7 +50,7 @@ func cloudImage(t *testing.T) *lab.Image {
 }
 
 // TestPreinstall has an instance ask, by user-data and real cloud-init, for what
-// it needs.
+// it needs, and boots a second time.
 func TestPreinstall(t *testing.T) {
 	image := cloudImage(t)
 	g := boot(t, lab.Options{
@@ -104,5 +104,20 @@ func TestPreinstall(t *testing.T) {
 	t.Run("user-data's files replace those of vendor-data", func(t *testing.T) {
 		g := g.in(t)
 		g.sh("! test -e /etc/driverd/preinstall.d/10-platform.toml")
+	})
+
+	t.Run("second boot does nothing", func(t *testing.T) {
+		g := g.in(t)
+		before := g.subpackages()
+		if err := g.vm.Reboot(g.patient()); err != nil {
+			t.Fatal(err)
+		}
+		g.booted()
+		if got := g.sh("journalctl -b -u driverd-preinstall.service -o cat --no-pager"); !strings.Contains(got, "what is asked for was done already") || strings.Contains(got, "done: ") {
+			t.Errorf("it says %s", got)
+		}
+		if after := g.subpackages(); len(after) != len(before) {
+			t.Errorf("installed before %v, after %v", before, after)
+		}
 	})
 }
