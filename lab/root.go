@@ -89,7 +89,7 @@ func buildRepo(ctx context.Context, name string, in repo.Input) (string, error) 
 		inputs = append(inputs, sum)
 	}
 	for _, k := range in.Kernels {
-		inputs = append(inputs, k.ModulesDir)
+		inputs = append(inputs, k.ModulesDir, fmt.Sprint(k.Unsplit, k.Hardware, k.NoAliases))
 	}
 	return stage(ctx, name, inputs, func(ctx context.Context, dir string) error {
 		return repo.Build(ctx, in, dir)

@@ -30,11 +30,7 @@ var kernelTemplate = template.Must(template.New("kernel.spec").Parse(kernelSpec)
 // pack divides the build's modules and leaves its packages in dir.
 func (b kernelBuild) pack(ctx context.Context, work, dir string) error {
 	tree := b.tree
-	rules := b.Rules
-	if rules == nil {
-		rules = kernel.DefaultRules()
-	}
-	split, err := kernel.Divide(tree.Release, tree.Modules, rules)
+	split, err := b.divide()
 	if err != nil {
 		return err
 	}
@@ -46,6 +42,11 @@ func (b kernelBuild) pack(ctx context.Context, work, dir string) error {
 	if b.Unsplit {
 		catalog = ""
 		if err := unsplit(splitDir); err != nil {
+			return err
+		}
+	}
+	if b.NoAliases {
+		if err := withoutAliases(splitDir); err != nil {
 			return err
 		}
 	}
@@ -73,6 +74,15 @@ func (b kernelBuild) pack(ctx context.Context, work, dir string) error {
 	return rpmbuild(ctx, spec.String(), work, dir)
 }
 
+// divide divides the build's modules by its rules.
+func (b kernelBuild) divide() (*kernel.Split, error) {
+	rules := b.Rules
+	if rules == nil {
+		rules = kernel.DefaultRules()
+	}
+	return kernel.Divide(b.tree.Release, b.tree.Modules, rules)
+}
+
 // foreign are the lines of the fragment that only a split kernel has.
 var foreign = regexp.MustCompile(`(?m)^(Provides: %\{name\}-modules-split|Requires: .*-modules-(sriov|gpu|passthrough|extra).*)\n`)
 
@@ -92,13 +102,32 @@ func unsplit(dir string) error {
 	if err := os.WriteFile(file, foreign.ReplaceAll([]byte(strings.Join(known, "%package ")), nil), 0o644); err != nil {
 		return err
 	}
-	file = filepath.Join(dir, kernel.Base.Suffix()+".list")
-	list, err := os.ReadFile(file)
+	return withoutLines(filepath.Join(dir, kernel.Base.Suffix()+".list"), "/"+kernel.CatalogFile+"\n")
+}
+
+// withoutAliases takes the modalias() Provides out of a written split.
+func withoutAliases(dir string) error {
+	for _, g := range kernel.Groups() {
+		if err := withoutLines(filepath.Join(dir, g.Suffix()+".provides"), "Provides: modalias("); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withoutLines takes the lines that hold some text out of a file.
+func withoutLines(file, text string) error {
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	index := regexp.MustCompile(`(?m)^.*/` + regexp.QuoteMeta(kernel.CatalogFile) + `\n`)
-	return os.WriteFile(file, index.ReplaceAll(list, nil), 0o644)
+	var rest strings.Builder
+	for line := range strings.Lines(string(data)) {
+		if !strings.Contains(line, text) {
+			rest.WriteString(line)
+		}
+	}
+	return os.WriteFile(file, []byte(rest.String()), 0o644)
 }
 
 // newerModules are the modules of the newer build: enough that whoever does
@@ -108,17 +137,42 @@ var newerModules = []string{"virtio_net", "igb", "igbvf", "bochs", "e1000e", "me
 // newer makes, in dir, a later build of the same kernel with few modules. They
 // are the running kernel's own: nothing ever loads them.
 func (b kernelBuild) newer(ctx context.Context, dir string) (kernelBuild, error) {
-	release := "99." + b.tree.Release
+	return b.part(ctx, dir, "99."+b.tree.Release, newerModules)
+}
+
+// lean makes, in dir, the same build with less hardware.
+func (b kernelBuild) lean(ctx context.Context, dir string) (kernelBuild, error) {
+	split, err := b.divide()
+	if err != nil {
+		return kernelBuild{}, err
+	}
+	names := slices.Clone(b.Hardware)
+	for _, p := range split.Placements {
+		if p.Group != kernel.Hardware {
+			names = append(names, p.Name())
+		}
+	}
+	return b.part(ctx, dir, b.tree.Release, names)
+}
+
+// part makes, in dir, a build of the modules with these names and of what they
+// need.
+func (b kernelBuild) part(ctx context.Context, dir, release string, names []string) (kernelBuild, error) {
 	modules := filepath.Join(dir, "lib", "modules", release)
 	files := []string{"modules.builtin", "modules.builtin.modinfo", "modules.order"}
-	names := slices.Clone(newerModules)
-	for _, m := range b.tree.Modules {
-		if slices.Contains(newerModules, m.Name()) {
-			names = append(names, m.Depends...) // depmod lists them transitively
-		}
+	wanted := make(map[string]bool)
+	for _, name := range names {
+		wanted[name] = true
 	}
 	for _, m := range b.tree.Modules {
 		if slices.Contains(names, m.Name()) {
+			for _, name := range m.Depends { // depmod lists them transitively
+				wanted[name] = true
+			}
+		}
+	}
+	for _, m := range b.tree.Modules {
+		if wanted[m.Name()] {
 			files = append(files, m.Path)
 		}
 	}

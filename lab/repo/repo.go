@@ -33,6 +33,14 @@ type Kernel struct {
 	// Unsplit makes the packages of a kernel from before the split: what the
 	// rules send to the base is modules-core, and all the rest is modules.
 	Unsplit bool
+
+	// Hardware names the modules that kernel-modules has, beside what they
+	// need; nil stands for all, of which there are thousands.
+	Hardware []string
+
+	// NoAliases leaves out the modalias() Provides, as a build without
+	// Fedora's kernel-rpm-macros does.
+	NoAliases bool
 }
 
 // Input is what a repository is made from.
@@ -65,7 +73,13 @@ func Build(ctx context.Context, in Input, out string) (err error) {
 		if err != nil {
 			return err
 		}
-		builds = append(builds, kernelBuild{Kernel: k, tree: tree})
+		build := kernelBuild{Kernel: k, tree: tree}
+		if k.Hardware != nil {
+			if build, err = build.lean(ctx, filepath.Join(work, "lean")); err != nil {
+				return fmt.Errorf("cannot make a lean build of kernel %s: %w", tree.Release, err)
+			}
+		}
+		builds = append(builds, build)
 	}
 	if in.Newer {
 		newer, err := builds[0].newer(ctx, filepath.Join(work, "newer"))

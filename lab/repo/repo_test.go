@@ -39,9 +39,11 @@ func build(t *testing.T) string {
 	kerneltest.Write(t, k.Config, []byte("config"))
 	old := k
 	old.ModulesDir = kerneltest.WriteTree(t, dir, "6.1.0-50-amd64", []*kernel.Module{
-		{Path: "kernel/drivers/net/igb.ko"}, {Path: "kernel/drivers/net/can.ko"},
+		{Path: "kernel/drivers/net/igb.ko", Aliases: []string{"pci:v00008086d000010C9sv*sd*bc*sc*i*"}},
+		{Path: "kernel/drivers/net/can.ko", Depends: []string{"can_dev"}},
+		{Path: "kernel/drivers/net/can-dev.ko"}, {Path: "kernel/drivers/net/radio.ko"},
 	})
-	old.Unsplit = true
+	old.Unsplit, old.NoAliases, old.Hardware = true, true, []string{"can"}
 	var err error
 	if old.Rules, err = kernel.ParseRules("base name=igb\nhardware path=kernel/"); err != nil {
 		t.Fatal(err)
@@ -129,7 +131,14 @@ func TestBuild(t *testing.T) {
 			}
 			if got := output(t, "rpm", "-qp", "--nosignature", "--provides", "--requires", rpm); regexp.MustCompile("split|sriov|gpu|passthrough").MatchString(got) {
 				t.Errorf("%s knows of the split: %s", name, got)
+			} else if strings.Contains(got, "modalias(") || !strings.Contains(got, "kmod("+file+")") {
+				t.Errorf("%s should name its modules alone: %s", name, got)
 			}
+		}
+		all := output(t, "rpm", "-qp", "--nosignature", "--list", filepath.Join(rpms, "kernel-modules-6.1.0-50_amd64.x86_64.rpm"),
+			filepath.Join(rpms, "kernel-modules-core-6.1.0-50_amd64.x86_64.rpm"))
+		if !strings.Contains(all, "can-dev.ko") || strings.Contains(all, "radio.ko") || strings.Contains(all, kernel.CatalogFile) {
+			t.Errorf("want can-dev, which can needs, neither radio nor an index: %s", all)
 		}
 	})
 
