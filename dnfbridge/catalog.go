@@ -34,20 +34,33 @@ func (d *DNF5) KernelPackages(ctx context.Context, release string) ([]Package, e
 }
 
 func (d *DNF5) kernelPackages(ctx context.Context, version string) ([]Package, error) {
+	packages, err := d.packages(ctx, map[string]any{}, map[string]any{
+		"whatprovides": []string{"*" + unameSuffix + " = " + version}, // the name may be a glob
+	})
+	return ofBuild(packages, version), err
+}
+
+// ofBuild leaves out what does not belong to the build, whatever dnf's matching
+// was.
+func ofBuild(packages []Package, version string) []Package {
+	return slices.DeleteFunc(packages, func(p Package) bool { return !belongsTo(p.Provides, version) })
+}
+
+// packages lists packages in a session with these settings. If a repository
+// could not be reached, those of the others come with the error.
+func (d *DNF5) packages(ctx context.Context, settings, options map[string]any) ([]Package, error) {
 	track := newTracker(nil)
-	s, err := d.open(ctx, track, map[string]any{})
+	s, err := d.open(ctx, track, settings)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	found, err := s.list(ctx, map[string]any{
-		"whatprovides":  []string{"*" + unameSuffix + " = " + version}, // the name may be a glob
-		"package_attrs": []string{"nevra", "name", "repo_id", "is_installed", "download_size", "install_size", "provides"},
-	})
+	options["package_attrs"] = []string{"nevra", "name", "repo_id", "is_installed", "download_size", "install_size", "provides"}
+	found, err := s.list(ctx, options)
 	if err != nil {
 		return nil, track.explain(err)
 	}
-	packages, err := packagesOf(found, version)
+	packages, err := packagesOf(found)
 	if err != nil {
 		return nil, err
 	}
@@ -58,9 +71,8 @@ func (d *DNF5) kernelPackages(ctx context.Context, version string) ([]Package, e
 }
 
 // packagesOf makes one package of each NEVRA: dnf lists one that is installed
-// and available twice. What does not belong to the build is left out, whatever
-// the server's matching was.
-func packagesOf(found []map[string]dbus.Variant, version string) ([]Package, error) {
+// and available twice.
+func packagesOf(found []map[string]dbus.Variant) ([]Package, error) {
 	byNEVRA := make(map[string]Package)
 	for _, attrs := range found {
 		var p Package
@@ -72,9 +84,6 @@ func packagesOf(found []map[string]dbus.Variant, version string) ([]Package, err
 			if err := attrs[name].Store(into); err != nil {
 				return nil, fmt.Errorf("cannot read the %s of a package: %w", name, err)
 			}
-		}
-		if !belongsTo(p.Provides, version) {
-			continue
 		}
 		p.DownloadSize, p.InstallSize = int64(download), int64(install)
 		if p.Installed {

@@ -52,7 +52,8 @@ func (c Command) KernelPackages(ctx context.Context, release string) ([]Package,
 			})
 		}
 	}
-	return packagesOf(found, version)
+	packages, err := packagesOf(found)
+	return ofBuild(packages, version), err
 }
 
 // Install installs packages, each named by its whole NEVRA.

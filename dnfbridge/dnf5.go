@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package dnfbridge talks to the package manager: which packages belong to a
-// kernel build, and install these and nothing else. It knows no package by
-// name and no device; the backend is dnf5daemon-server (org.rpm.dnf.v0).
+// kernel build, or have a name or a file, and install these and nothing else. It
+// knows no package by name and no device; the backend is dnf5daemon-server (org.rpm.dnf.v0).
 package dnfbridge
 
 import (

@@ -4,8 +4,7 @@ package dnfbridge
 
 import "strings"
 
-// Package is one package of a kernel build, as the repositories or the rpmdb
-// describe it.
+// Package is one package, as the repositories or the rpmdb describe it.
 type Package struct {
 	NEVRA        string // as rpm prints it: with architecture, without a zero epoch
 	Name         string

@@ -48,9 +48,24 @@ func build(release string) []rpmrepo.Package {
 	}
 }
 
+// qed and whence are two of linux-firmware's packages, as Fedora divides it.
+var (
+	whence = rpmrepo.Package{Name: "linux-firmware-whence", Version: "20260221", Release: "1", PayloadBytes: 64}
+	qed    = rpmrepo.Package{
+		Name: "qed-firmware", Version: "20260221", Release: "1", PayloadBytes: 64,
+		Requires: []string{"linux-firmware-whence = 20260221-1"},
+		Files: map[string][]byte{
+			"/usr/lib/firmware/qed/init.bin.xz": []byte("x"), "/usr/lib/firmware/qed/plain.bin": []byte("x"),
+		},
+	}
+)
+
 // world is everything in the repository.
 func world() []rpmrepo.Package {
 	all := append(build(release), build(newer)...)
+	all = append(all, whence, qed, with(qed, func(p *rpmrepo.Package) { // an older build
+		p.Version, p.Requires = "20250101", nil
+	}))
 	for _, old := range olderReleases {
 		all = append(all, with(subpackage("kernel-modules-sriov", old), func(p *rpmrepo.Package) { p.Requires = nil }))
 	}
