@@ -46,9 +46,12 @@ func (e *Engine) Plan(ctx context.Context, texts []string) (Plan, error) {
 	var p Plan
 	var t dnfbridge.Transaction
 	var present []string
+	var named files
+	var policy plan.Policy
 	var known *plan.Catalog
 	if err := e.choose(ctx, selectors, func(c choice) {
 		p.Devices, present, known = c.slots, c.present, e.catalog.known
+		named.named, policy = c.firmware, e.config.Policy
 		t = dnfbridge.Transaction{Install: c.packages}
 		if known != nil {
 			t.Allowed = known.NEVRAs()
@@ -58,7 +61,11 @@ func (e *Engine) Plan(ctx context.Context, texts []string) (Plan, error) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, planTime, errors.New("it takes too long"))
 	defer cancel()
-	packages, err := e.Backend.Resolve(ctx, t)
+	var packages []dnfbridge.Package
+	_, err = e.withFirmware(ctx, t, named, policy, func(t dnfbridge.Transaction, _ []string) (err error) {
+		packages, err = e.Backend.Resolve(ctx, t)
+		return err
+	})
 	if err != nil {
 		return Plan{}, planRefusal(err)
 	}

@@ -50,6 +50,7 @@ type Modules interface {
 type Backend interface {
 	Name() string
 	KernelPackages(ctx context.Context, release string) ([]dnfbridge.Package, error)
+	Find(ctx context.Context, what []string) ([]dnfbridge.Package, error)
 	Resolve(ctx context.Context, t dnfbridge.Transaction) ([]dnfbridge.Package, error)
 	Install(ctx context.Context, t dnfbridge.Transaction, progress func(dnfbridge.Progress)) error
 }
@@ -74,6 +75,7 @@ type Config struct {
 	Platform string // in the words of systemd-detect-virt(1)
 	Hardware Hardware
 	Modules  Modules
+	Firmware Firmware
 	Backend  Backend
 	Loader   Loader
 	Namer    Namer

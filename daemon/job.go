@@ -23,6 +23,9 @@ type job struct {
 	number       uint64
 	origin       string // Hotplug, or who asked
 	packages     []string
+	files        files           // of firmware that it is to bring, if the guest lacks them
+	firmware     []string        // packages of these, among its packages
+	lacks        string          // what firmware it goes without, and why
 	slots        []hwdetect.Slot // of the devices that it is for, as they were
 	records      []*record       // that wait for it
 	mixed        bool            // its devices do not all want the same packages
@@ -91,7 +94,17 @@ func (e *Engine) startJob() {
 func (e *Engine) gather() *job {
 	j := &job{origin: Hotplug}
 	for _, r := range e.sorted() {
-		if r.decision.Action != plan.Install || r.install.running || !r.install.ended.IsZero() || r.cancelled != "" {
+		if !r.waits() || r.install.running || !r.install.ended.IsZero() || r.cancelled != "" {
+			continue
+		}
+		if r.mends() {
+			if len(j.packages) == 0 {
+				j.add(r)
+				j.files.asked = append(j.files.asked, r.mend...)
+			}
+			continue
+		}
+		if len(j.files.asked) > 0 {
 			continue
 		}
 		if len(j.records) > 0 && !slices.Equal(r.decision.Packages, j.records[0].decision.Packages) {
@@ -100,24 +113,35 @@ func (e *Engine) gather() *job {
 			}
 			j.mixed = true
 		}
-		j.records = append(j.records, r)
-		j.slots = append(j.slots, r.device.Slot)
+		j.add(r)
 		j.packages = append(j.packages, r.decision.Packages...)
+		j.files.named = append(j.files.named, r.decision.Firmware...)
 	}
 	if len(j.records) == 0 {
 		return nil
 	}
-	slices.Sort(j.packages)
-	j.packages = slices.Compact(j.packages)
+	for _, all := range []*[]string{&j.packages, &j.files.named, &j.files.asked} {
+		slices.Sort(*all)
+		*all = slices.Compact(*all)
+	}
 	return j
 }
+
+// add makes a device one that the job is for.
+func (j *job) add(r *record) {
+	j.records = append(j.records, r)
+	j.slots = append(j.slots, r.device.Slot)
+}
+
+// waits says whether a device waits for a package.
+func (r *record) waits() bool { return r.decision.Action == plan.Install || r.mends() }
 
 // run has the backend do a job.
 func (e *Engine) run(j *job) {
 	ctx, stop := context.WithCancelCause(e.ctx)
 	e.job, j.stop, j.phase = j, stop, PhaseResolve
 	for _, r := range j.records {
-		if r.decision.Action == plan.Install {
+		if r.waits() {
 			r.install = attempt{running: true, job: j.number, tries: r.install.tries}
 			e.become(r, plan.Installing, "", "")
 		}
@@ -126,15 +150,23 @@ func (e *Engine) run(j *job) {
 	if j.downloadOnly {
 		doing = "downloading"
 	}
-	e.Log.Info().Str("event", "job-started").Strs("packages", j.packages).Msgf("%s %s", doing, strings.Join(j.packages, " "))
+	e.Log.Info().Str("event", "job-started").Strs("packages", j.packages).Msgf("%s %s", doing, strings.Join(slices.Concat(j.packages, j.files.asked), " "))
 	t := dnfbridge.Transaction{
 		Into:    filepath.Join("/lib/modules", e.Release),
 		Install: j.packages, Allowed: e.config.Policy.NotHeld(e.catalog.known.NEVRAs()), DownloadOnly: j.downloadOnly,
 		Commit: func() error { return e.commit(j) },
 	}
+	policy := e.config.Policy
 	e.start(
 		func(context.Context) error {
-			return e.Backend.Install(ctx, t, func(p dnfbridge.Progress) { e.post(func() { e.progressed(j, p) }) })
+			lacks, err := e.withFirmware(ctx, t, j.files, policy, func(t dnfbridge.Transaction, firmware []string) error {
+				e.post(func() { j.packages, j.firmware = t.Install, firmware })
+				return e.Backend.Install(ctx, t, func(p dnfbridge.Progress) { e.post(func() { e.progressed(j, p) }) })
+			})
+			if lacks != nil {
+				e.post(func() { e.goWithout(j, lacks) })
+			}
+			return err
 		},
 		func(err error) { e.finishJob(j, err) })
 }
@@ -175,6 +207,10 @@ func (e *Engine) finishJob(j *job, err error) {
 	}
 	for _, r := range j.records {
 		if !r.install.running {
+			continue
+		}
+		if r.mend != nil {
+			r.endMend(err)
 			continue
 		}
 		a := attempt{job: j.number, ended: time.Now(), err: err, tries: r.install.tries + 1}

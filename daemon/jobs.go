@@ -124,13 +124,13 @@ func (e *Engine) endLoad(j *job) {
 		}
 	}
 	if other != nil && len(bound) == 0 {
-		e.endJob(j, JobFailed, other.reason, fmt.Sprintf("%s is %s: %s", other.device.Slot, other.state, other.message))
+		e.endJob(j, JobFailed, other.reason, fmt.Sprintf("%s is %s: %s%s", other.device.Slot, other.state, other.message, j.lacks))
 		return
 	}
 	if len(j.packages) > 0 {
 		bound = slices.Insert(bound, 0, j.summary())
 	}
-	e.endJob(j, JobDone, reason.None, strings.Join(bound, "; "))
+	e.endJob(j, JobDone, reason.None, strings.Join(bound, "; ")+j.lacks)
 }
 
 // summary says what became of the packages of a job that went well.
@@ -209,7 +209,7 @@ func (e *Engine) cancel(number uint64, origin string) error {
 	}
 	for _, r := range j.records {
 		if r.install.running {
-			r.install = attempt{}
+			r.install, r.mend = attempt{}, nil
 		}
 		if r.job == nil { // no other job serves it
 			r.cancelled, r.asked = origin, false

@@ -18,7 +18,7 @@ const maxLoads = 4
 // the disk. Its transaction may go on for long: depmod takes seconds, dracut
 // tens of them. The load step can do without both.
 func (e *Engine) unpacked(r *record) bool {
-	return e.job != nil && len(r.decision.Packages) > 0 && !slices.ContainsFunc(r.decision.Packages,
+	return e.job != nil && len(r.decision.Packages) > 0 && !slices.ContainsFunc(slices.Concat(r.decision.Packages, e.job.firmware),
 		func(nevra string) bool { return !slices.Contains(e.job.unpacked, nevra) })
 }
 
@@ -32,6 +32,8 @@ func (e *Engine) stepLoad(r *record) {
 		e.become(r, plan.Loading, "", "")
 	case r.load.ended.IsZero():
 		e.beginLoad(r)
+	case r.beginMend():
+		e.stepInstall(r)
 	case r.load.err != nil:
 		e.fail(r, r.load.err)
 	default:
@@ -44,7 +46,7 @@ func (e *Engine) beginLoad(r *record) {
 	twin := e.twin(r)
 	switch {
 	case twin != nil && !twin.load.running:
-		r.load = twin.load
+		r.load, r.mended = twin.load, twin.mended && twin.mend == nil
 		e.stepLoad(r)
 	case twin != nil || e.loads >= maxLoads:
 		e.become(r, plan.Pending, "", "")

@@ -100,8 +100,8 @@ func (e *Engine) step(r *record) {
 	case plan.Await:
 		e.await(r, r.seen, "the driver is built into the kernel, but has not taken the device")
 	case plan.Load:
-		if r.install.running {
-			e.stepInstall(r) // depmod may not be through with the index
+		if r.install.running || r.mends() {
+			e.stepInstall(r) // depmod may not be through with the index, or it is for firmware
 			break
 		}
 		e.stepLoad(r)

@@ -30,6 +30,9 @@ type record struct {
 	install  attempt
 	timeline []Mark
 
+	mend   []string // firmware that its driver has asked for in vain, until that was looked for
+	mended bool     // it was
+
 	job       *job   // the newest that serves it and has not ended; nil if none does
 	asked     bool   // somebody asked for its driver: that driverd only observes is no obstacle
 	cancelled string // by whom its job was; empty if it was not
@@ -92,7 +95,10 @@ func (r *record) forget() {
 // again has everything tried again, what was cancelled too.
 func (r *record) again() {
 	r.forget()
-	r.cancelled = ""
+	r.cancelled, r.mended = "", false
+	if !r.install.running {
+		r.mend = nil
+	}
 }
 
 // forgetFailures is forget for all but an install that went well and did not

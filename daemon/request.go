@@ -64,6 +64,7 @@ func parseSelectors(texts []string) ([]plan.Selector, error) {
 type choice struct {
 	packages []string        // to be installed
 	present  []string        // packages that are installed
+	firmware []string        // files that drivers in the packages may ask for
 	slots    []hwdetect.Slot // of the devices that it is for
 	records  []*record       // of those that have no driver yet
 	bound    []string        // what to say of the others
@@ -179,6 +180,7 @@ func (e *Engine) everything() (c choice, err error) {
 func (c *choice) take(d plan.Decision) {
 	if d.Action == plan.Install {
 		c.packages = append(c.packages, d.Packages...)
+		c.firmware = append(c.firmware, d.Firmware...)
 	} else {
 		c.present = append(c.present, d.Packages...)
 	}
@@ -200,6 +202,8 @@ func (e *Engine) takeDevice(c *choice, r *record) {
 func (c choice) tidy() choice {
 	slices.Sort(c.packages)
 	c.packages = slices.Compact(c.packages)
+	slices.Sort(c.firmware)
+	c.firmware = slices.Compact(c.firmware)
 	slices.Sort(c.present)
 	c.present = slices.Compact(c.present)
 	slices.SortFunc(c.slots, hwdetect.Slot.Compare)
@@ -244,6 +248,7 @@ func (e *Engine) request(q Request, c choice) (number uint64) {
 	}
 	j := e.newJob(&job{
 		origin: q.Origin, downloadOnly: q.DownloadOnly, packages: c.packages, slots: c.slots, records: c.records,
+		files: files{named: c.firmware},
 	})
 	e.Log.Info().Str("event", "job-requested").Strs("packages", j.packages).
 		Msgf("job %d is asked for by %s: %s", j.number, q.Origin, cmp.Or(strings.Join(q.Selectors, " "), "all that is missing"))

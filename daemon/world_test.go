@@ -42,6 +42,12 @@ type world struct {
 	loads    []hwdetect.Slot
 	inKernel []string // modules that were loaded before
 
+	lacking  []string            // files of firmware
+	firmware []dnfbridge.Package // that the repositories have
+	holds    map[string]string   // the names of their packages, by file
+	finds    [][]string          // what was looked for
+	onFind   func() error        // nil goes well
+
 	// Modules can be loaded when they are unpacked, 3 s before depmod is through.
 	early    bool
 	unpacked map[string]string // modules by alias
@@ -65,11 +71,20 @@ type world struct {
 }
 
 // kernel claims aliases with modules.
-type kernel struct{ builtIn, installed map[string]string }
+type kernel struct {
+	builtIn, installed map[string]string
+	shipped            map[string]hwdetect.Module
+}
 
-func (k *kernel) BuiltIn(alias string) []string    { return list(k.builtIn[alias]) }
-func (k *kernel) Installed(alias string) []string  { return list(k.installed[alias]) }
-func (k *kernel) Shipped(string) []hwdetect.Module { return nil }
+func (k *kernel) BuiltIn(alias string) []string   { return list(k.builtIn[alias]) }
+func (k *kernel) Installed(alias string) []string { return list(k.installed[alias]) }
+
+func (k *kernel) Shipped(alias string) []hwdetect.Module {
+	if m, ok := k.shipped[alias]; ok {
+		return []hwdetect.Module{m}
+	}
+	return nil
+}
 
 func (k *kernel) Claims(alias string) []hwdetect.Claim {
 	var claims []hwdetect.Claim
@@ -99,7 +114,7 @@ const edu = "pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00"
 func newWorld() *world {
 	w := &world{
 		devices:   make(map[hwdetect.Slot]hwdetect.Device),
-		installed: &kernel{map[string]string{}, map[string]string{}},
+		installed: &kernel{map[string]string{}, map[string]string{}, map[string]hwdetect.Module{}},
 		has:       make(map[string]bool),
 		unpacked:  make(map[string]string),
 	}
@@ -229,12 +244,13 @@ func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress f
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	next := &kernel{w.installed.builtIn, map[string]string{}}
+	next := &kernel{w.installed.builtIn, map[string]string{}, w.installed.shipped}
 	for alias, module := range w.installed.installed {
 		next.installed[alias] = module
 	}
 	for _, nevra := range t.Install {
 		w.has[nevra] = true
+		w.unpackFirmware(nevra)
 	}
 	for _, d := range []driver{igb, mega} {
 		if slices.Contains(t.Install, d.nevra) {
@@ -337,7 +353,7 @@ func (f modeFile) Save(mode daemon.Mode) error {
 func (w *world) run(t *testing.T) (engine *daemon.Engine, stop func()) {
 	t.Helper()
 	engine = daemon.New(daemon.Config{
-		Release: release, Hardware: w, Modules: w, Backend: w, Loader: w, Namer: w, Cache: cache{w}, HistoryFile: historyFile{w}, ModeFile: modeFile{w}, Gate: w.gate,
+		Release: release, Hardware: w, Modules: w, Firmware: w, Backend: w, Loader: w, Namer: w, Cache: cache{w}, HistoryFile: historyFile{w}, ModeFile: modeFile{w}, Gate: w.gate,
 		Log: zerolog.New(zerolog.NewTestWriter(t)),
 		Configuration: func() (config.Config, error) {
 			w.mu.Lock()

@@ -69,6 +69,7 @@ type Decision struct {
 	Modules  []string // that claim the device, as far as known
 	Packages []string // NEVRAs that hold them, as far as known
 	Group    string   // of those packages, empty if unknown
+	Firmware []string // files that the modules to be installed may ask for, as far as known
 }
 
 // Decide says what should happen to a device: what it needs, if the policy and
@@ -106,12 +107,13 @@ func (f Facts) need(d hwdetect.Device) Decision {
 // could, the index that came with the kernel says, whatever the repositories do.
 func (f Facts) toInstall(d hwdetect.Device) Decision {
 	shipped := f.Kernel.Shipped(d.Modalias)
-	var modules []string
+	var modules, firmware []string
 	for _, m := range shipped {
 		modules = append(modules, m.Name)
+		firmware = append(firmware, m.Firmware...)
 	}
 	decision := f.fromCatalog(d, modules)
-	decision.Modules = modules
+	decision.Modules, decision.Firmware = modules, firmware
 	if decision.Group == "" && len(shipped) > 0 && slices.Contains(Groups, shipped[0].Group) {
 		decision.Group = shipped[0].Group
 	}

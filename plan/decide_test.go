@@ -204,6 +204,26 @@ func TestDecide(t *testing.T) {
 			hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: shipped("sriov", "igb"), CatalogProblem: unreachable},
 			plan.Decision{State: plan.Unavailable, Reason: reason.RepoUnreachable, Modules: []string{"igb"}, Group: "sriov"},
 		},
+		"shipped, with firmware": {
+			hwdetect.Device{Modalias: igb},
+			plan.Facts{Catalog: catalog(), Kernel: kernel{shipped: map[string][]hwdetect.Module{igb: {
+				{Name: "igb", Group: "sriov", Firmware: []string{"a.bin", "b/c.bin"}}, {Name: "other", Group: "sriov", Firmware: []string{"d.bin"}},
+			}}}},
+			plan.Decision{
+				Action: plan.Install, State: plan.Pending, Modules: []string{"igb", "other"}, Packages: []string{sriov}, Group: "sriov",
+				Firmware: []string{"a.bin", "b/c.bin", "d.bin"},
+			},
+		},
+		"shipped, with firmware, and only observed": {
+			hwdetect.Device{Modalias: igb},
+			plan.Facts{Observe: true, Catalog: catalog(), Kernel: kernel{shipped: map[string][]hwdetect.Module{igb: {
+				{Name: "igb", Group: "sriov", Firmware: []string{"a.bin"}},
+			}}}},
+			plan.Decision{
+				State: plan.Blocked, Reason: reason.ObserveOnly, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov",
+				Firmware: []string{"a.bin"},
+			},
+		},
 		"shipped, and no package says that it holds it": {
 			hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: shipped("of no group", "unheard_of"), Catalog: withoutAliases},
 			plan.Decision{State: plan.Unavailable, Reason: reason.NoPackage, Modules: []string{"unheard_of"}},

@@ -151,7 +151,7 @@ func (f Facts) apply(d hwdetect.Device, would Decision) Decision {
 // block turns a decision down, and keeps what is known about the driver.
 func (would Decision) block(r reason.Reason, format string, args ...any) Decision {
 	no := stop(r, format, args...)
-	no.Modules, no.Packages, no.Group = would.Modules, would.Packages, would.Group
+	no.Modules, no.Packages, no.Group, no.Firmware = would.Modules, would.Packages, would.Group, would.Firmware
 	return no
 }
 

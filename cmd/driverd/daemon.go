@@ -26,6 +26,7 @@ import (
 	"driverd/daemon/load"
 	"driverd/daemon/state"
 	"driverd/dnfbridge"
+	"driverd/hwdetect/firmware"
 	"driverd/hwdetect/kmod"
 	"driverd/hwdetect/pciids"
 	"driverd/hwdetect/sysfs"
@@ -89,6 +90,7 @@ func runDaemon(ctx context.Context, log zerolog.Logger) error {
 		Platform:      platform(ctx),
 		Hardware:      sysfs.New("/"),
 		Modules:       modules{kmod.NewCache(filepath.Join("/lib/modules", release))},
+		Firmware:      firmware.Guest{Root: "/", Release: release},
 		Backend:       dnfbridge.NewDNF5(dnfbridge.SystemBus, log),
 		Loader:        load.Units{},
 		Namer:         names{},

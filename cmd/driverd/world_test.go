@@ -26,6 +26,7 @@ import (
 	"driverd/daemon/state"
 	"driverd/dnfbridge"
 	"driverd/hwdetect"
+	"driverd/hwdetect/firmware"
 	"driverd/hwdetect/kmod"
 	"driverd/hwdetect/sysfs"
 	"driverd/internal/testbus"
@@ -173,6 +174,9 @@ func (b *backend) KernelPackages(context.Context, string) ([]dnfbridge.Package, 
 	return repository(), nil
 }
 
+// Find finds no firmware: no driver of the tree names any.
+func (b *backend) Find(context.Context, []string) ([]dnfbridge.Package, error) { return nil, nil }
+
 func (b *backend) Resolve(_ context.Context, t dnfbridge.Transaction) ([]dnfbridge.Package, error) {
 	return b.missing(t), nil
 }
@@ -287,7 +291,8 @@ func serveTree(t testing.TB, root string) service {
 	s.engine = daemon.New(daemon.Config{
 		Version: "1.0", Release: release, Platform: "kvm",
 		Hardware: sysfs.New(s.root), Modules: modules{kmod.NewCache(filepath.Join(s.root, "lib/modules", release))},
-		Backend: s.backend, Loader: loader{root}, Namer: namer{}, Cache: state.Catalogs{Dir: kept},
+		Firmware: firmware.Guest{Root: root, Release: release},
+		Backend:  s.backend, Loader: loader{root}, Namer: namer{}, Cache: state.Catalogs{Dir: kept},
 		HistoryFile:   state.History{Dir: kept},
 		ModeFile:      state.Mode{Dir: kept},
 		Log:           zerolog.Nop(),

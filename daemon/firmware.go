@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"driverd/dnfbridge"
+	"driverd/hwdetect/firmware"
+	"driverd/plan"
+	"driverd/reason"
+)
+
+// maxFirmware is how large the download of a package may be whose files drivers
+// name: they name those of every device that they know. What is small costs less
+// than a driver that fails and is tried again; what is large (that of amdgpu, of
+// nouveau) waits until the kernel asks for a file of it.
+const maxFirmware = 20_000_000 // bytes
+
+// Firmware knows which files of firmware are on this guest.
+type Firmware interface {
+	// Lacking returns those of the files that are not.
+	Lacking(files []string) []string
+}
+
+// files are the firmware that a job is to bring.
+type files struct {
+	named []string // by the drivers that it installs
+	asked []string // for by the kernel, which has not found them
+}
+
+// withFirmware has do run a transaction with the packages of files that the guest
+// lacks. A driver does not wait for firmware that cannot be had: it may do without,
+// and if not, says so. So do then runs without it; lacks says why. It is called
+// outside the engine's goroutine.
+func (e *Engine) withFirmware(ctx context.Context, t dnfbridge.Transaction, f files, policy plan.Policy,
+	do func(t dnfbridge.Transaction, firmware []string) error,
+) (lacks, err error) {
+	add, lacks := e.findFirmware(ctx, f, policy)
+	if len(add.Install) > 0 {
+		all := t
+		all.Install = slices.Concat(t.Install, add.Install)
+		all.Allowed = slices.Concat(t.Allowed, add.Allowed)
+		err := do(all, add.Install)
+		why := reason.Of(err)
+		if len(t.Install) == 0 || !ofOnePackage(why) && why != reason.RepoUnreachable && why != reason.NoSpace {
+			return lacks, err
+		}
+		lacks = also(lacks, err)
+	}
+	if len(t.Install) == 0 {
+		return nil, lacks
+	}
+	return lacks, do(t, nil)
+}
+
+// goWithout notes what firmware a job does not bring.
+func (e *Engine) goWithout(j *job, lacks error) {
+	if j.state == JobRunning {
+		j.lacks = "; without firmware: " + lacks.Error()
+		e.Log.Warn().Str("event", "firmware-not-had").Strs("packages", j.packages).
+			Msgf("%s is installed without firmware: %v", strings.Join(j.packages, " "), lacks)
+	}
+}
+
+// findFirmware finds what to install for files that the guest lacks, and what may
+// come along. There may be some although there is a problem with others.
+func (e *Engine) findFirmware(ctx context.Context, f files, policy plan.Policy) (add dnfbridge.Transaction, problem error) {
+	var names []string
+	for _, file := range e.Firmware.Lacking(f.named) {
+		if name := firmware.Package(file); name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+			problem = also(problem, e.addFirmware(ctx, &add, file, false, policy))
+		}
+	}
+	for _, file := range e.Firmware.Lacking(f.asked) {
+		problem = also(problem, e.addFirmware(ctx, &add, file, true, policy))
+	}
+	slices.Sort(add.Install)
+	add.Install = slices.Compact(add.Install)
+	return add, problem
+}
+
+// addFirmware adds the package of one file to a transaction: the smallest, if
+// there are several. One that is too large for a file that is only named is left
+// to the kernel's asking.
+func (e *Engine) addFirmware(ctx context.Context, add *dnfbridge.Transaction, file string, asked bool, policy plan.Policy) error {
+	found, err := e.lookUp(ctx, file, asked)
+	var best *dnfbridge.Package
+	for _, p := range found {
+		switch {
+		case p.Name == firmware.Whence:
+			add.Allowed = append(add.Allowed, p.NEVRA)
+		case available(p) && len(policy.NotHeld([]string{p.NEVRA})) > 0 && (best == nil || p.DownloadSize < best.DownloadSize):
+			best = &p
+		}
+	}
+	switch {
+	case best == nil && err != nil:
+		return err
+	case best == nil:
+		return reason.With(reason.FirmwareMissing, fmt.Errorf("no package that could be installed has /lib/firmware/%s", file))
+	case asked || best.DownloadSize <= maxFirmware:
+		add.Install = append(add.Install, best.NEVRA)
+	}
+	return nil
+}
+
+// lookUp finds packages that may have a file: that which is known to, or else, if
+// the kernel has asked for it, those whose lists of files say so. These lists are
+// too large to be fetched for a file that is only named.
+func (e *Engine) lookUp(ctx context.Context, file string, asked bool) ([]dnfbridge.Package, error) {
+	if name := firmware.Package(file); name != "" {
+		found, err := e.Backend.Find(ctx, []string{name, firmware.Whence})
+		known := func(p dnfbridge.Package) bool { return p.Name == name && available(p) }
+		if err != nil || !asked || slices.ContainsFunc(found, known) {
+			return found, err
+		}
+	}
+	return e.Backend.Find(ctx, append(firmware.Paths(file), firmware.Whence))
+}
+
+func available(p dnfbridge.Package) bool { return p.RepoID != "" && !p.Installed }
+
+// also joins two errors in one line; either may be nil.
+func also(err, other error) error {
+	if err == nil || other == nil {
+		return errors.Join(err, other)
+	}
+	return fmt.Errorf("%w; %w", err, other)
+}
+
+// mends says whether the device waits for firmware that its driver, which is
+// installed, has asked for in vain.
+func (r *record) mends() bool {
+	return r.mend != nil && (r.decision.Action == plan.Load || r.decision.Action == plan.Install)
+}
+
+// beginMend lets the next job bring the firmware that the load step has missed,
+// once.
+func (r *record) beginMend() bool {
+	var missing *firmware.MissingError
+	if r.mended || !errors.As(r.load.err, &missing) || len(missing.Files) == 0 {
+		return false
+	}
+	r.mend, r.mended, r.install = missing.Files, true, attempt{}
+	return true
+}
+
+// endMend has the driver tried again if its firmware is there now.
+func (r *record) endMend(err error) {
+	r.mend, r.install = nil, attempt{ended: time.Now()} // which went well: of the driver
+	if err == nil {
+		r.load = attempt{}
+		return
+	}
+	r.load.err = reason.With(reason.FirmwareMissing, also(r.load.err, err))
+}
