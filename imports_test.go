@@ -30,7 +30,7 @@ var rules = map[string][]string{
 	"daemon/config":     {"hwdetect", "hwdetect/modalias", "plan", "daemon/gate"},
 	"daemon/gate":       {"reason", "hwdetect/sysfs"},
 	"daemon/journal":    {"reason"},
-	"daemon/load":       {"reason", "hwdetect", "hwdetect/modalias", "hwdetect/kmod", "hwdetect/sysfs"},
+	"daemon/load":       {"reason", "hwdetect", "hwdetect/modalias", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/sysfs"},
 	"daemon/state":      {"daemon", "dnfbridge"},
 }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"driverd/hwdetect"
+	"driverd/hwdetect/firmware"
 	"driverd/reason"
 )
 
@@ -59,8 +60,8 @@ func (v *Evidence) Remember(log []Entry) {
 // device comes first: it got furthest.
 func (v *Evidence) Explain() error {
 	if files := v.firmware(); len(files) > 0 {
-		return v.because(reason.FirmwareMissing, "its driver lacks the firmware /lib/firmware/%s%s",
-			strings.Join(files, " and /lib/firmware/"), quote(v.ofDevice()))
+		return &firmware.MissingError{Files: files, Err: v.because(reason.FirmwareMissing, "its driver lacks the firmware /lib/firmware/%s%s",
+			strings.Join(files, " and /lib/firmware/"), quote(v.ofDevice()))}
 	}
 	if probeOf(v.Slot, v.ofDevice()) != "" {
 		return v.because(reason.ProbeFailed, "its driver is loaded and has failed%s", quote(v.ofDevice()))
@@ -122,6 +123,14 @@ func (v *Evidence) firmware() []string {
 		}
 	}
 	return files
+}
+
+// Supplied says whether firmware that the device's driver asked for in vain is
+// there now. Only then has the driver reason to try again: one that somebody has
+// unbound is left alone.
+func (v *Evidence) Supplied(g firmware.Guest) bool {
+	files := v.firmware()
+	return len(g.Lacking(files)) < len(files)
 }
 
 // ofDevice is what was said of the device.

@@ -15,6 +15,7 @@ import (
 	"unicode"
 
 	"driverd/hwdetect"
+	"driverd/hwdetect/firmware"
 	"driverd/reason"
 )
 
@@ -25,10 +26,11 @@ import (
 const outcomeDir = "/run/driverd/load"
 
 // maxOutcome bounds what is read of a file, maxMessage what is believed of it:
-// it quotes the kernel's log, and that quotes devices.
+// it quotes the kernel's log, and that quotes devices. maxFiles is of firmware.
 const (
 	maxOutcome = 64 << 10
 	maxMessage = 1000
+	maxFiles   = 8
 )
 
 // reasons are those that a step can give.
@@ -39,8 +41,9 @@ var reasons = []reason.Reason{
 
 // outcome is the content of a file.
 type outcome struct {
-	Reason  reason.Reason `json:"reason"`
-	Message string        `json:"message"`
+	Reason   reason.Reason `json:"reason"`
+	Message  string        `json:"message"`
+	Firmware []string      `json:"firmware,omitempty"` // files that are missing
 }
 
 // Outcomes is a folder of outcomes.
@@ -58,7 +61,11 @@ func (o Outcomes) Write(slot hwdetect.Slot, failed error) error {
 		}
 		return nil
 	}
-	text, err := json.Marshal(outcome{reason.Of(failed), failed.Error()})
+	left := outcome{Reason: reason.Of(failed), Message: failed.Error()}
+	if missing := (*firmware.MissingError)(nil); errors.As(failed, &missing) {
+		left.Firmware = missing.Files
+	}
+	text, err := json.Marshal(left)
 	if err == nil {
 		err = os.WriteFile(path+".new", text, 0o644)
 	}
@@ -97,7 +104,11 @@ func (o Outcomes) Read(slot hwdetect.Slot) error {
 	if !slices.Contains(reasons, found.Reason) {
 		found.Reason = reason.ProbeFailed
 	}
-	return reason.With(found.Reason, errors.New(printable(found.Message)))
+	failed := reason.With(found.Reason, errors.New(printable(found.Message)))
+	if found.Reason == reason.FirmwareMissing {
+		return &firmware.MissingError{Files: found.Firmware[:min(len(found.Firmware), maxFiles)], Err: failed}
+	}
+	return failed
 }
 
 // printable takes out what is not for a person, and cuts what is too long.

@@ -4,12 +4,15 @@ package load_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"driverd/daemon/load"
+	"driverd/hwdetect/firmware"
 	"driverd/reason"
 )
 
@@ -32,6 +35,14 @@ func TestOutcome(t *testing.T) {
 		if got := o.Read(slot); reason.Of(got) != r || got.Error() != failed.Error() {
 			t.Errorf("%s came back as %v (%s)", r, got, reason.Of(got))
 		}
+	}
+	missing := &firmware.MissingError{Files: []string{"a/b.bin", "c.bin"}, Err: errors.New("it lacks them")}
+	if err := o.Write(slot, fmt.Errorf("cannot load: %w", missing)); err != nil {
+		t.Fatal(err)
+	}
+	var got *firmware.MissingError
+	if err := o.Read(slot); !errors.As(err, &got) || !slices.Equal(got.Files, missing.Files) || err.Error() != "cannot load: it lacks them" {
+		t.Errorf("missing firmware came back as %v", err)
 	}
 	for range 2 {
 		if err := o.Write(slot, nil); err != nil {

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"driverd/hwdetect"
+	"driverd/hwdetect/firmware"
 	"driverd/hwdetect/kmod"
 	"driverd/hwdetect/sysfs"
 	"driverd/reason"
@@ -74,6 +75,9 @@ func Step(ctx context.Context, release string, slot hwdetect.Slot, log *Log) err
 	v.Complaint = modprobe(ctx, root, device.Modalias)
 	v.Missing = v.notLoaded()
 	patience := probeTime
+	if len(missing) == 0 && v.Supplied(firmware.Guest{Root: "/", Release: release}) && Offer("/", slot) {
+		v.Before = nil // what there is to say has been said anew
+	}
 	if len(v.Missing) == len(missing) { // nothing is new but perhaps the device
 		if patience -= v.age(); probeOf(slot, v.Before) != "" {
 			patience = 0
