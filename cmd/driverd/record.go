@@ -58,7 +58,7 @@ func (c console) record(ctx context.Context, dir string) (*recorder, error) {
 		return nil, err
 	}
 	r := &recorder{console: c, out: out}
-	for _, part := range []func(context.Context) error{r.hardware, r.kernel, r.configuration, r.state, r.service, r.journal} {
+	for _, part := range []func(context.Context) error{r.hardware, r.kernel, r.configuration, r.state, r.service, r.journal, r.kernelLog} {
 		if err := errors.Join(part(ctx), context.Cause(ctx)); err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -230,6 +231,24 @@ func (r *recorder) journal(ctx context.Context) error {
 		return nil
 	}
 	return r.write("journal", redact(text))
+}
+
+// kernelLog adds what the kernel has logged about the devices, in its own form.
+func (r *recorder) kernelLog(context.Context) error {
+	log, err := readKernelLog(r.root)
+	if errors.Is(err, fs.ErrPermission) {
+		r.lack("what the kernel has logged about the devices: you may not read it; root may")
+	}
+	var kept strings.Builder
+	for line := range strings.Lines(log) {
+		if text, ok := messageOf(line); ok && slices.ContainsFunc(r.slots, func(s hwdetect.Slot) bool { return strings.Contains(text, s.String()) }) {
+			kept.WriteString(line)
+		}
+	}
+	if kept.Len() == 0 {
+		return nil
+	}
+	return r.write("dev/kmsg", redact([]byte(kept.String())))
 }
 
 // about says what a record is, and what it lacks.

@@ -151,6 +151,12 @@ func (g guest) bound(slot hwdetect.Slot, driver string) lab.Shown {
 	return s
 }
 
+// idle waits until no job is at work: a device has its driver before that.
+func (g guest) idle() {
+	g.Helper()
+	g.until(`! busctl --json=short call org.fedoraproject.Driverd1 /org/fedoraproject/Driverd1 org.freedesktop.DBus.ObjectManager GetManagedObjects | grep -q '"data":"running"'`)
+}
+
 // refused waits for a state that a reason explains.
 func (g guest) refused(slot hwdetect.Slot, state, reason string) {
 	g.Helper()

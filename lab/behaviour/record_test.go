@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/google/go-cmp/cmp"
@@ -65,6 +66,8 @@ func (g guest) readsRecord() {
 	}
 }
 
+var cardAddress = regexp.MustCompile(`([0-9a-f]{2}:){5}[0-9a-f]{2}`)
+
 // explained reads an explanation, without what a record cannot hold: names from
 // another machine's list, and what the service remembers of its own doings.
 func explained(g guest, text string) api.Explanation {
@@ -74,6 +77,9 @@ func explained(g guest, text string) api.Explanation {
 		g.Fatalf("%v: %s", err, text)
 	}
 	x.Vendor, x.Product, x.Attempts = "", "", nil
+	for i, line := range x.KernelLog {
+		x.KernelLog[i] = cardAddress.ReplaceAllString(line, "ADDRESS")
+	}
 	if d := x.Device; d != nil {
 		d.Vendor, d.Product, d.Timeline = "", "", nil
 	}
