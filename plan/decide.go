@@ -216,6 +216,11 @@ func (f Facts) describe(d hwdetect.Device, decision Decision) Decision {
 	if decision.Modules == nil {
 		decision.Modules = f.Kernel.Installed(d.Modalias)
 	}
+	if len(decision.Modules) == 0 { // loaded before depmod has indexed it
+		for _, m := range f.Kernel.Shipped(d.Modalias) {
+			decision.Modules = append(decision.Modules, m.Name)
+		}
+	}
 	if f.Catalog != nil {
 		for _, p := range f.Catalog.holders(decision.Modules) {
 			decision.Packages = append(decision.Packages, p.NEVRA)

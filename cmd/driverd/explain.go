@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,6 +56,11 @@ func explainCommand(c console) *cobra.Command {
 
 // explanation asks the service, or where none runs, works it out.
 func (c console) explanation(ctx context.Context, what, root string) (x api.Explanation, err error) {
+	defer func() {
+		if x.Device != nil {
+			x.KernelLog = kernelLog(cmp.Or(root, c.root), x.Device.Slot)
+		}
+	}()
 	subject, err := plan.ParseSubject(what)
 	if err != nil {
 		return x, status{exitUsage, err}
@@ -64,9 +70,6 @@ func (c console) explanation(ctx context.Context, what, root string) (x api.Expl
 	}
 	err = c.with(ctx, func(client *api.Client) error {
 		x, err = client.Explain(ctx, what)
-		if x.Device != nil {
-			x.KernelLog = kernelLog(c.root, x.Device.Slot)
-		}
 		return err
 	})
 	if errors.Is(err, api.ErrNoService) {

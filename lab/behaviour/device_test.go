@@ -24,8 +24,9 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 
 	t.Run("present at boot, before the service", func(t *testing.T) {
 		g := g.in(t)
-		s := g.bound(nic, "igb")
+		g.await(nic, "bound")
 		g.idle()
+		s := g.bound(nic, "igb")
 		if s.Group != "sriov" || !slices.Equal(s.Modules, []string{"igb"}) || len(s.Packages) != 1 ||
 			!strings.HasPrefix(s.Packages[0], "kernel-modules-sriov-") {
 			t.Errorf("shown: %+v", s)
