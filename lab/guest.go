@@ -250,6 +250,9 @@ func (g *Guest) Until(ctx context.Context, script string) (string, error) {
 // Reboot reboots the guest, disk and devices staying as they are, and returns
 // when its agent answers again.
 func (g *Guest) Reboot(ctx context.Context) error {
+	if err := g.mayEnd(ctx); err != nil {
+		return err
+	}
 	mark := g.qmp.mark()
 	// The agent may be gone before it can tell how the command ended.
 	if _, err := g.agent.start(ctx, "systemctl --no-block reboot"); err != nil {
@@ -267,6 +270,9 @@ func (g *Guest) Reboot(ctx context.Context) error {
 // another image: this is what a boot loader does elsewhere. What was
 // plugged in since the first start is gone.
 func (g *Guest) RebootInto(ctx context.Context, image *Image) error {
+	if err := g.mayEnd(ctx); err != nil {
+		return err
+	}
 	if _, err := g.agent.start(ctx, "systemctl --no-block poweroff"); err != nil {
 		return err
 	}
@@ -290,6 +296,15 @@ func (g *Guest) RebootInto(ctx context.Context, image *Image) error {
 	}
 	g.mu.Unlock()
 	return g.power(ctx, image, false)
+}
+
+// mayEnd waits until nothing forbids the guest to end: DNF does as long as a
+// transaction runs, and systemctl then refuses.
+func (g *Guest) mayEnd(ctx context.Context) error {
+	if _, err := g.Until(ctx, "! systemd-inhibit --list --no-legend | grep -w block"); err != nil {
+		return fmt.Errorf("cannot reboot the guest: something forbids it: %w", err)
+	}
+	return nil
 }
 
 // QMPSocket is the socket of a second QMP monitor, for a person's own tools.
