@@ -90,7 +90,8 @@ func TestSessionIsConfined(t *testing.T) {
 	if err := d.Install(t.Context(), plan, nil); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"includepkgs": wanted + "," + sister, "install_weak_deps": "0", "installonly_limit": "0"}
+	names := "kernel-modules-core," + sister + ",kernel-modules-sriov," + wanted
+	want := map[string]string{"includepkgs": names, "install_weak_deps": "0", "installonly_limit": "0"}
 	f.locked(func() {
 		if diff := cmp.Diff(want, f.config); diff != "" {
 			t.Errorf("config differs (-want +got):\n%s", diff)

@@ -116,6 +116,22 @@ func TestInstalledPackageServesRequirement(t *testing.T) {
 	}
 }
 
+// TestBesideANewerBuild installs for a kernel that runs although a newer one is
+// there, with the same subpackages.
+func TestBesideANewerBuild(t *testing.T) {
+	g := newGuest(t)
+	g.run(t, "dnf5", "-y", "install", "kernel-core-uname-r = "+newer, "kernel-modules-sriov-uname-r = "+newer, "kernel-modules-gpu-uname-r = "+newer)
+	before := g.installed(t)
+	if err := g.backend(0).Install(t.Context(), install("kernel-modules-needs-gpu", "kernel-modules-sriov"), nil); err != nil {
+		t.Fatal(err)
+	}
+	want := append(before, nevra("kernel-modules-needs-gpu"), nevra("kernel-modules-sriov"), nevra("kernel-modules-gpu"))
+	slices.Sort(want)
+	if got := g.installed(t); !slices.Equal(got, want) {
+		t.Errorf("installed are %v, want %v", got, want)
+	}
+}
+
 // TestOldBuildsStay has as many builds installed as dnf's installonly_limit
 // lets live: one more would push the oldest out, and the guard would refuse.
 func TestOldBuildsStay(t *testing.T) {

@@ -41,6 +41,17 @@ func belongsTo(provides []string, version string) bool {
 	return false
 }
 
+// nameOf returns the name in NAME-VERSION-RELEASE.ARCH; neither version nor
+// release holds a dash.
+func nameOf(nevra string) string {
+	for range 2 {
+		if dash := strings.LastIndexByte(nevra, '-'); dash > 0 {
+			nevra = nevra[:dash]
+		}
+	}
+	return nevra
+}
+
 // withoutZeroEpoch turns libdnf5's "full NEVRA" into the NEVRA that rpm prints.
 // A "0:" can stand nowhere else: names, versions and releases hold no colon.
 func withoutZeroEpoch(nevra string) string {

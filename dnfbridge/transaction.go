@@ -199,6 +199,15 @@ func (s *session) transact(ctx context.Context, options map[string]any) error {
 // config returns the dnf settings of the session. All of them are among those
 // that any user may set.
 func (t Transaction) config() map[string]string {
+	include := slices.Concat(t.Install, t.Allowed)
+	for _, nevra := range include {
+		// By name too: libdnf5 has rpm allow what is older than an installed
+		// build of the same name only if it sees that one. Of those that it
+		// sees by name the guard lets none into the transaction.
+		include = append(include, nameOf(nevra))
+	}
+	slices.Sort(include)
+	include = slices.Compact(include)
 	return map[string]string{
 		"install_weak_deps": "0",
 		// A fourth installed build must not push out the oldest.
@@ -206,7 +215,7 @@ func (t Transaction) config() map[string]string {
 		// Also keeps dnf from removing what is installed to solve a conflict,
 		// which it does in spite of allow_erasing=false. What is installed
 		// still provides what new packages require.
-		"includepkgs": strings.Join(slices.Concat(t.Install, t.Allowed), ","),
+		"includepkgs": strings.Join(include, ","),
 	}
 }
 
