@@ -32,7 +32,7 @@ demo: rpm ## show the main job in a real guest: plug in a card, watch its driver
 test: lint rpm ## run all tests, those in the guest included
 	@echo "== tests: unit, property, fuzz seeds, private bus, umockdev; then a real dnf5daemon and a real guest"
 	@{ go test -race -json ./... || true; \
-	   go test -race -tags lab -p 1 -timeout 40m -json ./dnfbridge ./packaging ./lab/... || true; } | go run ./internal/tally
+	   go test -race -tags lab -p 1 -timeout 70m -json ./dnfbridge ./packaging ./lab/... || true; } | go run ./internal/tally
 
 lint: host ## gofmt, go vet and golangci-lint
 	@echo "== lint: go vet and golangci-lint (its first build takes some minutes)"

@@ -110,7 +110,7 @@ func (g guest) early(slot hwdetect.Slot, driver string, transactions int) {
 	g.Helper()
 	s := g.bound(slot, driver)
 	i := slices.IndexFunc(s.Timeline, func(step lab.Step) bool { return step.Name == "bound" })
-	g.until("[ $(journalctl -b -u driverd.service -o cat | grep -c '^installed kernel-modules-') -eq %d ]", transactions)
+	g.until("[ $(journalctl -b -u driverd.service -o cat DRIVERD_EVENT=job-done | wc -l) -eq %d ]", transactions)
 	indexed, err := strconv.ParseFloat(g.sh("stat -c %%.6Y /lib/modules/$(uname -r)/modules.dep"), 64)
 	if err != nil {
 		g.Fatal(err)
