@@ -37,6 +37,9 @@ type Options struct {
 	// "net", there is what Devices have of it.
 	NoNIC bool
 
+	// Words are added to the kernel's command line.
+	Words []string
+
 	// Terminal puts the serial console on this process's terminal, for a
 	// person; without it, it goes to a file that Collect saves.
 	Terminal bool

@@ -99,7 +99,7 @@ func qemuArgs(dir string, o Options, devices []Device, accel []string, port int)
 		"-qmp", "unix:" + filepath.Join(dir, "qmp") + ",server=on,wait=off",
 		"-qmp", "unix:" + filepath.Join(dir, "monitor") + ",server=on,wait=off",
 	}, accel...)
-	serial, words := "file:"+filepath.Join(dir, "console"), append(slices.Clone(kernelArgs), "lab.port="+strconv.Itoa(port))
+	serial, words := "file:"+filepath.Join(dir, "console"), slices.Concat(kernelArgs, []string{"lab.port=" + strconv.Itoa(port)}, o.Words)
 	if o.Terminal {
 		serial = "mon:stdio"
 	} else {
