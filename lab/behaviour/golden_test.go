@@ -73,6 +73,7 @@ func TestGoldenImage(t *testing.T) {
 		if got := g.sh("ls -d /sys/class/net/*/device | wc -l"); got != "1" {
 			t.Errorf("there are %s network cards", got)
 		}
+		g.idle() // DNF notes at the end where a package came from
 		if got := g.sh("dnf5 -q repoquery --installed --queryformat='%%{from_repo}' kernel-modules-sriov"); got != "driverd-packages" {
 			t.Errorf("the package came from %q", got)
 		}
