@@ -107,7 +107,7 @@ type service struct {
 	client *dbus.Conn
 }
 
-func start(t *testing.T) service {
+func start(t testing.TB) service {
 	t.Helper()
 	s := service{bus: testbus.Start(t), engine: &engine{}}
 	server, err := bus.Listen(t.Context(), s.bus.Address, s.engine, zerolog.New(zerolog.NewTestWriter(t)))

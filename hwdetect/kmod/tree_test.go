@@ -5,12 +5,14 @@ package kmod_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"driverd/hwdetect/kmod"
+	"driverd/hwdetect/modalias"
 )
 
 // tree writes files of a module tree: a name that ends in "/" is a folder.
@@ -91,4 +93,46 @@ func TestTreeThatCannotBeTold(t *testing.T) {
 	if f, err := kmod.ReadTree(filepath.Join(t.TempDir(), "none")); err == nil {
 		t.Errorf("no folder at all: %+v", f)
 	}
+}
+
+// FuzzTree reads whatever depmod may have left when it was killed: what is well
+// is found behind it.
+func FuzzTree(f *testing.F) {
+	f.Add("kernel/a.ko.xz: kernel/b.ko\nkernel/b.ko:\n", "alias pci:v00008086d*sv* a\n", "softdep a pre: b post: c\n", "kernel/x.ko\n", "x.alias=pci:v*\x00")
+	f.Add("", "", "", "", "")
+	f.Add(":\n::\nkernel/\n: : :\n/../../x.ko: ../y.ko\n", "alias\nalias  \nalias [ x\nalias pci:v[ a b\n", "softdep\nsoftdep  \n", "\n\xff\n", "\x00\x00.alias=\x00")
+	f.Add("igb.ko.zst.xz: igb.ko\nigb.ko", "alias pci:v00008086d000010C9* ig\xffb", "softdep * pre: *", "igb.ko", "a.alias=pci:v")
+	f.Fuzz(func(t *testing.T, dep, alias, softdep, builtin, modinfo string) {
+		dir := tree(t, map[string]string{
+			"modules.dep":             dep + "\nkernel/the_last.ko: kernel/the_other.ko\n",
+			"modules.alias":           alias + "\nalias " + igb + " the_last\n",
+			"modules.softdep":         softdep,
+			"modules.builtin":         builtin,
+			"modules.builtin.modinfo": modinfo,
+		})
+		known, err := kmod.ReadTree(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if known.Path("the_last") == "" || len(known.Depends("the_last")) == 0 {
+			t.Error("garbage hides what comes after it")
+		}
+		for _, s := range known.Softdeps() {
+			if s.Pattern == "" {
+				t.Errorf("softdep %+v", s)
+			}
+		}
+		index, err := kmod.Read(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Contains(index.Installed(igb), "the_last") {
+			t.Error("garbage hides the alias that comes after it")
+		}
+		for _, c := range index.Claims(igb) {
+			if c.Module == "" || !modalias.Match(c.Alias, igb) {
+				t.Errorf("claim %+v", c)
+			}
+		}
+	})
 }
