@@ -261,9 +261,25 @@ func (g *Guest) Reboot(ctx context.Context) error {
 	if _, err := g.agent.start(ctx, "systemctl --no-block reboot"); err != nil {
 		return err
 	}
+	return g.restarted(ctx, mark)
+}
+
+// Reset resets the guest as a power failure would: what it had not written to
+// its disk is lost. Devices stay. It returns when its agent answers again.
+func (g *Guest) Reset(ctx context.Context) error {
+	mark := g.qmp.mark()
+	if err := g.qmp.execute(ctx, "system_reset", nil, nil); err != nil {
+		return err
+	}
+	return g.restarted(ctx, mark)
+}
+
+// restarted waits until the guest has gone through a reset, looking at events
+// from mark on, and its agent answers again.
+func (g *Guest) restarted(ctx context.Context, mark int) error {
 	mark, err := g.qmp.wait(ctx, mark, func(e qmpEvent) bool { return e.Name == "RESET" })
 	if err != nil {
-		return fmt.Errorf("cannot reboot the guest: %w", err)
+		return fmt.Errorf("the guest does not start again: %w", err)
 	}
 	g.agent.close()
 	return g.awaitAgent(ctx, mark)

@@ -72,6 +72,6 @@ touch "$guest/etc/.updated" "$guest/var/.updated"
 
 umount "$guest/run/repo" "$guest/run" "$guest/proc" "$guest/dev"
 truncate -s 2G "$disk"
-mke2fs -q -t ext4 -O ^has_journal -E lazy_itable_init=1 -L guest -d "$guest" "$disk"
+mke2fs -q -t ext4 -J size=16 -E lazy_itable_init=1 -L guest -d "$guest" "$disk"
 umount "$guest" "$work"
 rmdir "$work"

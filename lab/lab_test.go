@@ -152,6 +152,25 @@ func TestBareGuest(t *testing.T) {
 			t.Error("the guest did not reboot")
 		}
 	})
+
+	t.Run("what was on the disk outlives a reset, and a device stays", func(t *testing.T) {
+		if _, err := g.Plug(within(t, time.Minute), lab.Device{ID: "stays", Driver: "edu"}); err != nil {
+			t.Fatal(err)
+		}
+		boot := output(t, g, "echo kept >/root/kept; sync; cat /proc/sys/kernel/random/boot_id")
+		if err := g.Reset(within(t, 2*time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		output(t, g, "grep kept /root/kept && touch /root/more")
+		if output(t, g, "cat /proc/sys/kernel/random/boot_id") == boot {
+			t.Error("the guest was not reset")
+		}
+		slot, err := g.Slot(within(t, time.Minute), "stays")
+		if err != nil {
+			t.Fatal(err)
+		}
+		output(t, g, "test -e /sys/bus/pci/devices/"+slot.String())
+	})
 }
 
 // TestEveryDevice plugs in at once what the tests of driverd do.
