@@ -17,7 +17,8 @@ var rules = map[string][]string{
 	"reason":            {},
 	"hwdetect":          {},
 	"hwdetect/modalias": {},
-	"hwdetect/pciids":   {},
+	"hwdetect/pciids":   {"internal/printable"},
+	"hwdetect/kmsg":     {},
 	"hwdetect/sysfs":    {"hwdetect", "hwdetect/modalias"},
 	"hwdetect/kmod":     {"hwdetect", "hwdetect/modalias"},
 	"hwdetect/udev":     {"hwdetect"},
@@ -30,7 +31,7 @@ var rules = map[string][]string{
 	"daemon/config":     {"hwdetect", "hwdetect/modalias", "plan", "daemon/gate"},
 	"daemon/gate":       {"reason", "hwdetect/sysfs"},
 	"daemon/journal":    {"reason"},
-	"daemon/load":       {"reason", "hwdetect", "hwdetect/modalias", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/sysfs"},
+	"daemon/load":       {"reason", "hwdetect", "hwdetect/modalias", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/sysfs", "internal/printable"},
 	"daemon/state":      {"daemon", "dnfbridge"},
 }
 

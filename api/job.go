@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/godbus/dbus/v5"
@@ -63,6 +64,29 @@ func (c *Client) Job(ctx context.Context, path string) (Job, error) {
 		return Job{}, err
 	}
 	return newJob(dbus.ObjectPath(path), all)
+}
+
+// Follow yields the job at path at once, and whenever something may have changed,
+// until it has ended. An error, as Job's and Watch's are, is the last that it
+// yields; it is ErrNoService if the connection ends before the job.
+func (c *Client) Follow(ctx context.Context, path string) iter.Seq2[Job, error] {
+	return func(yield func(Job, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		kicks, err := c.Watch(ctx) // before the first look, so that nothing falls between
+		for err == nil {
+			var job Job
+			if job, err = c.Job(ctx, path); err != nil || !yield(job, nil) || job.State != JobRunning {
+				break
+			}
+			if _, ok := <-kicks; !ok {
+				err = cmp.Or(context.Cause(ctx), ErrNoService)
+			}
+		}
+		if err != nil {
+			yield(Job{}, err)
+		}
+	}
 }
 
 // Jobs returns all jobs that the service shows, the oldest first.

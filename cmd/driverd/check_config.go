@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"driverd/daemon/config"
+	"driverd/internal/printable"
 )
 
 // checkConfig says whether the configuration under root is good, and if not,
@@ -15,7 +16,7 @@ func (c console) checkConfig(root string) error {
 	found, err := config.Load(root)
 	if err != nil {
 		for problem := range strings.SplitSeq(err.Error(), "\n") {
-			_, _ = fmt.Fprintf(c.stderr, "%s\n", printable(problem))
+			_, _ = fmt.Fprintf(c.stderr, "%s\n", printable.Text(problem))
 		}
 		return status{code: exitFailed}
 	}
@@ -27,7 +28,7 @@ func (c console) checkConfig(root string) error {
 		b.WriteString("it is read from:\n")
 	}
 	for _, path := range found.Files {
-		fmt.Fprintf(&b, "  %s\n", printable(path))
+		fmt.Fprintf(&b, "  %s\n", printable.Text(path))
 	}
 	if err := c.print(b.String()); err != nil {
 		return status{exitFailed, err}

@@ -9,12 +9,12 @@ import (
 	"io"
 	"os"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
 	"driverd/api"
+	"driverd/internal/printable"
 )
 
 // console is where a command talks to.
@@ -94,26 +94,12 @@ func (c console) printJSON(v any) error {
 	return nil
 }
 
-// printable keeps what others wrote (a device, a repository) from giving orders
-// to the terminal, and from breaking the layout.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.IsPrint(r):
-			return r
-		}
-		return unicode.ReplacementChar
-	}, s)
-}
-
 // wrap breaks text into lines that fit behind an indent. A word that is too
 // long for a line gets one of its own.
 func wrap(text string, indent int) []string {
 	var lines []string
 	var line string
-	for _, word := range strings.Fields(printable(text)) {
+	for _, word := range strings.Fields(printable.Text(text)) {
 		if line != "" && indent+utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > columns {
 			lines = append(lines, line)
 			line = ""

@@ -7,6 +7,9 @@ import (
 	"fmt"
 
 	"driverd/api"
+	"driverd/internal/printable"
+	"driverd/plan"
+	"driverd/reason"
 )
 
 // The exit statuses of the command line. Those of driverd load are another
@@ -42,9 +45,9 @@ func (c console) exit(err error) int {
 	}
 	s := status{exitUsage, err} // what cobra itself complains of
 	if !errors.As(err, &s) {
-		_, _ = fmt.Fprintf(c.stderr, "driverd: %s\nSee driverd --help.\n", printable(err.Error()))
+		_, _ = fmt.Fprintf(c.stderr, "driverd: %s\nSee driverd --help.\n", printable.Text(err.Error()))
 	} else if s.err != nil {
-		_, _ = fmt.Fprintf(c.stderr, "driverd: %s\n", printable(err.Error()))
+		_, _ = fmt.Fprintf(c.stderr, "driverd: %s\n", printable.Text(err.Error()))
 	}
 	for _, hint := range hints {
 		if errors.Is(err, hint.of) {
@@ -81,4 +84,15 @@ func failure(err error) error {
 	default:
 		return status{exitFailed, err}
 	}
+}
+
+// exitOf is the exit status of a job that has failed.
+func exitOf(job api.Job) int {
+	switch plan.StateOf(reason.Reason(job.Reason)) {
+	case plan.Unsupported:
+		return exitUnknown
+	case plan.Blocked, plan.Unavailable:
+		return exitBlocked
+	}
+	return exitFailed
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"driverd/api"
+	"driverd/internal/printable"
 )
 
 // fields collects text in two columns: a label, and what is said about it.
@@ -58,7 +59,7 @@ func (c console) explanationText(x api.Explanation) string {
 	f.timeline(d.Timeline)
 	label := "kernel log"
 	for _, line := range x.KernelLog {
-		f.add(label, printable(line))
+		f.add(label, printable.Text(line))
 		label = ""
 	}
 	label = "history"
@@ -170,9 +171,9 @@ func (f *fields) timeline(steps []api.Step) {
 	steps = slices.SortedStableFunc(slices.Values(steps), func(a, b api.Step) int { return cmp.Compare(a.Time, b.Time) })
 	for _, s := range steps {
 		since := time.Duration(s.Time-steps[0].Time) * time.Microsecond
-		text := fmt.Sprintf("%-10s  + %.2f s", printable(s.Name), since.Seconds())
+		text := fmt.Sprintf("%-10s  + %.2f s", printable.Text(s.Name), since.Seconds())
 		if label != "" {
-			text = fmt.Sprintf("%-10s  %s", printable(s.Name), moment(s.Time))
+			text = fmt.Sprintf("%-10s  %s", printable.Text(s.Name), moment(s.Time))
 		}
 		f.line(label, text)
 		label = ""

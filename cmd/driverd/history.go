@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"driverd/api"
+	"driverd/internal/printable"
 )
 
 func historyCommand(c console) *cobra.Command {
@@ -60,9 +61,9 @@ func (c console) entryText(e api.Entry) string {
 
 // outcome says in a few words what was done, for whom, and how it ended.
 func (c console) outcome(e api.Entry) string {
-	state := c.paint(cmp.Or(map[string]string{api.JobDone: green, api.JobFailed: red}[e.State], yellow), printable(e.State))
+	state := c.paint(cmp.Or(map[string]string{api.JobDone: green, api.JobFailed: red}[e.State], yellow), printable.Text(e.State))
 	if e.Reason != "" {
-		state += " (" + printable(e.Reason) + ")"
+		state += " (" + printable.Text(e.Reason) + ")"
 	}
-	return fmt.Sprintf("%s, %s, %s", printable(e.Action), state, printable(e.Origin))
+	return fmt.Sprintf("%s, %s, %s", printable.Text(e.Action), state, printable.Text(e.Origin))
 }

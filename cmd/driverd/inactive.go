@@ -15,6 +15,7 @@ import (
 	"driverd/daemon/bus"
 	"driverd/daemon/config"
 	"driverd/daemon/gate"
+	"driverd/internal/printable"
 	"driverd/reason"
 )
 
@@ -39,7 +40,7 @@ func gateOf(root string) error {
 func answerInactive(ctx context.Context, server *bus.Server, closed error, log zerolog.Logger) error {
 	log.Info().Str("event", "inactive").Str("reason", string(reason.Of(closed))).
 		Msgf("driverd is %s (%s): %v", daemon.Inactive, reason.Of(closed), closed)
-	tell(log, fmt.Sprintf("%s\nSTATUS=%s (%s): %s", notify.SdNotifyReady, daemon.Inactive, reason.Of(closed), printable(closed.Error())))
+	tell(log, fmt.Sprintf("%s\nSTATUS=%s (%s): %s", notify.SdNotifyReady, daemon.Inactive, reason.Of(closed), printable.Text(closed.Error())))
 	for {
 		select {
 		case <-time.After(max(0, idleTime-server.Idle())):

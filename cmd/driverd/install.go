@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,8 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"driverd/api"
-	"driverd/plan"
-	"driverd/reason"
 )
 
 func installCommand(c console) *cobra.Command {
@@ -37,7 +36,7 @@ func installCommand(c console) *cobra.Command {
 					return errors.Join(err, c.begun(job))
 				}
 				w := waiting{progress{console: c}, client, job}
-				return w.until(ctx, cmd.Context().Done())
+				return w.until(ctx, cmd.Context())
 			})
 		},
 	}
@@ -62,39 +61,32 @@ type waiting struct {
 }
 
 // until shows the job until it ends, and asks the service to cancel it when
-// interrupted is closed.
-func (w *waiting) until(ctx context.Context, interrupted <-chan struct{}) error {
-	kicks, err := w.client.Watch(ctx) // before the first look, so that nothing falls between
-	if err != nil {
-		return err
-	}
-	for {
-		job, err := w.client.Job(ctx, w.job)
-		if err != nil {
-			return errors.Join(w.clear(), w.lost(err))
+// interrupted is done.
+func (w *waiting) until(ctx, interrupted context.Context) error {
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	stop := context.AfterFunc(interrupted, func() {
+		if err := w.cancel(ctx); err != nil {
+			giveUp(err)
 		}
-		if job.State != api.JobRunning {
+	})
+	defer stop()
+	for job, err := range w.client.Follow(ctx, w.job) {
+		switch {
+		case err != nil:
+			return errors.Join(w.clear(), w.lost(cmp.Or(context.Cause(ctx), err)))
+		case job.State != api.JobRunning:
 			return errors.Join(w.clear(), w.ended(ctx, job))
 		}
 		if err := w.show(job); err != nil {
 			return err
 		}
-		select {
-		case _, ok := <-kicks:
-			if !ok {
-				return errors.Join(w.clear(), w.lost(api.ErrNoService))
-			}
-		case <-interrupted:
-			interrupted = nil // a second interrupt ends the process
-			if err := w.cancel(ctx); err != nil {
-				return errors.Join(w.clear(), err)
-			}
-		}
 	}
+	return nil
 }
 
-// cancel asks the service to cancel the job. If it does, that is seen at the
-// next look.
+// cancel asks the service to cancel the job, whose end is then seen. An error is
+// why it goes on, and a second interrupt ends the process.
 func (w *waiting) cancel(ctx context.Context) error {
 	switch err := w.client.Cancel(ctx, w.job); {
 	case err == nil, errors.Is(err, api.ErrRefused), errors.Is(err, api.ErrNoSuchJob): // or it has ended meanwhile
@@ -120,18 +112,11 @@ func (w *waiting) ended(ctx context.Context, job api.Job) error {
 	case api.JobCancelled:
 		return status{exitFailed, fmt.Errorf("%s: nothing was changed", job.Message)}
 	}
-	code := exitFailed
-	switch plan.StateOf(reason.Reason(job.Reason)) {
-	case plan.Unsupported:
-		code = exitUnknown
-	case plan.Blocked, plan.Unavailable:
-		code = exitBlocked
-	}
 	hint := "driverd history"
 	if len(job.Devices) > 0 {
 		hint = "driverd explain " + job.Devices[0]
 	}
-	return status{code, fmt.Errorf("%s; the whole story: %s", job.Message, hint)}
+	return status{exitOf(job), fmt.Errorf("%s; the whole story: %s", job.Message, hint)}
 }
 
 // done tells what was installed and which driver each device has, and of those

@@ -12,6 +12,7 @@ import (
 	"driverd/daemon/journal"
 	"driverd/daemon/load"
 	"driverd/hwdetect"
+	"driverd/hwdetect/kmsg"
 	"driverd/reason"
 )
 
@@ -46,7 +47,7 @@ func loadStep(ctx context.Context, slot hwdetect.Slot, log zerolog.Logger) error
 	}
 	release, err := kernelRelease()
 	if err == nil {
-		err = load.Step(ctx, release, slot, load.OpenLog(int(os.Stdin.Fd())))
+		err = load.Step(ctx, release, slot, kmsg.Inherit(int(os.Stdin.Fd())))
 	}
 	if err == nil || outcomes.Dir == "" {
 		return err

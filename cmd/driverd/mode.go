@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"driverd/api"
+	"driverd/internal/printable"
 )
 
 func modeCommand(c console) *cobra.Command {
@@ -30,7 +31,7 @@ func modeCommand(c console) *cobra.Command {
 				if asJSON {
 					return c.printJSON(map[string]string{"mode": manager.Mode})
 				}
-				return c.print(printable(manager.Mode) + "\n")
+				return c.print(printable.Text(manager.Mode) + "\n")
 			})
 		},
 	}

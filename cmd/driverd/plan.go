@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"driverd/api"
+	"driverd/internal/printable"
 	"driverd/plan"
 )
 
@@ -107,7 +108,7 @@ func (c console) slots(ctx context.Context, given []string) []string {
 		devices, err := client.Devices(ctx)
 		for _, d := range devices {
 			if !slices.Contains(given, d.Slot) {
-				slots = append(slots, d.Slot+"\t"+strings.TrimSpace(d.State+" "+printable(nameOf(d))))
+				slots = append(slots, d.Slot+"\t"+strings.TrimSpace(d.State+" "+printable.Text(nameOf(d))))
 			}
 		}
 		return err

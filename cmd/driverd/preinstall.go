@@ -18,8 +18,7 @@ import (
 
 	"driverd/api"
 	"driverd/daemon/config"
-	"driverd/plan"
-	"driverd/reason"
+	"driverd/internal/printable"
 )
 
 const (
@@ -145,12 +144,7 @@ func (p preinstall) ask(ctx context.Context, client *api.Client, selectors []str
 		return 0
 	}
 	_ = p.say("%s (%s): %s", job.State, job.Reason, job.Message)
-	switch plan.StateOf(reason.Reason(job.Reason)) {
-	case plan.Blocked, plan.Unavailable:
-		return exitBlocked
-	default:
-		return exitFailed
-	}
+	return exitOf(job)
 }
 
 // install begins to install, and returns the job that has ended. A service that
@@ -161,7 +155,10 @@ func (p preinstall) install(ctx context.Context, client *api.Client, selectors [
 	for {
 		path, err := client.Install(busy, selectors, api.InstallOptions{})
 		if err == nil {
-			return awaitJob(ctx, client, path)
+			var job api.Job
+			for job, err = range client.Follow(ctx, path) {
+			}
+			return job, err
 		}
 		if !errors.Is(err, api.ErrBusy) {
 			return api.Job{}, err
@@ -170,25 +167,6 @@ func (p preinstall) install(ctx context.Context, client *api.Client, selectors [
 		case <-busy.Done():
 			return api.Job{}, err
 		case <-time.After(time.Second):
-		}
-	}
-}
-
-// awaitJob returns a job when it has ended.
-func awaitJob(ctx context.Context, client *api.Client, path string) (api.Job, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	kicks, err := client.Watch(ctx)
-	if err != nil {
-		return api.Job{}, err
-	}
-	for {
-		job, err := client.Job(ctx, path)
-		if err != nil || job.State != api.JobRunning {
-			return job, err
-		}
-		if _, ok := <-kicks; !ok {
-			return api.Job{}, errors.Join(api.ErrNoService, context.Cause(ctx))
 		}
 	}
 }
@@ -219,7 +197,7 @@ func worse(a, b int) int {
 
 // say prints a line. Who reads it in the log of a boot wants to know whose it is.
 func (p preinstall) say(format string, args ...any) error {
-	if err := p.print("driverd preinstall: " + printable(fmt.Sprintf(format, args...)) + "\n"); err != nil {
+	if err := p.print("driverd preinstall: " + printable.Text(fmt.Sprintf(format, args...)) + "\n"); err != nil {
 		return status{exitFailed, err}
 	}
 	return nil

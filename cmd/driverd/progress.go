@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"driverd/api"
+	"driverd/internal/printable"
 )
 
 // progress shows how far a job is: on a terminal in one line that is drawn
@@ -48,7 +49,7 @@ var doing = map[string]string{
 }
 
 func (p *progress) line(j api.Job) string {
-	what := cmp.Or(doing[j.Phase], printable(j.Phase))
+	what := cmp.Or(doing[j.Phase], printable.Text(j.Phase))
 	if p.terminal {
 		text := fmt.Sprintf("%-11s %s %3.0f %%", what, bar(j.Progress), 100*j.Progress)
 		if j.Phase == "download" && j.BytesTotal > 0 {

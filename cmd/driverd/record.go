@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"driverd/internal/printable"
 )
 
 func recordCommand(c console) *cobra.Command {
@@ -30,7 +32,7 @@ func recordCommand(c console) *cobra.Command {
 			if err != nil {
 				return status{exitFailed, fmt.Errorf("cannot record: %w", err)}
 			}
-			if err := c.print(fmt.Sprintf("Recorded in %s: %s.\n", printable(args[0]), plural(r.devices, "device")) + r.lacksText()); err != nil {
+			if err := c.print(fmt.Sprintf("Recorded in %s: %s.\n", printable.Text(args[0]), plural(r.devices, "device")) + r.lacksText()); err != nil {
 				return status{exitFailed, err}
 			}
 			return nil

@@ -240,9 +240,9 @@ func (r *recorder) kernelLog(context.Context) error {
 		r.lack("what the kernel has logged about the devices: you may not read it; root may")
 	}
 	var kept strings.Builder
-	for line := range strings.Lines(log) {
-		if text, ok := messageOf(line); ok && slices.ContainsFunc(r.slots, func(s hwdetect.Slot) bool { return strings.Contains(text, s.String()) }) {
-			kept.WriteString(line)
+	for _, e := range log {
+		if slices.ContainsFunc(r.slots, func(s hwdetect.Slot) bool { return e.Mentions(s.String()) }) {
+			kept.WriteString(e.Record)
 		}
 	}
 	if kept.Len() == 0 {

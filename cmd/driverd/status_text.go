@@ -11,6 +11,7 @@ import (
 
 	"driverd/api"
 	"driverd/daemon"
+	"driverd/internal/printable"
 )
 
 // statusText puts what somebody has to act upon at the top, and what is as it
@@ -21,12 +22,12 @@ func (c console) statusText(m statusReport) string {
 		by[concernOf(d)] = append(by[concernOf(d)], d)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "driverd %s is %s", printable(m.Version), c.serviceText(m.Manager))
+	fmt.Fprintf(&b, "driverd %s is %s", printable.Text(m.Version), c.serviceText(m.Manager))
 	if m.Status != string(daemon.Inactive) || len(m.Devices) > 0 { // else it has not looked
 		fmt.Fprintf(&b, ": %s", c.summary(by))
 	}
 	b.WriteString("\n")
-	fmt.Fprintf(&b, "%s\n", shorten(printable(fmt.Sprintf("kernel %s, platform %s, %s, mode %s", m.KernelRelease, m.Platform, m.Backend, m.Mode))))
+	fmt.Fprintf(&b, "%s\n", shorten(printable.Text(fmt.Sprintf("kernel %s, platform %s, %s, mode %s", m.KernelRelease, m.Platform, m.Backend, m.Mode))))
 	if m.NextKernel != nil {
 		fmt.Fprintf(&b, "%s\n", strings.Join(wrap(m.NextKernel.text(), 0), "\n"))
 	}
@@ -65,9 +66,9 @@ func (c console) statusText(m statusReport) string {
 // serviceText is the status of the service, with the reason for one that is
 // not as it should be.
 func (c console) serviceText(m api.Manager) string {
-	text, color := printable(m.Status), bold
+	text, color := printable.Text(m.Status), bold
 	if m.Reason != "" {
-		text += " (" + printable(m.Reason) + ")"
+		text += " (" + printable.Text(m.Reason) + ")"
 	}
 	if m.Status != "ready" && m.Status != "busy" {
 		color = red
@@ -87,7 +88,7 @@ func (c console) jobs(b *strings.Builder, jobs []api.Job) {
 		if j.BytesTotal > 0 {
 			text += "  " + transferred(j)
 		}
-		fmt.Fprintf(b, "  %s  %s\n", cmp.Or(doing[j.Phase], printable(j.Phase)), text)
+		fmt.Fprintf(b, "  %s  %s\n", cmp.Or(doing[j.Phase], printable.Text(j.Phase)), text)
 		for _, text := range []string{strings.Join(j.Packages, " "), strings.Join(j.Devices, " ")} {
 			if text != "" {
 				fmt.Fprintf(b, "    %s\n", strings.Join(wrap(text, 4), "\n    "))
@@ -141,7 +142,7 @@ func (c console) entries(devices []api.Device) string {
 	var b strings.Builder
 	for _, about := range order {
 		if all := slots[about]; len(all) == 1 {
-			fmt.Fprintf(&b, "  %s  %s", printable(all[0]), about)
+			fmt.Fprintf(&b, "  %s  %s", printable.Text(all[0]), about)
 		} else {
 			fmt.Fprintf(&b, "  %s\n    %s", strings.Join(wrap(strings.Join(all, " "), 2), "\n  "), about)
 		}
@@ -151,14 +152,14 @@ func (c console) entries(devices []api.Device) string {
 
 // stateText is a state with what belongs to it, coloured.
 func (c console) stateText(state, reason, driver string) string {
-	text, color := printable(state), red
+	text, color := printable.Text(state), red
 	switch {
 	case state == "bound":
-		text, color = text+" to "+printable(driver), green
+		text, color = text+" to "+printable.Text(driver), green
 	case state == "pending", state == "installing", state == "loading":
 		color = yellow
 	case reason != "":
-		text += " (" + printable(reason) + ")"
+		text += " (" + printable.Text(reason) + ")"
 	}
 	return c.paint(color, text)
 }
@@ -183,7 +184,7 @@ func boundTable(devices []api.Device) string {
 			name = fmt.Sprintf("and %d more: %s", n-1, name)
 			counts[kind(d)] = -1
 		}
-		_, _ = fmt.Fprintf(table, "  %s\t%s\t%s\n", printable(d.Slot), printable(d.Driver), printable(name))
+		_, _ = fmt.Fprintf(table, "  %s\t%s\t%s\n", printable.Text(d.Slot), printable.Text(d.Driver), printable.Text(name))
 	}
 	_ = table.Flush() // to memory
 	var lines strings.Builder

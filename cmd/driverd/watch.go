@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"driverd/api"
+	"driverd/internal/printable"
 )
 
 func watchCommand(c console) *cobra.Command {
@@ -123,9 +124,9 @@ func (w *watcher) tell(event string, d *api.Device) error {
 	text := "driverd has stopped; waiting for it to come back\n"
 	switch {
 	case d != nil && event == "removed":
-		text = printable(d.Slot) + "  is gone\n"
+		text = printable.Text(d.Slot) + "  is gone\n"
 	case d != nil:
-		text = printable(d.Slot) + "  " + w.stateText(d.State, d.Reason, d.Driver) + "\n"
+		text = printable.Text(d.Slot) + "  " + w.stateText(d.State, d.Reason, d.Driver) + "\n"
 		if d.Message != "" {
 			const indent = len(time.TimeOnly) + 2
 			for _, line := range wrap(d.Message, indent) {

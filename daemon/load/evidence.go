@@ -13,21 +13,22 @@ import (
 
 	"driverd/hwdetect"
 	"driverd/hwdetect/firmware"
+	"driverd/hwdetect/kmsg"
 	"driverd/reason"
 )
 
 // Evidence is all that tells why no driver has taken a device.
 type Evidence struct {
 	Slot      hwdetect.Slot
-	Modules   []string // that claim the device
-	Missing   []string // of these, that the kernel has not loaded
-	Complaint string   // of modprobe, empty if it had none
-	Disabled  bool     // the kernel loads no modules
-	Locked    bool     // the kernel is locked down
-	Idle      bool     // the bus does not look for drivers by itself
-	Denied    []string // modules that the kernel command line denies
-	Before    []Entry  // what the kernel said of the device before the step began
-	Log       []Entry  // what it has said since, of whatever
+	Modules   []string     // that claim the device
+	Missing   []string     // of these, that the kernel has not loaded
+	Complaint string       // of modprobe, empty if it had none
+	Disabled  bool         // the kernel loads no modules
+	Locked    bool         // the kernel is locked down
+	Idle      bool         // the bus does not look for drivers by itself
+	Denied    []string     // modules that the kernel command line denies
+	Before    []kmsg.Entry // what the kernel said of the device before the step began
+	Log       []kmsg.Entry // what it has said since, of whatever
 
 	came time.Duration // when the device did, after the start of the guest
 }
@@ -44,10 +45,10 @@ var (
 
 // Remember takes what was said of the device since it came: a driver that was
 // loaded then has failed before the step could begin.
-func (v *Evidence) Remember(log []Entry) {
+func (v *Evidence) Remember(log []kmsg.Entry) {
 	for _, e := range log {
 		switch {
-		case !e.mentions(v.Slot.String()):
+		case !e.Mentions(v.Slot.String()):
 		case found.MatchString(e.Text):
 			v.Before, v.came = nil, e.Time
 		default:
@@ -134,16 +135,16 @@ func (v *Evidence) Supplied(g firmware.Guest) bool {
 }
 
 // ofDevice is what was said of the device.
-func (v *Evidence) ofDevice() []Entry {
-	since := slices.DeleteFunc(slices.Clone(v.Log), func(e Entry) bool { return !e.mentions(v.Slot.String()) })
+func (v *Evidence) ofDevice() []kmsg.Entry {
+	since := slices.DeleteFunc(slices.Clone(v.Log), func(e kmsg.Entry) bool { return !e.Mentions(v.Slot.String()) })
 	return slices.Concat(v.Before, since)
 }
 
 // probeOf is the kernel's word in a log that a driver has failed at the device
 // in slot, empty if there is none.
-func probeOf(slot hwdetect.Slot, log []Entry) string {
+func probeOf(slot hwdetect.Slot, log []kmsg.Entry) string {
 	for _, e := range log {
-		if e.mentions(slot.String()) && probeFailed.MatchString(e.Text) {
+		if e.Mentions(slot.String()) && probeFailed.MatchString(e.Text) {
 			return e.Text
 		}
 	}
@@ -166,20 +167,20 @@ func (v *Evidence) blacklisted() string {
 	return ""
 }
 
-func (v *Evidence) matching(pattern *regexp.Regexp) []Entry {
-	return slices.DeleteFunc(slices.Clone(v.Log), func(e Entry) bool { return !pattern.MatchString(e.Text) })
+func (v *Evidence) matching(pattern *regexp.Regexp) []kmsg.Entry {
+	return slices.DeleteFunc(slices.Clone(v.Log), func(e kmsg.Entry) bool { return !pattern.MatchString(e.Text) })
 }
 
 // about is what was said of these modules.
-func (v *Evidence) about(modules []string) []Entry {
-	return slices.DeleteFunc(slices.Clone(v.Log), func(e Entry) bool { return !slices.ContainsFunc(modules, e.mentions) })
+func (v *Evidence) about(modules []string) []kmsg.Entry {
+	return slices.DeleteFunc(slices.Clone(v.Log), func(e kmsg.Entry) bool { return !slices.ContainsFunc(modules, e.Mentions) })
 }
 
 // maxQuoted is how many of the kernel's lines are quoted: the last say most.
 const maxQuoted = 4
 
 // quote puts the kernel's own words behind a sentence.
-func quote(log []Entry) string {
+func quote(log []kmsg.Entry) string {
 	var words []string
 	for _, e := range log[max(0, len(log)-maxQuoted):] {
 		words = append(words, e.Text)

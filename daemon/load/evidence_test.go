@@ -8,16 +8,17 @@ import (
 
 	"driverd/daemon/load"
 	"driverd/hwdetect"
+	"driverd/hwdetect/kmsg"
 	"driverd/reason"
 )
 
 var slot = hwdetect.Slot{Bus: 1}
 
 // said are entries as the kernel makes them of what a driver says of a device.
-func said(device string, texts ...string) []load.Entry {
-	var log []load.Entry
+func said(device string, texts ...string) []kmsg.Entry {
+	var log []kmsg.Entry
 	for _, text := range texts {
-		log = append(log, load.Entry{Text: text, Device: device})
+		log = append(log, kmsg.Entry{Text: text, Device: device})
 	}
 	return log
 }

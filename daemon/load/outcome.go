@@ -11,11 +11,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
-	"unicode"
 
 	"driverd/hwdetect"
 	"driverd/hwdetect/firmware"
+	"driverd/internal/printable"
 	"driverd/reason"
 )
 
@@ -104,24 +103,16 @@ func (o Outcomes) Read(slot hwdetect.Slot) error {
 	if !slices.Contains(reasons, found.Reason) {
 		found.Reason = reason.ProbeFailed
 	}
-	failed := reason.With(found.Reason, errors.New(printable(found.Message)))
+	failed := reason.With(found.Reason, errors.New(legible(found.Message)))
 	if found.Reason == reason.FirmwareMissing {
 		return &firmware.MissingError{Files: found.Firmware[:min(len(found.Firmware), maxFiles)], Err: failed}
 	}
 	return failed
 }
 
-// printable takes out what is not for a person, and cuts what is too long.
-func printable(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.IsPrint(r):
-			return r
-		}
-		return unicode.ReplacementChar
-	}, s)
+// legible takes out what is not for a person, and cuts what is too long.
+func legible(s string) string {
+	s = printable.Text(s)
 	if r := []rune(s); len(r) > maxMessage {
 		return string(r[:maxMessage-3]) + "..."
 	}

@@ -21,6 +21,7 @@ import (
 	"driverd/hwdetect"
 	"driverd/hwdetect/firmware"
 	"driverd/hwdetect/kmod"
+	"driverd/hwdetect/kmsg"
 	"driverd/hwdetect/sysfs"
 	"driverd/reason"
 )
@@ -39,7 +40,7 @@ const (
 // sysfs, and modprobe(8) finds the modules by it in the index of the running
 // kernel, so that whoever starts the step can at worst load the right driver. It
 // is done, with nothing to do, if the device is gone or has a driver.
-func Step(ctx context.Context, release string, slot hwdetect.Slot, log *Log) error {
+func Step(ctx context.Context, release string, slot hwdetect.Slot, log *kmsg.Log) error {
 	device, err := sysfs.New("/").Device(slot)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -93,7 +94,7 @@ func Step(ctx context.Context, release string, slot hwdetect.Slot, log *Log) err
 
 // awaitDriver waits until a driver has taken the device, and says false if none
 // has. It is true as well if the device is gone.
-func (v *Evidence) awaitDriver(ctx context.Context, log *Log, patience time.Duration) (bool, error) {
+func (v *Evidence) awaitDriver(ctx context.Context, log *kmsg.Log, patience time.Duration) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	poll := time.NewTicker(probePoll)

@@ -10,7 +10,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"unicode"
+
+	"driverd/internal/printable"
 )
 
 // paths are where distributions put the list; the first that exists is read.
@@ -59,16 +60,5 @@ func nameOf(line string, id uint16) string {
 	if n, err := strconv.ParseUint(digits, 16, 16); !ok || err != nil || uint16(n) != id {
 		return ""
 	}
-	return strings.TrimSpace(strings.Map(printable, name))
-}
-
-// printable keeps a list from giving orders to whoever shows a name.
-func printable(r rune) rune {
-	switch {
-	case unicode.IsSpace(r):
-		return ' '
-	case unicode.IsPrint(r):
-		return r
-	}
-	return unicode.ReplacementChar
+	return strings.TrimSpace(printable.Text(name))
 }
