@@ -45,10 +45,7 @@ func TestObserveAndThenNot(t *testing.T) {
 // A transaction that runs is seen through; what would follow it is not begun.
 func TestObserveFromTheMiddleOfATransaction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
-		w.plug(1, igb.alias)
-		engine, _ := w.run(t)
-		after(time.Second)
+		w, engine := installing(t)
 		w.change(func() { w.config.Observe = true })
 		engine.Kick()
 		after(time.Second)

@@ -29,6 +29,17 @@ func (w *world) job(number uint64) daemon.Job {
 	return daemon.Job{}
 }
 
+// installing is a world in which a second ago a card came, whose driver is now
+// being downloaded by job 1.
+func installing(t *testing.T) (*world, *daemon.Engine) {
+	t.Helper()
+	w := newWorld()
+	w.plug(1, igb.alias)
+	engine, _ := w.run(t)
+	after(time.Second)
+	return w, engine
+}
+
 // install asks for what the selectors name, as root.
 func install(t *testing.T, engine *daemon.Engine, selectors ...string) uint64 {
 	t.Helper()
@@ -48,10 +59,7 @@ func expectJob(t *testing.T, got daemon.Job, state daemon.JobState, phase daemon
 
 func TestAutomaticTransactionIsAJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
-		w.plug(1, igb.alias)
-		w.run(t)
-		after(time.Second)
+		w, _ := installing(t)
 		j := w.job(1)
 		expectJob(t, j, daemon.JobRunning, daemon.PhaseDownload, "")
 		if d := w.device(1); d.Job != 1 || w.view().Status != daemon.Busy {
@@ -114,10 +122,7 @@ func TestProgressNeverFalls(t *testing.T) {
 
 func TestCancelledBeforeItBegan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
-		w.plug(1, igb.alias)
-		engine, _ := w.run(t)
-		after(time.Second)
+		w, engine := installing(t)
 		if err := engine.Cancel(t.Context(), 1, "uid:1000"); err != nil {
 			t.Fatal(err)
 		}
@@ -145,10 +150,7 @@ func TestCancelledBeforeItBegan(t *testing.T) {
 
 func TestCancelledDeviceIsInstalledOnRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
-		w.plug(1, igb.alias)
-		engine, _ := w.run(t)
-		after(time.Second)
+		w, engine := installing(t)
 		if err := engine.Cancel(t.Context(), 1, "uid:0"); err != nil {
 			t.Fatal(err)
 		}
@@ -200,10 +202,7 @@ func TestCancelAtTheMomentOfCommit(t *testing.T) {
 
 func TestCancelOfAJobThatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
-		w.plug(1, igb.alias)
-		engine, _ := w.run(t)
-		after(time.Second)
+		w, engine := installing(t)
 		number := install(t, engine, "kmod(megaraid_sas.ko)")
 		synctest.Wait()
 		expectJob(t, w.job(number), daemon.JobRunning, daemon.PhaseWaiting, "")
@@ -239,10 +238,7 @@ func TestJobFailsWithItsDevices(t *testing.T) {
 
 func TestJobOfADeviceThatIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
-		w.plug(1, igb.alias)
-		engine, _ := w.run(t)
-		after(time.Second)
+		w, engine := installing(t)
 		w.unplug(1)
 		engine.Kick()
 		after(time.Minute)

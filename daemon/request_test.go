@@ -108,10 +108,7 @@ func TestInstallOfWhatIsThere(t *testing.T) {
 // the engine does by itself.
 func TestSameRequestSameJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
-		w.plug(1, igb.alias)
-		engine, _ := w.run(t)
-		after(time.Second)
+		w, engine := installing(t)
 		for _, selector := range []string{"0000:01:00.0", "sriov", "kmod(igb.ko)"} {
 			if number := install(t, engine, selector); number != 1 {
 				t.Errorf("%s is job %d", selector, number)
