@@ -50,14 +50,19 @@ func cloudImage(t *testing.T) *lab.Image {
 }
 
 // TestPreinstall has an instance ask, by user-data and real cloud-init, for what
-// it needs, and boots a second time.
+// it needs, and follows it through three boots.
 func TestPreinstall(t *testing.T) {
 	image := cloudImage(t)
+	repo := &repository{}
+	repo.dir.Store(&image.Repo)
 	g := boot(t, lab.Options{
-		Image: image, Files: lab.NoCloud(documented(t, "instances.md", "yaml")[0]+runcmd, platformsData),
+		Image: image, Repo: repo, Files: lab.NoCloud(documented(t, "instances.md", "yaml")[0]+runcmd, platformsData),
 		Devices: []lab.Device{{ID: "nic", Driver: "igb"}},
 	})
 	nic := hwdetect.Slot{Bus: 1}
+	said := func(g guest) string {
+		return g.sh("journalctl -b -u driverd-preinstall.service -o cat --no-pager")
+	}
 
 	t.Run("first boot", func(t *testing.T) {
 		g := g.in(t)
@@ -113,11 +118,57 @@ func TestPreinstall(t *testing.T) {
 			t.Fatal(err)
 		}
 		g.booted()
-		if got := g.sh("journalctl -b -u driverd-preinstall.service -o cat --no-pager"); !strings.Contains(got, "what is asked for was done already") || strings.Contains(got, "done: ") {
+		if got := said(g); !strings.Contains(got, "what is asked for was done already") || strings.Contains(got, "done: ") {
 			t.Errorf("it says %s", got)
 		}
 		if after := g.subpackages(); len(after) != len(before) {
 			t.Errorf("installed before %v, after %v", before, after)
 		}
+	})
+
+	// A new instance of the same image, whose owner cannot spell, on a platform
+	// whose own wish is carried out as there is no other.
+	t.Run("wrong user-data fails the unit, not the boot", func(t *testing.T) {
+		g := g.in(t)
+		g.sh("rm /etc/driverd/preinstall.d/*; cd /var/lib/cloud/seed/nocloud; echo 'instance-id: second' >meta-data; sed -i 's/sriov/sriof/' user-data")
+		if err := g.vm.Reboot(g.patient()); err != nil {
+			t.Fatal(err)
+		}
+		g.booted()
+		g.sh("systemctl is-failed driverd-preinstall.service")
+		const want = `/etc/driverd/preinstall.d/50-owner.toml:1: cannot understand "sriof"`
+		if got := said(g); !strings.Contains(got, want) {
+			t.Errorf("it says %s", got)
+		}
+		g.sh("grep -qF '%s' /var/log/cloud-init-output.log", want)
+
+		g.sh(`printf 'install = ["sriov"\n' >/etc/driverd/preinstall.d/50-owner.toml; ! systemctl restart driverd-preinstall.service`)
+		if got := said(g); !strings.Contains(got, "/etc/driverd/preinstall.d/50-owner.toml:1:") {
+			t.Errorf("it says %s", got)
+		}
+	})
+
+	t.Run("what nothing provides does not keep the others away", func(t *testing.T) {
+		g := g.in(t)
+		g.sh(`echo 'install = ["1234:5678", "sriov"]' >/etc/driverd/preinstall.d/50-owner.toml; ! systemctl restart driverd-preinstall.service`)
+		if got := said(g); !strings.Contains(got, "1234:5678") || !strings.Contains(got, "done: ") {
+			t.Errorf("it says %s", got)
+		}
+		if got := g.sh("systemctl show -P ExecMainStatus driverd-preinstall.service"); got != "3" {
+			t.Errorf("it ended with %s", got)
+		}
+	})
+
+	t.Run("a repository that does not answer is tried again behind the boot", func(t *testing.T) {
+		g := g.in(t)
+		repo.broken.Store(true)
+		g.sh(`echo 'install = ["gpu"]' >/etc/driverd/preinstall.d/50-owner.toml; ! systemctl restart driverd-preinstall.service`)
+		g.sh("systemctl show -P SubState driverd-preinstall.service | grep -qx auto-restart")
+		if got := said(g); !strings.Contains(got, "repo-unreachable") {
+			t.Errorf("it says %s", got)
+		}
+		repo.broken.Store(false)
+		g.until("systemctl is-active driverd-preinstall.service")
+		g.installed("kernel-modules-gpu", image.Release)
 	})
 }
