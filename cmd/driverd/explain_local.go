@@ -22,12 +22,9 @@ import (
 // explainLocally works an explanation out from the files under root: what the
 // service would decide if it ran there now.
 func explainLocally(what string, subject plan.Subject, root string) (api.Explanation, error) {
-	facts, err := localFacts(root)
-	if err != nil {
-		return api.Explanation{}, status{exitFailed, err}
-	}
 	device := subject.Device
 	if subject.BySlot {
+		var err error
 		device, err = sysfs.New(root).Device(device.Slot)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -35,6 +32,10 @@ func explainLocally(what string, subject plan.Subject, root string) (api.Explana
 		case err != nil:
 			return api.Explanation{}, status{exitFailed, err}
 		}
+	}
+	facts, err := localFacts(root, device.Modalias)
+	if err != nil {
+		return api.Explanation{}, status{exitFailed, err}
 	}
 	x := daemon.Explain(what, device, facts, names{})
 	if subject.BySlot {
@@ -53,13 +54,13 @@ func explainLocally(what string, subject plan.Subject, root string) (api.Explana
 	return api.NewExplanation(bus.Explanation(x))
 }
 
-// localFacts reads what a decision rests on.
-func localFacts(root string) (plan.Facts, error) {
+// localFacts reads what a decision about a device rests on.
+func localFacts(root, modalias string) (plan.Facts, error) {
 	release, err := releaseOf(root)
 	if err != nil {
 		return plan.Facts{}, err
 	}
-	index, err := kmod.Read(filepath.Join(root, "lib/modules", release))
+	index, err := kmod.ReadFor(filepath.Join(root, "lib/modules", release), modalias)
 	if err != nil {
 		return plan.Facts{}, err
 	}

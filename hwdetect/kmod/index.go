@@ -44,13 +44,31 @@ type Index struct {
 // Read reads the index of the modules under dir, /lib/modules/RELEASE. A file
 // that does not exist is an empty one: the packages are not there yet. Lines
 // that make no sense are skipped, as kmod does.
-func Read(dir string) (*Index, error) {
-	var installed, builtIn ownersBuilder
+func Read(dir string) (*Index, error) { return readFor(dir, bus) }
+
+// ReadFor is Read for who asks about one identity only, which may be what
+// modalias.Any returns: of any other the index knows nothing. It costs a tenth.
+func ReadFor(dir, identity string) (*Index, error) { return readFor(dir, prefixOf(identity)) }
+
+// bus is what the identity of a PCI device begins with.
+const bus = "pci:"
+
+// prefixOf is what patterns are chosen by for one identity.
+func prefixOf(identity string) string {
+	if !strings.HasPrefix(identity, bus) {
+		return bus // of which none matches it
+	}
+	return modalias.Key(identity)
+}
+
+// readFor reads what may match an identity that begins with a prefix.
+func readFor(dir, prefix string) (*Index, error) {
+	installed, builtIn := ownersBuilder{prefix: prefix}, ownersBuilder{prefix: prefix}
 	text, err := readFile(dir, aliasFile)
 	if err != nil {
 		return nil, err
 	}
-	for pattern, module := range aliases(text) {
+	for pattern, module := range aliases(text, prefix) {
 		installed.add(pattern, module)
 	}
 	if text, err = readFile(dir, builtInFile); err != nil {
@@ -62,7 +80,7 @@ func Read(dir string) (*Index, error) {
 			builtIn.add(pattern, module)
 		}
 	}
-	shipped, err := readShipped(dir)
+	shipped, err := readShipped(dir, prefix)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +94,7 @@ func Installed(dir, name string) ([]string, error) {
 		return nil, err
 	}
 	var modules []string
-	for pattern, owner := range aliases(text) {
+	for pattern, owner := range aliases(text, prefixOf(name)) {
 		if !modalias.Match(string(pattern), name) {
 			continue
 		}
@@ -89,18 +107,18 @@ func Installed(dir, name string) ([]string, error) {
 
 // Shipped is what Shipped of an Index of dir returns, for who asks once.
 func Shipped(dir, name string) ([]hwdetect.Module, error) {
-	shipped, err := readShipped(dir)
+	shipped, err := readShipped(dir, prefixOf(name))
 	return shipped.of(name), err
 }
 
-// aliases are the patterns of a modules.alias that a PCI device can match, each
-// with its module.
-func aliases(text []byte) iter.Seq2[[]byte, []byte] {
+// aliases are the patterns of a modules.alias that may match what begins with a
+// prefix, each with its module.
+func aliases(text []byte, prefix string) iter.Seq2[[]byte, []byte] {
 	return func(yield func(pattern, module []byte) bool) {
 		for line := range bytes.Lines(text) {
 			// alias PATTERN MODULE
 			rest, ok := bytes.CutPrefix(line, []byte("alias "))
-			if !ok || !mayMatchPCI(rest) {
+			if !ok || !mayMatch(rest, prefix) {
 				continue
 			}
 			if f := bytes.Fields(rest); len(f) == 2 && !yield(f[0], f[1]) {
@@ -176,15 +194,17 @@ func (o owners) claims(name string, builtIn bool) []hwdetect.Claim {
 }
 
 // ownersBuilder collects owners. Each module's name is kept once, and of the
-// patterns only those that a PCI device can match, a third of all.
+// patterns only those that may match what begins with the prefix; with that of all
+// PCI devices it is a third.
 type ownersBuilder struct {
+	prefix  string
 	modules []string
 	numbers map[string]int
 	aliases modalias.Builder
 }
 
 func (b *ownersBuilder) add(pattern, module []byte) {
-	if !mayMatchPCI(pattern) || len(module) == 0 {
+	if !mayMatch(pattern, b.prefix) || len(module) == 0 {
 		return
 	}
 	name := normalize(string(module))
@@ -204,19 +224,19 @@ func (b *ownersBuilder) build() owners {
 	return owners{modules: b.modules, aliases: b.aliases.Build()}
 }
 
-// mayMatchPCI says whether a PCI modalias may match pattern, by how it begins.
-func mayMatchPCI(pattern []byte) bool {
-	const bus = "pci:"
-	for i := range min(len(pattern), len(bus)) {
+// mayMatch says whether pattern may match an identity that begins with the prefix
+// and goes on, by how it begins itself.
+func mayMatch(pattern []byte, prefix string) bool {
+	for i := range min(len(pattern), len(prefix)) {
 		switch pattern[i] {
 		case '*', '?', '[', '\\':
 			return true
-		case bus[i]:
+		case prefix[i]:
 		default:
 			return false
 		}
 	}
-	return len(pattern) >= len(bus)
+	return len(pattern) >= len(prefix)
 }
 
 // normalize spells a module's name as the kernel does in /sys/module and

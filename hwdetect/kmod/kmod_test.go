@@ -18,6 +18,7 @@ import (
 
 	"driverd/hwdetect"
 	"driverd/hwdetect/kmod"
+	"driverd/hwdetect/modalias"
 )
 
 const igb = "pci:v00008086d000010C9sv00008086sd0000A03Cbc02sc00i00"
@@ -51,6 +52,35 @@ func TestIndex(t *testing.T) {
 		}
 		if diff := cmp.Diff(c.builtIn, index.BuiltIn(c.modalias)); diff != "" {
 			t.Errorf("%s: BuiltIn (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
+// An index for one identity knows as much of it as that of all.
+func TestReadFor(t *testing.T) {
+	const dir = "testdata/modules"
+	all, err := kmod.Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, identity := range []string{
+		igb, modalias.Any(0x8086, 0x10c9), modalias.Any(0x144d, 0xa822), "pci:v0000144Dd0000A822sv0000144Dsd00000000bc01sc08i02",
+		"pci:v000010DEd00001EB8sv000010DEsd00000000bc03sc02i00", "pci:v00001AF4d00001041sv00001AF4sd00001100bc02sc00i00",
+		"usb:v0BDAp8153d3000dc00dsc00dp00icFFiscFFip00in00", "pci:v0000", "pci:", "",
+	} {
+		one, err := kmod.ReadFor(dir, identity)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, of := range map[string]func(*kmod.Index) any{
+			"Installed": func(x *kmod.Index) any { return x.Installed(identity) },
+			"BuiltIn":   func(x *kmod.Index) any { return x.BuiltIn(identity) },
+			"Shipped":   func(x *kmod.Index) any { return x.Shipped(identity) },
+			"Claims":    func(x *kmod.Index) any { return x.Claims(identity) },
+		} {
+			if diff := cmp.Diff(of(all), of(one)); diff != "" {
+				t.Errorf("%s of %q (-all +one):\n%s", what, identity, diff)
+			}
 		}
 	}
 }

@@ -27,7 +27,7 @@ type shipped struct {
 // form. A stanza without a sensible name, lines out of place and keys that are
 // not known are passed over. It is read line by line, as it describes
 // thousands of modules, of which few are kept.
-func readShipped(dir string) (shipped, error) {
+func readShipped(dir, prefix string) (shipped, error) {
 	f, err := os.Open(filepath.Join(dir, shippedFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return shipped{}, nil
@@ -36,7 +36,7 @@ func readShipped(dir string) (shipped, error) {
 		return shipped{}, fmt.Errorf("cannot read the index of kernel modules: %w", err)
 	}
 	defer func() { _ = f.Close() }()
-	b := shippedBuilder{known: make(map[string]int), strings: make(map[string]string), current: -1}
+	b := shippedBuilder{prefix: prefix, known: make(map[string]int), strings: make(map[string]string), current: -1}
 	lines := bufio.NewReader(f)
 	for {
 		line, err := lines.ReadSlice('\n')
@@ -89,6 +89,7 @@ type stanza struct {
 
 // shippedBuilder collects the stanzas.
 type shippedBuilder struct {
+	prefix  string
 	stanzas []stanza
 	known   map[string]int    // index of a module's stanza
 	strings map[string]string // one of each: most names and groups come often
@@ -115,7 +116,7 @@ func (b *shippedBuilder) line(line []byte) {
 	case "firmware":
 		s.Firmware = append(s.Firmware, b.intern(value))
 	case "alias":
-		if mayMatchPCI(value) {
+		if mayMatch(value, b.prefix) {
 			s.aliases = append(s.aliases, string(value))
 		}
 	}

@@ -24,6 +24,11 @@ func IsAny(name string) bool {
 	return len(name) == prefixCap+len(anyRest) && name[prefixCap:] == anyRest
 }
 
+// Key returns as much of an identity as a Table looks patterns up by: one that
+// matches the identity, or in a Table what Any made, and spells out more than
+// that begins with it.
+func Key(name string) string { return name[:min(len(name), prefixCap)] }
+
 // ParseProduct reads vendor and product as lspci -n prints them, "8086:10c9",
 // in either case.
 func ParseProduct(s string) (vendor, product uint16, err error) {

@@ -24,6 +24,9 @@ func Match(pattern, name string) bool {
 		switch {
 		case p < len(pattern) && pattern[p] == '*':
 			p++
+			if n = seek(pattern[p:], name, n); n < 0 {
+				return false
+			}
 			star, retry = p, n
 			continue
 		case p == len(pattern):
@@ -39,9 +42,24 @@ func Match(pattern, name string) bool {
 		if star < 0 || retry == len(name) {
 			return false
 		}
-		retry++
+		if retry = seek(pattern[star:], name, retry+1); retry < 0 {
+			return false
+		}
 		p, n = star, retry
 	}
+}
+
+// seek returns where in name, from a place on, what follows a star may begin, -1
+// if nowhere: a byte is found much faster than it is matched.
+func seek(rest, name string, from int) int {
+	if rest == "" || strings.IndexByte(metacharacters, rest[0]) >= 0 {
+		return from
+	}
+	i := strings.IndexByte(name[from:], rest[0])
+	if i < 0 {
+		return -1
+	}
+	return from + i
 }
 
 // matchByte matches c against the one-byte element at pattern[p], which is not

@@ -27,24 +27,32 @@ type entry struct {
 	value        int32  // the caller's
 	key          uint8  // length of its bucket's key
 
-	// The longest literal of the pattern: every name that it matches has it. To
-	// look for it costs a fraction of a Match, and is in vain for nearly all of
-	// the patterns that name a class and no product.
+	// The longest literal behind the key: every name that the pattern matches has
+	// it there. To look for it costs a fraction of a Match, and is in vain for
+	// nearly all of the patterns that name a class and no product.
 	literal, literalLength uint8
 }
 
 // Add adds a pattern with a value of the caller's choice, say the index of a
 // module's name. Any string is a pattern; a senseless one just never matches.
 func (b *Builder) Add(pattern string, value int) {
-	literal, length := longestLiteral(pattern[:min(len(pattern), math.MaxUint8)])
+	key := min(len(literalPrefix(pattern)), prefixCap)
+	literal, length := longestLiteral(pattern[key:min(len(pattern), math.MaxUint8)])
+	if length < worthSeeking {
+		length = 0
+	}
 	b.entries = append(b.entries, entry{
 		from: uint32(len(b.text)), length: uint32(len(pattern)),
 		order: uint32(len(b.entries)), value: int32(value),
-		key:     uint8(min(len(literalPrefix(pattern)), prefixCap)),
-		literal: uint8(literal), literalLength: uint8(length),
+		key:     uint8(key),
+		literal: uint8(key + literal), literalLength: uint8(length),
 	})
 	b.text = append(b.text, pattern...)
 }
+
+// worthSeeking is the least length of a literal: "sd" and the like are in every
+// name.
+const worthSeeking = 3
 
 // longestLiteral returns where the longest literal of the pattern is. What
 // follows a class or an escape is not looked at: it is no matter of a pattern
@@ -143,7 +151,7 @@ func (t *Table) appendIndexes(dst []int, name string) []int {
 		}
 		for i := from + t.search(t.entries[from:to], name[:n]); i < to && t.key(t.entries[i]) == name[:n]; i++ {
 			e := t.entries[i]
-			if strings.Contains(name, t.literal(e)) && Match(t.pattern(e)[n:], name[n:]) || anyOfProduct && n == prefixCap {
+			if strings.Contains(name[n:], t.literal(e)) && Match(t.pattern(e)[n:], name[n:]) || anyOfProduct && n == prefixCap {
 				dst = append(dst, i)
 			}
 		}

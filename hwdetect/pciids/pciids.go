@@ -6,6 +6,7 @@ package pciids
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"os"
 	"strconv"
@@ -34,12 +35,12 @@ func Names(vendor, product uint16) (vendorName, productName string) {
 // knows what it has said until then.
 func Find(list io.Reader, vendor, product uint16) (vendorName, productName string) {
 	for lines := bufio.NewScanner(list); lines.Scan(); {
-		line := lines.Text()
-		if strings.HasPrefix(line, "C ") {
+		line := lines.Bytes()
+		if bytes.HasPrefix(line, []byte("C ")) {
 			break // the list of classes follows that of vendors
 		}
 		switch {
-		case line == "" || line[0] == '#' || strings.HasPrefix(line, "\t\t"):
+		case len(line) == 0 || line[0] == '#' || bytes.HasPrefix(line, []byte("\t\t")):
 		case line[0] != '\t':
 			if vendorName != "" {
 				return vendorName, "" // the next vendor begins
@@ -55,10 +56,10 @@ func Find(list io.Reader, vendor, product uint16) (vendorName, productName strin
 }
 
 // nameOf returns the name in a line "8086  Intel Corporation" if it is id's.
-func nameOf(line string, id uint16) string {
-	digits, name, ok := strings.Cut(line, "  ")
-	if n, err := strconv.ParseUint(digits, 16, 16); !ok || err != nil || uint16(n) != id {
+func nameOf(line []byte, id uint16) string {
+	digits, name, ok := bytes.Cut(line, []byte("  "))
+	if n, err := strconv.ParseUint(string(digits), 16, 16); !ok || err != nil || uint16(n) != id {
 		return ""
 	}
-	return strings.TrimSpace(printable.Text(name))
+	return strings.TrimSpace(printable.Text(string(name)))
 }
