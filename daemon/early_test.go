@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"driverd/daemon"
 	"driverd/hwdetect"
 	"driverd/plan"
 	"driverd/reason"
@@ -45,6 +46,42 @@ func TestBoundBeforeTheTransactionEnds(t *testing.T) {
 		if len(w.installs) != 1 || len(w.loads) != 3 {
 			t.Errorf("%d transactions, loads of %v", len(w.installs), w.loads)
 		}
+	})
+}
+
+// A card that has its driver from a package that then did not get into the
+// package database stays bound, and the package is tried again.
+func TestTransactionFailsAfterTheDriverIsBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.early = true
+		tries := 0
+		w.onInstall = func([]string) error {
+			if tries++; tries < 3 {
+				return reason.With(reason.BackendMissing, errors.New("dnf5daemon was killed"))
+			}
+			return nil
+		}
+		w.plug(1, igb.alias)
+		w.run(t)
+		after(20 * time.Second)
+		expect(t, w.device(1), plan.Bound, "")
+		after(5 * time.Minute)
+		expect(t, w.device(1), plan.Bound, "")
+		w.change(func() {
+			if !w.has[igb.nevra] || len(w.installs) != 3 || len(w.loads) != 1 {
+				t.Errorf("installed: %v, transactions %v, loads of %v", w.has, w.installs, w.loads)
+			}
+		})
+		if job := w.job(3); job.State != daemon.JobDone {
+			t.Errorf("the last job is %+v", job)
+		}
+		after(time.Hour)
+		w.change(func() {
+			if len(w.installs) != 3 {
+				t.Errorf("and once more: %v", w.installs)
+			}
+		})
 	})
 }
 

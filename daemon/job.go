@@ -107,14 +107,14 @@ func (e *Engine) gather() *job {
 		if len(j.files.asked) > 0 {
 			continue
 		}
-		if len(j.records) > 0 && !slices.Equal(r.decision.Packages, j.records[0].decision.Packages) {
+		if len(j.records) > 0 && !slices.Equal(r.missing(), j.records[0].missing()) {
 			if r.install.alone || j.records[0].install.alone {
 				continue
 			}
 			j.mixed = true
 		}
 		j.add(r)
-		j.packages = append(j.packages, r.decision.Packages...)
+		j.packages = append(j.packages, r.missing()...)
 		j.files.named = append(j.files.named, r.decision.Firmware...)
 	}
 	if len(j.records) == 0 {
@@ -134,7 +134,29 @@ func (j *job) add(r *record) {
 }
 
 // waits says whether a device waits for a package.
-func (r *record) waits() bool { return r.decision.Action == plan.Install || r.mends() }
+func (r *record) waits() bool {
+	return r.decision.Action == plan.Install || r.mends() || r.install.owed != nil
+}
+
+// missing are the packages that a device waits for.
+func (r *record) missing() []string {
+	if r.install.owed != nil {
+		return r.install.owed
+	}
+	return r.decision.Packages
+}
+
+// retryOwed tries again to install the package of a device whose driver was
+// loaded from it before it was whole.
+func (e *Engine) retryOwed(r *record) {
+	switch a := r.install; {
+	case a.running || a.ended.IsZero():
+	case time.Now().Before(a.retryAt):
+		e.wakeAt(a.retryAt)
+	default:
+		r.install = attempt{owed: a.owed, tries: a.tries}
+	}
+}
 
 // run has the backend do a job.
 func (e *Engine) run(j *job) {
@@ -142,8 +164,10 @@ func (e *Engine) run(j *job) {
 	e.job, j.stop, j.phase = j, stop, PhaseResolve
 	for _, r := range j.records {
 		if r.waits() {
-			r.install = attempt{running: true, job: j.number, tries: r.install.tries}
-			e.become(r, plan.Installing, "", "")
+			r.install = attempt{running: true, job: j.number, tries: r.install.tries, owed: r.install.owed}
+			if r.install.owed == nil {
+				e.become(r, plan.Installing, "", "")
+			}
 		}
 	}
 	doing := "installing"
@@ -221,6 +245,9 @@ func (e *Engine) finishJob(j *job, err error) {
 			a = attempt{alone: true, tries: r.install.tries} // and goes on by itself
 		case plan.StateOf(why) == plan.Unavailable || why == reason.TransactionFailed:
 			a.retryAt = a.ended.Add(backoff(a.tries))
+			if r.state == plan.Bound {
+				a.owed = j.packages
+			}
 		}
 		r.install = a
 	}

@@ -90,7 +90,11 @@ func (e *Engine) step(r *record) {
 				r.mark("loaded") // the step has only to say so
 			}
 			e.noteLoad(r)
-			r.again()
+			if r.install.owed != nil {
+				e.retryOwed(r)
+			} else {
+				r.again()
+			}
 			r.asked = false
 			r.mark("bound")
 		}

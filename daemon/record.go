@@ -49,6 +49,7 @@ type attempt struct {
 	retryAt time.Time // after a failure; zero if only a change can help
 	alone   bool      // do it without other devices' packages
 	early   bool      // a load before its transaction has ended: its failure means nothing
+	owed    []string  // packages of an install that failed when the device had its driver already: they are not whole yet
 }
 
 // Mark is one step of a device's timeline.
@@ -88,7 +89,7 @@ func (r *record) forget() {
 		r.load = attempt{}
 	}
 	if !r.install.running {
-		r.install = attempt{}
+		r.install = attempt{owed: r.install.owed}
 	}
 }
 
