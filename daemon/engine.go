@@ -122,7 +122,8 @@ type Engine struct {
 	plans   chan struct{}  // holds one for each Plan that is not answered yet
 	blind   error          // why the hardware could not be read, nil if it was
 
-	loads int // load steps that run
+	loads int                // load steps that run
+	tried map[string]*record // for this look: whose step has run, or runs, by modalias
 
 	config        config.Config // as it was last good
 	misconfigured error         // what is wrong with it now, nil if nothing is

@@ -63,12 +63,19 @@ func (e *Engine) twin(r *record) *record {
 	if len(r.decision.Modules) == 0 || slices.ContainsFunc(r.decision.Modules, func(module string) bool { return !e.Loader.Loaded(module) }) {
 		return nil
 	}
-	for _, other := range e.sorted() {
-		if other != r && other.device.Modalias == r.device.Modalias && (other.load.running || !other.load.early && !other.load.ended.IsZero()) {
-			return other
+	return e.tried[r.device.Modalias]
+}
+
+// noteTried finds the first device of each identity for which the load step has
+// run, or runs: once a look, as each of many devices will ask.
+func (e *Engine) noteTried(sorted []*record) {
+	e.tried = make(map[string]*record)
+	for _, r := range sorted {
+		ended := !r.load.early && !r.load.ended.IsZero() && r.device.Driver == ""
+		if (r.load.running || ended) && e.tried[r.device.Modalias] == nil {
+			e.tried[r.device.Modalias] = r
 		}
 	}
-	return nil
 }
 
 // startLoad runs the load step, early if the transaction is still under way.
@@ -78,6 +85,9 @@ func (e *Engine) startLoad(r *record, early bool) {
 		r.load.job, r.job.loads = r.job.number, true
 	}
 	e.loads++
+	if e.tried[r.device.Modalias] == nil {
+		e.tried[r.device.Modalias] = r
+	}
 	e.become(r, plan.Loading, "", "")
 	slot := r.device.Slot
 	e.start(

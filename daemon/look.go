@@ -23,7 +23,9 @@ func (e *Engine) look() {
 	}
 	e.configure()
 	if e.snapshot() {
-		for _, r := range e.sorted() {
+		sorted := e.sorted()
+		e.noteTried(sorted)
+		for _, r := range sorted {
 			e.step(r)
 		}
 		e.noteLoads()

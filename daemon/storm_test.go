@@ -4,6 +4,8 @@ package daemon_test
 
 import (
 	"errors"
+	"fmt"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -23,10 +25,12 @@ func TestStorm(t *testing.T) {
 		engine, _ := w.run(t)
 		after(time.Second)
 
-		var running, most atomic.Int32
+		goroutines := runtime.NumGoroutine()
+		var running, most, mostGoroutines atomic.Int32
 		w.onLoad = func(s hwdetect.Slot) error {
 			most.Store(max(most.Load(), running.Add(1)))
 			defer running.Add(-1)
+			mostGoroutines.Store(max(mostGoroutines.Load(), int32(runtime.NumGoroutine())))
 			w.mu.Unlock()
 			time.Sleep(200 * time.Millisecond)
 			w.mu.Lock()
@@ -47,6 +51,14 @@ func TestStorm(t *testing.T) {
 		after(30 * time.Second)
 		for n := range functions {
 			expect(t, w.device(uint8(n)), plan.Bound, "")
+		}
+		fmt.Printf("\ntable: %d functions at once: %d looks, %d load steps at a time; goroutines %d before, %d at most, %d after\n", // make test shows it
+			functions, w.looked()-looks, most.Load(), goroutines, mostGoroutines.Load(), runtime.NumGoroutine())
+		if got := int(mostGoroutines.Load()) - goroutines; got > 10 {
+			t.Errorf("%d more goroutines while it worked", got)
+		}
+		if got := runtime.NumGoroutine() - goroutines; got > 2 {
+			t.Errorf("%d goroutines are left", got)
 		}
 		if got := most.Load(); got > 4 {
 			t.Errorf("%d load steps ran at once", got)
