@@ -27,7 +27,7 @@ var rules = map[string][]string{
 	"dnfbridge":         {"reason"},
 	"api":               {},
 	"daemon":            {"reason", "hwdetect", "hwdetect/firmware", "plan", "dnfbridge", "daemon/config"},
-	"daemon/bus":        {"daemon", "api", "hwdetect", "plan"},
+	"daemon/bus":        {"daemon", "api", "hwdetect", "hwdetect/firmware", "plan"},
 	"daemon/config":     {"hwdetect", "hwdetect/modalias", "plan", "daemon/gate"},
 	"daemon/gate":       {"reason", "hwdetect/sysfs"},
 	"daemon/journal":    {"reason"},

@@ -13,6 +13,7 @@ type Explanation struct {
 	KernelRelease string    `json:"kernel_release"`
 	Claims        []Claim   `json:"claims"`
 	Packages      []Package `json:"packages"`
+	Firmware      []File    `json:"firmware"`       // that its driver may ask for
 	Rule          *Rule     `json:"rule,omitempty"` // if one matches
 	Action        string    `json:"action"`
 	Group         string    `json:"group"`
@@ -45,6 +46,13 @@ type Package struct {
 	InstallSize  uint64 `json:"install_size"`  // bytes
 }
 
+// File is a file of firmware.
+type File struct {
+	File    string `json:"file"` // below /lib/firmware
+	Lacking bool   `json:"lacking"`
+	Package string `json:"package"` // name of what has it, empty if it is not known or not lacking
+}
+
 // Rule is the rule of the policy that decides about the device.
 type Rule struct {
 	Action string `json:"action"` // "allow" or "deny"
@@ -65,7 +73,7 @@ type Attempt struct {
 
 // NewExplanation reads the dictionary that Manager.Explain returns.
 func NewExplanation(from map[string]dbus.Variant) (Explanation, error) {
-	x := Explanation{Claims: []Claim{}, Packages: []Package{}} // lists in JSON, never null
+	x := Explanation{Claims: []Claim{}, Packages: []Package{}, Firmware: []File{}} // lists in JSON, never null
 	r := reader{from: from}
 	r.read("What", &x.What)
 	r.read("Modalias", &x.Modalias)
@@ -81,6 +89,13 @@ func NewExplanation(from map[string]dbus.Variant) (Explanation, error) {
 		x.Claims = append(x.Claims, c)
 	})
 	r.list("Packages", func(r *reader) { x.Packages = append(x.Packages, newPackage(r)) })
+	r.list("Firmware", func(r *reader) {
+		var f File
+		r.read("File", &f.File)
+		r.read("Lacking", &f.Lacking)
+		r.read("Package", &f.Package)
+		x.Firmware = append(x.Firmware, f)
+	})
 	r.dictionary("Rule", func(r *reader) {
 		x.Rule = &Rule{}
 		r.read("Action", &x.Rule.Action)

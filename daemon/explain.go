@@ -15,11 +15,12 @@ import (
 // became of it.
 type Explanation struct {
 	plan.Explanation
-	What     string // as it was asked
-	Release  string // of the kernel that was asked about
-	Modalias string // may stand for every device of a product; see modalias.Any
-	Vendor   string // name, empty if unknown
-	Product  string // name, empty if unknown
+	What     string   // as it was asked
+	Release  string   // of the kernel that was asked about
+	Modalias string   // may stand for every device of a product; see modalias.Any
+	Vendor   string   // name, empty if unknown
+	Product  string   // name, empty if unknown
+	Lacking  []string // of Firmware, what the guest does not have
 
 	Device   *Device   // nil if the question was not about a slot
 	Attempts []Attempt // at that device, in the order of their steps
@@ -70,15 +71,16 @@ func (e *Engine) Explain(ctx context.Context, what string) (Explanation, error) 
 	if subject.BySlot && device == nil {
 		return Explanation{}, refuse(ErrNoSuchDevice, "there is no device in slot %s", subject.Device.Slot)
 	}
-	x := Explain(what, subject.Device, facts, e.Namer)
+	x := Explain(what, subject.Device, facts, e.Namer, e.Firmware)
 	x.Device, x.Attempts, x.History = device, attempts, history
 	return x, nil
 }
 
 // Explain answers for a device that no engine looks after, from facts alone.
-func Explain(what string, d hwdetect.Device, f plan.Facts, names Namer) Explanation {
+func Explain(what string, d hwdetect.Device, f plan.Facts, names Namer, files Firmware) Explanation {
 	x := Explanation{What: what, Release: f.Release, Modalias: d.Modalias, Explanation: plan.Explain(d, f)}
 	x.Vendor, x.Product = names.Names(d.Vendor, d.Product)
+	x.Lacking = files.Lacking(x.Firmware)
 	return x
 }
 

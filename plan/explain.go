@@ -32,6 +32,7 @@ type Explanation struct {
 	Decision Decision
 	Claims   []Claim  // everything that claims the device, whatever the decision
 	Packages []Holder // that the claims name
+	Firmware []string // files that the modules of the build which claim it may ask for
 	Rule     *Rule    // of the policy that matches, whether there is something to do or not; nil if none does
 }
 
@@ -42,6 +43,9 @@ func Explain(d hwdetect.Device, f Facts) Explanation {
 	x.Rule = f.rule(d, x.Decision)
 	if d.Modalias == "" {
 		return x
+	}
+	for _, m := range f.Kernel.Shipped(d.Modalias) {
+		x.Firmware = append(x.Firmware, m.Firmware...)
 	}
 	for _, c := range f.Kernel.Claims(d.Modalias) {
 		claim := Claim{Alias: c.Alias, Source: Installed, Module: c.Module}

@@ -41,8 +41,9 @@ func TestExplain(t *testing.T) {
 		},
 		"in the catalog, and shipped": {
 			hwdetect.Device{Modalias: igb},
-			plan.Facts{Kernel: kernel{shipped: map[string][]hwdetect.Module{igb: {{Name: "igb", Group: "sriov"}}}}, Catalog: catalog()},
+			plan.Facts{Kernel: kernel{shipped: map[string][]hwdetect.Module{igb: {{Name: "igb", Group: "sriov", Firmware: []string{"igb.bin"}}}}}, Catalog: catalog()},
 			plan.Explanation{
+				Firmware: []string{"igb.bin"},
 				Claims:   []plan.Claim{{Alias: igb, Source: plan.Shipped, Module: "igb", Package: sriov}, inCatalog},
 				Packages: holder(false),
 			},

@@ -14,6 +14,7 @@ import (
 	"driverd/daemon/bus"
 	"driverd/daemon/config"
 	"driverd/daemon/state"
+	"driverd/hwdetect/firmware"
 	"driverd/hwdetect/kmod"
 	"driverd/hwdetect/sysfs"
 	"driverd/plan"
@@ -37,7 +38,10 @@ func explainLocally(what string, subject plan.Subject, root string) (api.Explana
 	if err != nil {
 		return api.Explanation{}, status{exitFailed, err}
 	}
-	x := daemon.Explain(what, device, facts, names{})
+	x := daemon.Explain(what, device, facts, names{}, firmware.Guest{Root: root, Release: facts.Release})
+	if _, err := os.Stat(filepath.Join(root, "lib/firmware")); err != nil && filepath.Clean(root) != "/" {
+		x.Firmware = nil // a record does not say which files the guest has
+	}
 	if subject.BySlot {
 		entries, err := state.History{Dir: filepath.Join(root, stateDir)}.Read()
 		if err != nil {

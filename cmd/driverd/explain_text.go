@@ -47,6 +47,7 @@ func (c console) explanationText(x api.Explanation) string {
 	f.add("kernel", x.KernelRelease)
 	f.claims(x)
 	f.packages(x.Packages)
+	f.firmware(x.Firmware)
 	if r := x.Rule; r != nil {
 		f.add("rule", fmt.Sprintf("%s, by %s:%d", r.Action, r.File, r.Line))
 	}
@@ -114,6 +115,32 @@ func (f *fields) packages(packages []api.Package) {
 		f.add("", text)
 		f.add("", strings.Join(append(sizes, megabytes(p.InstallSize)+" on disk"), ", "))
 		label = ""
+	}
+}
+
+// maxLacking is how many files that are lacking are named: amdgpu has 646.
+const maxLacking = 4
+
+func (f *fields) firmware(files []api.File) {
+	if len(files) == 0 {
+		return
+	}
+	lacking := slices.DeleteFunc(slices.Clone(files), func(f api.File) bool { return !f.Lacking })
+	if len(lacking) == 0 {
+		f.add("firmware", "all files that its driver may ask for are there")
+		return
+	}
+	label := "firmware"
+	for _, file := range lacking[:min(len(lacking), maxLacking)] {
+		text := "lacks " + file.File
+		if file.Package != "" {
+			text += ", which is in " + file.Package
+		}
+		f.add(label, text)
+		label = ""
+	}
+	if more := len(lacking) - maxLacking; more > 0 {
+		f.add("", fmt.Sprintf("and %d more", more))
 	}
 }
 

@@ -3,10 +3,13 @@
 package bus
 
 import (
+	"slices"
+
 	"github.com/godbus/dbus/v5"
 
 	"driverd/api"
 	"driverd/daemon"
+	"driverd/hwdetect/firmware"
 	"driverd/plan"
 )
 
@@ -33,6 +36,7 @@ func Explanation(x daemon.Explanation) map[string]dbus.Variant {
 		"KernelRelease": dbus.MakeVariant(x.Release),
 		"Claims":        dbus.MakeVariant(claims(x)),
 		"Packages":      dbus.MakeVariant(packages(x.Packages)),
+		"Firmware":      dbus.MakeVariant(firmwareFiles(x)),
 		"Rule":          dbus.MakeVariant(rule(x)),
 		"Action":        dbus.MakeVariant(d.Action.String()),
 		"Group":         dbus.MakeVariant(d.Group),
@@ -76,6 +80,25 @@ func packages(holders []plan.Holder) []map[string]dbus.Variant {
 			"Installed":    dbus.MakeVariant(p.Installed),
 			"DownloadSize": dbus.MakeVariant(uint64(p.DownloadSize)),
 			"InstallSize":  dbus.MakeVariant(uint64(p.InstallSize)),
+		})
+	}
+	return all
+}
+
+// firmwareFiles are what the modules may ask for. One that they name as a pattern
+// is said to be there: who knows.
+func firmwareFiles(x daemon.Explanation) []map[string]dbus.Variant {
+	all := []map[string]dbus.Variant{}
+	for _, file := range x.Firmware {
+		lacking := slices.Contains(x.Lacking, file)
+		var in string
+		if lacking {
+			in = firmware.Package(file)
+		}
+		all = append(all, map[string]dbus.Variant{
+			"File":    dbus.MakeVariant(text(file)),
+			"Lacking": dbus.MakeVariant(lacking),
+			"Package": dbus.MakeVariant(in),
 		})
 	}
 	return all

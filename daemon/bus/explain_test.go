@@ -42,8 +42,10 @@ func TestExplain(t *testing.T) {
 	s := start(t)
 	s.engine.answers(daemon.Explanation{
 		What: "8086:10c9", Release: "7.2", Modalias: "pci:v1", Vendor: "Intel",
+		Lacking: []string{"qed/init.bin"},
 		Explanation: plan.Explanation{
 			Decision: plan.Decision{Action: plan.Install, State: plan.Pending, Group: "sriov"},
+			Firmware: []string{"e100/ucode.bin", "qed/init.bin"},
 			Claims:   []plan.Claim{{Alias: "pci:v*", Source: plan.InCatalog, Package: "sriov-1"}},
 			Rule:     &plan.Rule{Allow: true, Origin: plan.Origin{File: "/etc/driverd/driverd.toml", Line: 3}},
 			Packages: []plan.Holder{{Package: plan.Package{NEVRA: "sriov-1", Repo: "updates", DownloadSize: 1, InstallSize: 2}, Group: "sriov"}},
@@ -62,6 +64,8 @@ func TestExplain(t *testing.T) {
 		"Rule":   `a{sv} {"Action": <"allow">, "File": <"/etc/driverd/driverd.toml">, "Line": <@u 3>}`,
 		"Action": `s "install"`, "Group": `s "sriov"`, "State": `s "pending"`, "Reason": `s ""`, "Message": `s ""`,
 		"Claims": `aa{sv} [{"Alias": <"pci:v*">, "Module": <"">, "Package": <"sriov-1">, "Source": <"catalog">}]`,
+		"Firmware": `aa{sv} [{"File": <"e100/ucode.bin">, "Lacking": <false>, "Package": <"">},` +
+			` {"File": <"qed/init.bin">, "Lacking": <true>, "Package": <"qed-firmware">}]`,
 		"Packages": `aa{sv} [{"DownloadSize": <@t 1>, "Group": <"sriov">, "InstallSize": <@t 2>, "Installed": <false>,` +
 			` "NEVRA": <"sriov-1">, "Repository": <"updates">}]`,
 	}
