@@ -29,9 +29,9 @@ const (
 	bindTime = 2 * time.Second
 	// Events can be lost; the hardware cannot.
 	resyncTime = time.Minute
-	// Work on a hundred functions of one card ends bit by bit, and each look is
-	// about all devices: looks that follow work rest at least so long, and take
-	// no more than a fifth of the time.
+	// A hundred functions of one card come bit by bit, work on them ends so, and
+	// each look is about all devices: a look follows another after so long at
+	// least, and looks take no more than a fifth of the time.
 	lookGap = 100 * time.Millisecond
 )
 
@@ -202,12 +202,13 @@ func (e *Engine) settle() {
 	now := time.Now()
 	if e.firstKick.IsZero() {
 		e.firstKick = now
-		e.due = now.Add(settleTime)
-		return
 	}
 	e.due = now.Add(settleTime)
 	if latest := e.firstKick.Add(maxSettleTime); latest.Before(e.due) {
 		e.due = latest
+	}
+	if e.due.Before(e.rested) {
+		e.due = e.rested
 	}
 }
 
