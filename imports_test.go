@@ -32,6 +32,7 @@ var rules = map[string][]string{
 	"daemon/gate":       {"reason", "hwdetect/sysfs"},
 	"daemon/journal":    {"reason"},
 	"daemon/load":       {"reason", "hwdetect", "hwdetect/modalias", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/sysfs", "internal/printable"},
+	"daemon/outside":    {},
 	"daemon/state":      {"daemon", "dnfbridge"},
 }
 

@@ -30,6 +30,8 @@ type catalog struct {
 	known     *plan.Catalog // nil until learned
 	problem   error         // why known is missing or not complete, nil if it is neither
 	learning  bool
+	began     time.Time     // the last try
+	failed    error         // what was wrong with it, nil if nothing was
 	learned   chan struct{} // closed when the learning ends
 	tries     int           // without success, so far
 	refreshAt time.Time
@@ -64,11 +66,11 @@ func (e *Engine) learnCatalog() {
 	if c.learning {
 		return
 	}
-	if time.Now().Before(c.refreshAt) {
+	if time.Now().Before(c.refreshAt) && !e.overtaken(c.began, c.failed) && !e.outside.configured.After(c.began) {
 		e.wakeAt(c.refreshAt)
 		return
 	}
-	c.learning, c.learned = true, make(chan struct{})
+	c.learning, c.learned, c.began = true, make(chan struct{}), time.Now()
 	var packages []dnfbridge.Package
 	e.start(
 		func(ctx context.Context) (err error) {
@@ -80,7 +82,7 @@ func (e *Engine) learnCatalog() {
 
 func (e *Engine) learnedCatalog(packages []dnfbridge.Package, err error) {
 	c := &e.catalog
-	c.learning = false
+	c.learning, c.failed = false, err
 	close(c.learned)
 	defer giveBack()
 	packages = wanted(packages)

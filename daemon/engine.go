@@ -76,6 +76,7 @@ type Config struct {
 	Hardware Hardware
 	Modules  Modules
 	Firmware Firmware
+	Outside  Outside
 	Backend  Backend
 	Loader   Loader
 	Namer    Namer
@@ -113,6 +114,7 @@ type Engine struct {
 	records map[hwdetect.Slot]*record
 	kernel  plan.Kernel
 	catalog catalog
+	outside outside
 	jobs    []*job // that have not ended, and the last that have; the oldest first
 	job     *job   // whose transaction is at work
 	lastJob uint64 // number of the newest

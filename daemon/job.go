@@ -64,7 +64,7 @@ func (e *Engine) stepInstall(r *record) {
 		e.become(r, plan.Failed, reason.TransactionFailed,
 			"its package is installed, but the module index of kernel "+e.Release+
 				" does not know its driver: run depmod -a "+e.Release)
-	case !a.retryAt.IsZero() && !time.Now().Before(a.retryAt):
+	case !a.retryAt.IsZero() && !time.Now().Before(a.retryAt), e.overtaken(a.began, a.err):
 		r.install = attempt{tries: a.tries}
 		e.become(r, plan.Pending, "", "")
 	default:
@@ -151,7 +151,7 @@ func (r *record) missing() []string {
 func (e *Engine) retryOwed(r *record) {
 	switch a := r.install; {
 	case a.running || a.ended.IsZero():
-	case time.Now().Before(a.retryAt):
+	case time.Now().Before(a.retryAt) && !e.overtaken(a.began, a.err):
 		e.wakeAt(a.retryAt)
 	default:
 		r.install = attempt{owed: a.owed, tries: a.tries}
@@ -164,7 +164,7 @@ func (e *Engine) run(j *job) {
 	e.job, j.stop, j.phase = j, stop, PhaseResolve
 	for _, r := range j.records {
 		if r.waits() {
-			r.install = attempt{running: true, job: j.number, tries: r.install.tries, owed: r.install.owed}
+			r.install = attempt{running: true, job: j.number, began: time.Now(), tries: r.install.tries, owed: r.install.owed}
 			if r.install.owed == nil {
 				e.become(r, plan.Installing, "", "")
 			}
@@ -237,7 +237,7 @@ func (e *Engine) finishJob(j *job, err error) {
 			r.endMend(err)
 			continue
 		}
-		a := attempt{job: j.number, ended: time.Now(), err: err, tries: r.install.tries + 1}
+		a := attempt{job: j.number, began: r.install.began, ended: time.Now(), err: err, tries: r.install.tries + 1}
 		switch why := reason.Of(err); {
 		case err == nil:
 			r.mark("unpacked")

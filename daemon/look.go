@@ -22,6 +22,7 @@ func (e *Engine) look() {
 		return
 	}
 	e.configure()
+	e.lookOutside()
 	if e.snapshot() {
 		sorted := e.sorted()
 		e.noteTried(sorted)

@@ -59,6 +59,9 @@ type world struct {
 	onResolve error
 	saved     []dnfbridge.Package
 
+	ways         []string // out of the guest
+	repositories string   // how they are configured
+
 	config    config.Config
 	badConfig error
 
@@ -353,7 +356,7 @@ func (f modeFile) Save(mode daemon.Mode) error {
 func (w *world) run(t *testing.T) (engine *daemon.Engine, stop func()) {
 	t.Helper()
 	engine = daemon.New(daemon.Config{
-		Release: release, Hardware: w, Modules: w, Firmware: w, Backend: w, Loader: w, Namer: w, Cache: cache{w}, HistoryFile: historyFile{w}, ModeFile: modeFile{w}, Gate: w.gate,
+		Release: release, Hardware: w, Modules: w, Firmware: w, Outside: w, Backend: w, Loader: w, Namer: w, Cache: cache{w}, HistoryFile: historyFile{w}, ModeFile: modeFile{w}, Gate: w.gate,
 		Log: zerolog.New(zerolog.NewTestWriter(t)),
 		Configuration: func() (config.Config, error) {
 			w.mu.Lock()

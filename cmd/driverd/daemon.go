@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -24,6 +25,7 @@ import (
 	"driverd/daemon/config"
 	"driverd/daemon/journal"
 	"driverd/daemon/load"
+	"driverd/daemon/outside"
 	"driverd/daemon/state"
 	"driverd/dnfbridge"
 	"driverd/hwdetect/firmware"
@@ -91,6 +93,7 @@ func runDaemon(ctx context.Context, log zerolog.Logger) error {
 		Hardware:      sysfs.New("/"),
 		Modules:       modules{kmod.NewCache(filepath.Join("/lib/modules", release))},
 		Firmware:      firmware.Guest{Root: "/", Release: release},
+		Outside:       outside.Guest{Folders: outside.Folders},
 		Backend:       dnfbridge.NewDNF5(dnfbridge.SystemBus, log),
 		Loader:        load.Units{},
 		Namer:         names{},
@@ -122,6 +125,18 @@ func runDaemon(ctx context.Context, log zerolog.Logger) error {
 				cancel(fmt.Errorf("cannot watch for devices: %w", err))
 			}
 		})
+		// Without these, the look of every minute sees what they would tell of.
+		folders := append(slices.Clone(outside.Folders), filepath.Join("/lib/modules", release))
+		for _, watch := range []func() error{
+			func() error { return outside.WatchNetwork(ctx, engine.Kick) },
+			func() error { return outside.WatchFolders(ctx, folders, engine.Kick) },
+		} {
+			work.Go(func() {
+				if err := watch(); err != nil && ctx.Err() == nil {
+					log.Warn().Str("event", "watch-broken").Msgf("what was to be told of is seen at the periodic look only: %v", err)
+				}
+			})
+		}
 	}
 	work.Go(func() { watchdog(ctx, engine, log) })
 

@@ -23,6 +23,7 @@ import (
 	"driverd/daemon"
 	"driverd/daemon/bus"
 	"driverd/daemon/config"
+	"driverd/daemon/outside"
 	"driverd/daemon/state"
 	"driverd/dnfbridge"
 	"driverd/hwdetect"
@@ -291,8 +292,8 @@ func serveTree(t testing.TB, root string) service {
 	s.engine = daemon.New(daemon.Config{
 		Version: "1.0", Release: release, Platform: "kvm",
 		Hardware: sysfs.New(s.root), Modules: modules{kmod.NewCache(filepath.Join(s.root, "lib/modules", release))},
-		Firmware: firmware.Guest{Root: root, Release: release},
-		Backend:  s.backend, Loader: loader{root}, Namer: namer{}, Cache: state.Catalogs{Dir: kept},
+		Firmware: firmware.Guest{Root: root, Release: release}, Outside: outside.Guest{},
+		Backend: s.backend, Loader: loader{root}, Namer: namer{}, Cache: state.Catalogs{Dir: kept},
 		HistoryFile:   state.History{Dir: kept},
 		ModeFile:      state.Mode{Dir: kept},
 		Log:           zerolog.Nop(),

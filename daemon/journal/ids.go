@@ -44,6 +44,7 @@ var ids = map[string]string{
 	"inactive":            "3a9fbe5dd2ec4902be5c0a6fe3ba10cf",
 	"udevd-missing":       "6639c9791dc243cbbcb97257c97bcac1",
 	"udev-monitor-broken": "d554096eedfd455eb173798c9187e47c",
+	"watch-broken":        "b6d8cd2afaa548f9b28e3a356613692c",
 	"method-failed":       "f92c49c09b304a33ace5c741d9cec805",
 	"service-failed":      "ed11de4a54db4fff85ce374326d67820",
 	"systemd-unreachable": "cc05c1537b084925828db9397239d1af",
