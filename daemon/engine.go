@@ -85,6 +85,10 @@ type Config struct {
 	HistoryFile HistoryFile
 	ModeFile    ModeFile
 
+	// Next looks for the kernel that the next boot brings. It returns the same
+	// value as long as nothing has changed on disk.
+	Next func() Next
+
 	Log zerolog.Logger
 
 	// Configuration reads what the administrator has configured. It is called
@@ -115,6 +119,7 @@ type Engine struct {
 	kernel  plan.Kernel
 	catalog catalog
 	outside outside
+	next    *successor
 	jobs    []*job // that have not ended, and the last that have; the oldest first
 	job     *job   // whose transaction is at work
 	lastJob uint64 // number of the newest
@@ -138,6 +143,7 @@ func New(c Config) *Engine {
 		kicks:   make(chan struct{}, 1),
 		events:  make(chan func()),
 		records: make(map[hwdetect.Slot]*record),
+		next:    &successor{},
 		plans:   make(chan struct{}, maxPlans),
 	}
 }
@@ -161,6 +167,7 @@ func (e *Engine) Rescan(ctx context.Context) error {
 			r.again()
 		}
 		e.catalog.retryNow()
+		e.next = &successor{}
 		e.look()
 	})
 }

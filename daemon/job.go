@@ -31,6 +31,7 @@ type job struct {
 	mixed        bool            // its devices do not all want the same packages
 	unpacked     []string        // of its packages, those whose files are on the disk
 	downloadOnly bool
+	next         *successor // that the packages are for; nil for the running kernel
 
 	state                 JobState
 	phase                 Phase
@@ -175,9 +176,13 @@ func (e *Engine) run(j *job) {
 		doing = "downloading"
 	}
 	e.Log.Info().Str("event", "job-started").Strs("packages", j.packages).Msgf("%s %s", doing, strings.Join(slices.Concat(j.packages, j.files.asked), " "))
+	release, catalog := e.Release, e.catalog.known
+	if j.next != nil {
+		release, catalog = j.next.Release, j.next.catalog
+	}
 	t := dnfbridge.Transaction{
-		Into:    filepath.Join("/lib/modules", e.Release),
-		Install: j.packages, Allowed: e.config.Policy.NotHeld(e.catalog.known.NEVRAs()), DownloadOnly: j.downloadOnly,
+		Into:    filepath.Join("/lib/modules", release),
+		Install: j.packages, Allowed: e.config.Policy.NotHeld(catalog.NEVRAs()), DownloadOnly: j.downloadOnly,
 		Commit: func() error { return e.commit(j) },
 	}
 	policy := e.config.Policy
@@ -250,6 +255,9 @@ func (e *Engine) finishJob(j *job, err error) {
 			}
 		}
 		r.install = a
+	}
+	if j.next != nil && err != nil {
+		j.next.retryLater()
 	}
 	if reason.Of(err) == reason.NoPackage {
 		e.catalog.refreshAt = time.Now() // the repositories are not what they were

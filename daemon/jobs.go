@@ -144,6 +144,9 @@ func (j *job) summary() string {
 	case j.idle():
 		return packages + " is installed already"
 	}
+	if j.next != nil {
+		return packages + " installed for the next boot"
+	}
 	return packages + " installed"
 }
 

@@ -31,6 +31,7 @@ func (e *Engine) look() {
 		}
 		e.noteLoads()
 		e.startJob()
+		e.prepareNext()
 		e.endJobs()
 	}
 	e.learnCatalog()

@@ -65,6 +65,9 @@ type world struct {
 	config    config.Config
 	badConfig error
 
+	next  daemon.Next         // what the next boot brings
+	later []dnfbridge.Package // of that kernel
+
 	has     map[string]bool // packages that are installed, by NEVRA
 	history []daemon.Entry
 	mode    daemon.Mode
@@ -177,7 +180,7 @@ func (w *world) Modules() (plan.Kernel, error) {
 func (w *world) Name() string                       { return "fake" }
 func (w *world) Names(_, _ uint16) (string, string) { return "", "" }
 
-func (w *world) KernelPackages(ctx context.Context, _ string) ([]dnfbridge.Package, error) {
+func (w *world) KernelPackages(ctx context.Context, of string) ([]dnfbridge.Package, error) {
 	w.mu.Lock()
 	w.listings++
 	on := w.onList
@@ -186,6 +189,9 @@ func (w *world) KernelPackages(ctx context.Context, _ string) ([]dnfbridge.Packa
 		if err := on(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if of != release {
+		return w.later, nil
 	}
 	return w.packages, nil
 }
@@ -358,6 +364,11 @@ func (w *world) run(t *testing.T) (engine *daemon.Engine, stop func()) {
 	engine = daemon.New(daemon.Config{
 		Release: release, Hardware: w, Modules: w, Firmware: w, Outside: w, Backend: w, Loader: w, Namer: w, Cache: cache{w}, HistoryFile: historyFile{w}, ModeFile: modeFile{w}, Gate: w.gate,
 		Log: zerolog.New(zerolog.NewTestWriter(t)),
+		Next: func() daemon.Next {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.next
+		},
 		Configuration: func() (config.Config, error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

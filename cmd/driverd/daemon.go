@@ -100,6 +100,7 @@ func runDaemon(ctx context.Context, log zerolog.Logger) error {
 		Cache:         state.Catalogs{Dir: stateDirectory()},
 		HistoryFile:   state.History{Dir: stateDirectory()},
 		ModeFile:      state.Mode{Dir: stateDirectory()},
+		Next:          (&successor{dir: "/lib/modules", running: release}).next,
 		Log:           log,
 		Configuration: func() (config.Config, error) { return config.Load("/") },
 		Gate:          closed,

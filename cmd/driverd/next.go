@@ -4,12 +4,14 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
 	"driverd/api"
+	"driverd/daemon"
 	"driverd/hwdetect/kmod"
 )
 
@@ -25,18 +27,9 @@ type nextKernel struct {
 // nextKernelIn looks for it in a folder like /lib/modules; nil means that the
 // newest kernel runs.
 func nextKernelIn(dir, running string, devices []api.Device) (*nextKernel, error) {
-	installed, err := filepath.Glob(filepath.Join(dir, "*", "vmlinuz"))
-	if err != nil || len(installed) == 0 {
+	next, err := newestIn(dir, running)
+	if err != nil || next == running {
 		return nil, err
-	}
-	next := running
-	for _, file := range installed {
-		if release := filepath.Base(filepath.Dir(file)); compareReleases(release, next) > 0 {
-			next = release
-		}
-	}
-	if next == running {
-		return nil, nil
 	}
 	now, err := kmod.Read(filepath.Join(dir, running))
 	if err != nil {
@@ -60,6 +53,46 @@ func nextKernelIn(dir, running string, devices []api.Device) (*nextKernel, error
 	}
 	k.Ready = len(k.Missing) == 0
 	return k, nil
+}
+
+// newestIn returns the newest kernel that is installed, the running one or a
+// newer one.
+func newestIn(dir, running string) (string, error) {
+	installed, err := filepath.Glob(filepath.Join(dir, "*", "vmlinuz"))
+	newest := running
+	for _, file := range installed {
+		if release := filepath.Base(filepath.Dir(file)); compareReleases(release, newest) > 0 {
+			newest = release
+		}
+	}
+	return newest, err
+}
+
+// successor shows the engine the next kernel, as soon as its modules are indexed:
+// until then DNF is not through with it.
+type successor struct {
+	dir, running string
+	index        *kmod.Cache
+	daemon.Next
+}
+
+func (s *successor) next() daemon.Next {
+	release, err := newestIn(s.dir, s.running)
+	if err != nil || release == s.running {
+		return daemon.Next{}
+	}
+	if _, err := os.Stat(filepath.Join(s.dir, release, "modules.alias")); err != nil {
+		return daemon.Next{}
+	}
+	if release != s.Release {
+		s.index = kmod.NewCache(filepath.Join(s.dir, release))
+	}
+	index, err := s.index.Index()
+	if err != nil {
+		return daemon.Next{}
+	}
+	s.Next = daemon.Next{Release: release, Kernel: index}
+	return s.Next
 }
 
 // text says whether the next kernel is ready, and if not what would make it so.

@@ -3,7 +3,9 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -50,6 +52,41 @@ func TestNextKernel(t *testing.T) {
 		} else if got != nil && got.text() != test.text {
 			t.Errorf("%s: it says %q", test.name, got.text())
 		}
+	}
+}
+
+// The engine sees the next kernel when DNF is through with it.
+func TestSuccessor(t *testing.T) {
+	t.Parallel()
+	const running, next = "7.2.12-200.fc44", "7.2.13-100.fc44"
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, running, "vmlinuz"), "")
+	s := &successor{dir: dir, running: running}
+	if got := s.next(); got.Release != "" {
+		t.Errorf("with the running kernel alone: %+v", got)
+	}
+	write(t, filepath.Join(dir, next, "vmlinuz"), "")
+	if got := s.next(); got.Release != "" {
+		t.Errorf("before depmod: %+v", got)
+	}
+	index := filepath.Join(dir, next, "modules.alias")
+	write(t, index, "alias pci:v00008086d000010C9sv*sd*bc*sc*i* igb\n")
+	was := s.next()
+	if was.Release != next || !slices.Equal(was.Kernel.Installed(igbModalias), []string{"igb"}) {
+		t.Fatalf("it is %+v", was)
+	}
+	if got := s.next(); got != was {
+		t.Error("it is another one, though nothing has changed")
+	}
+	write(t, index, "# Aliases extracted from modules themselves.\n")
+	if got := s.next(); got == was || len(got.Kernel.Installed(igbModalias)) > 0 {
+		t.Error("it has not changed with its index")
+	}
+	if err := os.RemoveAll(filepath.Join(dir, next)); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.next(); got.Release != "" {
+		t.Errorf("once removed: %+v", got)
 	}
 }
 

@@ -296,6 +296,7 @@ func serveTree(t testing.TB, root string) service {
 		Backend: s.backend, Loader: loader{root}, Namer: namer{}, Cache: state.Catalogs{Dir: kept},
 		HistoryFile:   state.History{Dir: kept},
 		ModeFile:      state.Mode{Dir: kept},
+		Next:          func() daemon.Next { return daemon.Next{} },
 		Log:           zerolog.Nop(),
 		Configuration: func() (config.Config, error) { return config.Load(s.root) },
 		Publish: func(v daemon.View) {
