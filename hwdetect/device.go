@@ -24,7 +24,7 @@ type Device struct {
 	Driver string
 
 	// DriverOverride is what an administrator wrote to driver_override, empty
-	// if nothing was.
+	// if nothing was or there is a driver.
 	DriverOverride string
 
 	// PhysFn is the physical function that this virtual function belongs to,

@@ -44,7 +44,11 @@ func read(root folder, slot hwdetect.Slot, buffer []byte) (hwdetect.Device, erro
 	r := reader{dir: dir, buffer: buffer}
 	r.identify(&dev)
 	dev.Driver = r.driver()
-	dev.DriverOverride = r.override()
+	if dev.Driver == "" {
+		// Reading it waits for the device's lock, which a driver has while it
+		// probes: for a minute, if its hardware is slow. By then it has its link.
+		dev.DriverOverride = r.override()
+	}
 	dev.PhysFn = r.physFn()
 	dev.Problem = r.problem
 

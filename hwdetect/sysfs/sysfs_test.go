@@ -90,6 +90,7 @@ func TestDevices(t *testing.T) {
 	tr.device("0000:01:00.0")
 	tr.link("0000:01:00.0", "driver", "../../../bus/pci/drivers/igb")
 	tr.link("0000:01:10.1", "physfn", "../0000:01:00.0")
+	tr.write("0000:01:00.0", "driver_override", "igb\n") // not read: it would wait for a driver that probes
 	tr.write("0000:01:10.1", "driver_override", "vfio-pci\n")
 	tr.must(os.Mkdir(tr.path("sys/bus/pci/devices/not-a-slot"), 0o755))
 
