@@ -107,6 +107,23 @@ func TestWhatKeepsADriverAway(t *testing.T) {
 		g.sh("rm -r /run/systemd/system/driverd.service.d /etc/driverd/driverd.toml; systemctl daemon-reload; systemctl restart driverd; systemctl is-active driverd")
 	})
 
+	t.Run("a kernel without modules", func(t *testing.T) {
+		g := g.in(t)
+		// Every kernel that the lab has can load modules: the service sees none of
+		// what this one says of itself, /proc/modules included.
+		g.sh("mkdir -p /run/systemd/system/driverd.service.d; printf '[Service]\nProcSubset=pid\n' >/run/systemd/system/driverd.service.d/test.conf; systemctl daemon-reload")
+		g.inactive("no-module-support")
+		g.sh("rm -r /run/systemd/system/driverd.service.d; systemctl daemon-reload; systemctl restart driverd; systemctl is-active driverd")
+	})
+
+	t.Run("the kernel's package is in no list", func(t *testing.T) {
+		g := g.in(t)
+		g.sh("rpm -e --justdb --nodeps $(rpm -qa 'kernel*'); sed -i s/enabled=1/enabled=0/ /etc/yum.repos.d/lab.repo; rm /var/lib/driverd/catalog-*; systemctl restart driverd")
+		slot := g.plug("edu", "edu")
+		g.says(slot, "blocked", "foreign-kernel", "belongs to no package")
+		g.unplug("edu")
+	})
+
 	t.Run("modules_disabled=1", func(t *testing.T) {
 		g := g.in(t)
 		slot := g.plugDevice(lab.NVMe("late"))
