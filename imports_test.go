@@ -22,7 +22,7 @@ var rules = map[string][]string{
 	"hwdetect/sysfs":    {"hwdetect", "hwdetect/modalias"},
 	"hwdetect/kmod":     {"hwdetect", "hwdetect/modalias"},
 	"hwdetect/udev":     {"hwdetect"},
-	"hwdetect/firmware": {"reason"},
+	"hwdetect/firmware": {"reason", "hwdetect"},
 	"plan":              {"reason", "hwdetect", "hwdetect/modalias"},
 	"dnfbridge":         {"reason"},
 	"api":               {},

@@ -51,7 +51,7 @@ func (e *Engine) Plan(ctx context.Context, texts []string) (Plan, error) {
 	var known *plan.Catalog
 	if err := e.choose(ctx, selectors, func(c choice) {
 		p.Devices, present, known = c.slots, c.present, e.catalog.known
-		named.named, policy = c.firmware, e.config.Policy
+		named, policy = files{c.firmware, c.asked}, e.config.Policy
 		t = dnfbridge.Transaction{Install: c.packages}
 		if known != nil {
 			t.Allowed = known.NEVRAs()
@@ -62,10 +62,13 @@ func (e *Engine) Plan(ctx context.Context, texts []string) (Plan, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, planTime, errors.New("it takes too long"))
 	defer cancel()
 	var packages []dnfbridge.Package
-	_, err = e.withFirmware(ctx, t, named, policy, func(t dnfbridge.Transaction, _ []string) (err error) {
+	lacks, err := e.withFirmware(ctx, t, named, policy, func(t dnfbridge.Transaction, _ []string) (err error) {
 		packages, err = e.Backend.Resolve(ctx, t)
 		return err
 	})
+	if err == nil && len(named.asked) > 0 {
+		err = lacks
+	}
 	if err != nil {
 		return Plan{}, planRefusal(err)
 	}
@@ -81,7 +84,7 @@ func planRefusal(err error) error {
 	switch reason.Of(err) {
 	case reason.TransactionRefused:
 		return refuse(ErrRefused, "%v", err)
-	case reason.NoPackage:
+	case reason.NoPackage, reason.FirmwareMissing:
 		return refuse(ErrNoCandidate, "%v", err)
 	}
 	return refuse(ErrBackendFailed, "%v", err)

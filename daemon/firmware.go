@@ -41,7 +41,7 @@ type files struct {
 func (e *Engine) withFirmware(ctx context.Context, t dnfbridge.Transaction, f files, policy plan.Policy,
 	do func(t dnfbridge.Transaction, firmware []string) error,
 ) (lacks, err error) {
-	add, lacks := e.findFirmware(ctx, f, policy)
+	add, lacks := firmwareSource{e.Backend, e.Firmware, policy}.find(ctx, f)
 	if len(add.Install) > 0 {
 		all := t
 		all.Install = slices.Concat(t.Install, add.Install)
@@ -68,35 +68,54 @@ func (e *Engine) goWithout(j *job, lacks error) {
 	}
 }
 
-// findFirmware finds what to install for files that the guest lacks, and what may
+// Finder looks for packages; see dnfbridge.DNF5.Find.
+type Finder interface {
+	Find(ctx context.Context, what []string) ([]dnfbridge.Package, error)
+}
+
+// FindFirmware finds what to install for files that are asked for and that the
+// guest lacks. There may be some although there is a problem with others.
+func FindFirmware(ctx context.Context, packages Finder, guest Firmware, asked []string, policy plan.Policy) (nevras []string, problem error) {
+	add, problem := firmwareSource{packages, guest, policy}.find(ctx, files{asked: asked})
+	return add.Install, problem
+}
+
+// firmwareSource is what firmware comes from.
+type firmwareSource struct {
+	packages Finder
+	guest    Firmware
+	policy   plan.Policy
+}
+
+// find finds what to install for files that the guest lacks, and what may
 // come along. There may be some although there is a problem with others.
-func (e *Engine) findFirmware(ctx context.Context, f files, policy plan.Policy) (add dnfbridge.Transaction, problem error) {
+func (s firmwareSource) find(ctx context.Context, f files) (add dnfbridge.Transaction, problem error) {
 	var names []string
-	for _, file := range e.Firmware.Lacking(f.named) {
+	for _, file := range s.guest.Lacking(f.named) {
 		if name := firmware.Package(file); name != "" && !slices.Contains(names, name) {
 			names = append(names, name)
-			problem = also(problem, e.addFirmware(ctx, &add, file, false, policy))
+			problem = also(problem, s.add(ctx, &add, file, false))
 		}
 	}
-	for _, file := range e.Firmware.Lacking(f.asked) {
-		problem = also(problem, e.addFirmware(ctx, &add, file, true, policy))
+	for _, file := range s.guest.Lacking(f.asked) {
+		problem = also(problem, s.add(ctx, &add, file, true))
 	}
 	slices.Sort(add.Install)
 	add.Install = slices.Compact(add.Install)
 	return add, problem
 }
 
-// addFirmware adds the package of one file to a transaction: the smallest, if
+// add adds the package of one file to a transaction: the smallest, if
 // there are several. One that is too large for a file that is only named is left
 // to the kernel's asking.
-func (e *Engine) addFirmware(ctx context.Context, add *dnfbridge.Transaction, file string, asked bool, policy plan.Policy) error {
-	found, err := e.lookUp(ctx, file, asked)
+func (s firmwareSource) add(ctx context.Context, add *dnfbridge.Transaction, file string, asked bool) error {
+	found, err := s.lookUp(ctx, file, asked)
 	var best *dnfbridge.Package
 	for _, p := range found {
 		switch {
 		case p.Name == firmware.Whence:
 			add.Allowed = append(add.Allowed, p.NEVRA)
-		case available(p) && len(policy.NotHeld([]string{p.NEVRA})) > 0 && (best == nil || p.DownloadSize < best.DownloadSize):
+		case available(p) && len(s.policy.NotHeld([]string{p.NEVRA})) > 0 && (best == nil || p.DownloadSize < best.DownloadSize):
 			best = &p
 		}
 	}
@@ -114,15 +133,15 @@ func (e *Engine) addFirmware(ctx context.Context, add *dnfbridge.Transaction, fi
 // lookUp finds packages that may have a file: that which is known to, or else, if
 // the kernel has asked for it, those whose lists of files say so. These lists are
 // too large to be fetched for a file that is only named.
-func (e *Engine) lookUp(ctx context.Context, file string, asked bool) ([]dnfbridge.Package, error) {
+func (s firmwareSource) lookUp(ctx context.Context, file string, asked bool) ([]dnfbridge.Package, error) {
 	if name := firmware.Package(file); name != "" {
-		found, err := e.Backend.Find(ctx, []string{name, firmware.Whence})
+		found, err := s.packages.Find(ctx, []string{name, firmware.Whence})
 		known := func(p dnfbridge.Package) bool { return p.Name == name && available(p) }
 		if err != nil || !asked || slices.ContainsFunc(found, known) {
 			return found, err
 		}
 	}
-	return e.Backend.Find(ctx, append(firmware.Paths(file), firmware.Whence))
+	return s.packages.Find(ctx, append(firmware.Paths(file), firmware.Whence))
 }
 
 func available(p dnfbridge.Package) bool { return p.RepoID != "" && !p.Installed }

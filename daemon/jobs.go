@@ -130,6 +130,10 @@ func (e *Engine) endLoad(j *job) {
 	if len(j.packages) > 0 {
 		bound = slices.Insert(bound, 0, j.summary())
 	}
+	if j.lacks != "" && len(j.files.asked) > 0 && j.origin != Hotplug {
+		e.endJob(j, JobFailed, reason.FirmwareMissing, strings.Join(bound, "; ")+j.lacks) // it was asked for
+		return
+	}
 	e.endJob(j, JobDone, reason.None, strings.Join(bound, "; ")+j.lacks)
 }
 

@@ -65,9 +65,10 @@ type choice struct {
 	packages []string        // to be installed
 	present  []string        // packages that are installed
 	firmware []string        // files that drivers in the packages may ask for
+	asked    []string        // files of firmware that are named, and missing
 	slots    []hwdetect.Slot // of the devices that it is for
 	records  []*record       // of those that have no driver yet
-	bound    []string        // what to say of the others
+	bound    []string        // what to say of the others, and of files that are there
 }
 
 // errLearn says that the packages of the kernel are not known yet.
@@ -141,6 +142,9 @@ func (e *Engine) choice(selectors []plan.Selector) (c choice, err error) {
 			return c, err
 		}
 		c.take(selection.Decision)
+		if file := selection.Firmware; file != "" {
+			c.takeFirmware(file, len(e.Firmware.Lacking([]string{file})) > 0)
+		}
 		for _, slot := range selection.Slots {
 			e.takeDevice(&c, e.records[slot])
 		}
@@ -186,6 +190,15 @@ func (c *choice) take(d plan.Decision) {
 	}
 }
 
+// takeFirmware adds a file that is named.
+func (c *choice) takeFirmware(file string, missing bool) {
+	if missing {
+		c.asked = append(c.asked, file)
+	} else {
+		c.bound = append(c.bound, "/lib/firmware/"+file+" is there already")
+	}
+}
+
 // takeDevice adds a device, and what it needs.
 func (e *Engine) takeDevice(c *choice, r *record) {
 	c.slots = append(c.slots, r.device.Slot)
@@ -204,6 +217,8 @@ func (c choice) tidy() choice {
 	c.packages = slices.Compact(c.packages)
 	slices.Sort(c.firmware)
 	c.firmware = slices.Compact(c.firmware)
+	slices.Sort(c.asked)
+	c.asked = slices.Compact(c.asked)
 	slices.Sort(c.present)
 	c.present = slices.Compact(c.present)
 	slices.SortFunc(c.slots, hwdetect.Slot.Compare)
@@ -248,12 +263,12 @@ func (e *Engine) request(q Request, c choice) (number uint64) {
 	}
 	j := e.newJob(&job{
 		origin: q.Origin, downloadOnly: q.DownloadOnly, packages: c.packages, slots: c.slots, records: c.records,
-		files: files{named: c.firmware},
+		files: files{named: c.firmware, asked: c.asked},
 	})
 	e.Log.Info().Str("event", "job-requested").Strs("packages", j.packages).
 		Msgf("job %d is asked for by %s: %s", j.number, q.Origin, cmp.Or(strings.Join(q.Selectors, " "), "all that is missing"))
 	switch {
-	case len(c.packages) > 0:
+	case len(c.packages)+len(c.asked) > 0:
 	case len(c.records) > 0:
 		j.phase = PhaseLoad
 	default:
@@ -267,9 +282,10 @@ func (e *Engine) request(q Request, c choice) (number uint64) {
 // covers says whether a job that runs does all that was chosen.
 func (j *job) covers(q Request, c choice) bool {
 	missing := func(nevra string) bool { return !slices.Contains(j.packages, nevra) }
+	unsought := func(file string) bool { return !slices.Contains(j.files.asked, file) }
 	stranger := func(r *record) bool { return r.job != j }
-	return (q.DownloadOnly || !j.downloadOnly) && len(c.packages)+len(c.records) > 0 &&
-		!slices.ContainsFunc(c.packages, missing) && !slices.ContainsFunc(c.records, stranger)
+	return (q.DownloadOnly || !j.downloadOnly) && len(c.packages)+len(c.asked)+len(c.records) > 0 &&
+		!slices.ContainsFunc(c.packages, missing) && !slices.ContainsFunc(c.asked, unsought) && !slices.ContainsFunc(c.records, stranger)
 }
 
 // already says that there is nothing to do.

@@ -28,11 +28,29 @@ const queryFormat = "\x1e%{full_nevra}\x1f%{name}\x1f%{repoid}\x1f%{downloadsize
 // KernelPackages lists what belongs to a kernel build; see DNF5.KernelPackages.
 func (c Command) KernelPackages(ctx context.Context, release string) ([]Package, error) {
 	version := unameVersion(release)
+	packages, err := c.packages(ctx, "--whatprovides=*"+unameSuffix+" = "+version)
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the packages of kernel %s: %w", release, err)
+	}
+	return ofBuild(packages, version), nil
+}
+
+// Find lists packages by their names and files; see DNF5.Find.
+func (c Command) Find(ctx context.Context, what []string) ([]Package, error) {
+	packages, err := c.packages(ctx, append([]string{"--latest-limit=1"}, what...)...)
+	if err != nil {
+		return nil, fmt.Errorf("cannot look for %s: %w", strings.Join(what, ", "), err)
+	}
+	return packages, nil
+}
+
+// packages lists what a query finds.
+func (c Command) packages(ctx context.Context, query ...string) ([]Package, error) {
 	var found []map[string]dbus.Variant
 	for _, scope := range []string{"--available", "--installed"} {
-		out, err := c.run(ctx, "--quiet", "repoquery", scope, "--whatprovides=*"+unameSuffix+" = "+version, "--queryformat="+queryFormat)
+		out, err := c.run(ctx, append([]string{"--quiet", "repoquery", scope, "--queryformat=" + queryFormat}, query...)...)
 		if err != nil {
-			return nil, fmt.Errorf("cannot list the packages of kernel %s: %w", release, err)
+			return nil, err
 		}
 		for record := range strings.SplitSeq(out, "\x1e") {
 			fields := strings.Split(record, "\x1f")
@@ -52,8 +70,7 @@ func (c Command) KernelPackages(ctx context.Context, release string) ([]Package,
 			})
 		}
 	}
-	packages, err := packagesOf(found)
-	return ofBuild(packages, version), err
+	return packagesOf(found)
 }
 
 // Install installs packages, each named by its whole NEVRA.

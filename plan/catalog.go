@@ -63,8 +63,11 @@ func NewCatalog(packages []Package) *Catalog {
 }
 
 // NEVRAs lists the packages that a repository offers: all that a transaction
-// for this kernel may bring.
+// for this kernel may bring; none as long as the catalog is not known.
 func (c *Catalog) NEVRAs() []string {
+	if c == nil {
+		return nil
+	}
 	var all []string
 	for _, p := range c.packages {
 		if p.Repo != "" {

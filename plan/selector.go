@@ -11,16 +11,17 @@ import (
 )
 
 // Selector names what somebody wants to have installed: for a device, or by
-// its group, or by the module that it holds.
+// its group, or by the module that it holds; or a file of firmware.
 type Selector struct {
-	text    string
-	subject Subject // if it is neither of the following
-	group   string
-	module  string // in the kernel's spelling
+	text     string
+	subject  Subject // if it is none of the following
+	group    string
+	module   string // in the kernel's spelling
+	firmware string
 }
 
 // ParseSelector reads a slot, a modalias, vendor and product, the name of a
-// group, or kmod(x.ko).
+// group, kmod(x.ko), or firmware(x).
 func ParseSelector(text string) (Selector, error) {
 	switch text {
 	case "sriov", "gpu", "passthrough", "hardware":
@@ -29,12 +30,16 @@ func ParseSelector(text string) (Selector, error) {
 	if file, ok := argument(text, "kmod("); ok && text == "kmod("+file+")" && strings.HasSuffix(file, ".ko") && file != ".ko" {
 		return Selector{text: text, module: moduleName(file)}, nil
 	}
+	if file, ok := argument(text, "firmware("); ok && text == "firmware("+file+")" && hwdetect.IsFirmware(file) {
+		return Selector{text: text, firmware: file}, nil
+	}
 	if subject, err := ParseSubject(text); err == nil {
 		return Selector{text: text, subject: subject}, nil
 	}
 	return Selector{}, fmt.Errorf("cannot understand %.80q: want a slot (0000:01:00.0), "+
 		"a modalias (pci:v00008086d000010C9sv...), vendor and product (8086:10c9), "+
-		"a group (sriov, gpu, passthrough, hardware) or kmod(NAME.ko)", text)
+		"a group (sriov, gpu, passthrough, hardware), kmod(NAME.ko), "+
+		"or firmware(FILE), as drivers name it (qed/init.bin)", text)
 }
 
 // String returns the selector as it was given.
@@ -46,11 +51,18 @@ type Selection struct {
 	// why there is no need, or no way.
 	Decision Decision
 	Slots    []hwdetect.Slot // of the devices that are here
+
+	// Firmware is the file that the selector names, if it does; the decision is
+	// empty then. Who has the file no catalog knows.
+	Firmware string
 }
 
 // Select says what the selector comes to; not ok means that it names a slot
 // where no device is.
 func (s Selector) Select(devices []hwdetect.Device, f Facts) (selection Selection, ok bool) {
+	if s.firmware != "" {
+		return Selection{Firmware: s.firmware}, true
+	}
 	if s.subject.BySlot {
 		for _, d := range devices {
 			if d.Slot == s.subject.Device.Slot {

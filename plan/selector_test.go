@@ -17,7 +17,7 @@ import (
 func TestParseSelector(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
-		"0000:01:00.0", "10000:e1:00.7", igb, "8086:10c9", "8086:10C9", "sriov", "gpu", "passthrough", "hardware", "kmod(igb.ko)", "kmod(snd-hda-intel.ko)",
+		"0000:01:00.0", "10000:e1:00.7", igb, "8086:10c9", "8086:10C9", "sriov", "gpu", "passthrough", "hardware", "kmod(igb.ko)", "kmod(snd-hda-intel.ko)", "firmware(qed/init.bin)",
 	} {
 		if s, err := plan.ParseSelector(text); err != nil || s.String() != text {
 			t.Errorf("%s: %q, %v", text, s, err)
@@ -25,14 +25,14 @@ func TestParseSelector(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", " ", "base", "sriov ", "SRIOV", "igb", "kmod()", "kmod(.ko", "kmod(.ko)", "kmod(igb)", "kmod(igb.ko) = 1", "kmod(igb.ko))", "kmod(igb.ko.xz)",
-		"01:00.0", "/sys/bus/pci/devices/0000:01:00.0", "kernel-modules-sriov", "8086:", "\x00", "\xff", "*", strings.Repeat("a", 1<<16),
+		"01:00.0", "/sys/bus/pci/devices/0000:01:00.0", "kernel-modules-sriov", "8086:", "firmware()", "firmware(/etc/passwd)", "firmware(../x)", "firmware(a*)", "firmware(a))", "firmware(a) = 1", "\x00", "\xff", "*", strings.Repeat("a", 1<<16),
 	} {
 		_, err := plan.ParseSelector(text)
 		if err == nil {
 			t.Errorf("%.80q is taken", text)
 			continue
 		}
-		for _, form := range []string{"0000:01:00.0", "pci:v", "8086:10c9", "sriov, gpu, passthrough, hardware", "kmod(NAME.ko)"} {
+		for _, form := range []string{"0000:01:00.0", "pci:v", "8086:10c9", "sriov, gpu, passthrough, hardware", "kmod(NAME.ko)", "firmware(FILE)"} {
 			if !strings.Contains(err.Error(), form) {
 				t.Errorf("%.80q: %v does not name %s", text, err, form)
 			}

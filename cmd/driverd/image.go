@@ -18,6 +18,7 @@ import (
 	"driverd/daemon"
 	"driverd/daemon/config"
 	"driverd/dnfbridge"
+	"driverd/hwdetect/firmware"
 	"driverd/hwdetect/kmod"
 	"driverd/plan"
 )
@@ -50,7 +51,7 @@ func (i image) run(ctx context.Context) error {
 		return i.failed(exitFailed, err)
 	}
 	facts.Catalog = daemon.NewCatalog(packages)
-	var missing []string
+	var missing, files []string
 	code := 0
 	for _, s := range wanted {
 		selection, ok := s.Select(nil, facts)
@@ -58,6 +59,8 @@ func (i image) run(ctx context.Context) error {
 		case !ok:
 			code = max(code, exitUsage)
 			_ = i.say("%s: an image has no slots", s)
+		case selection.Firmware != "":
+			files = append(files, selection.Firmware)
 		case d.Action == plan.Install:
 			missing = append(missing, d.Packages...)
 		case d.Message != "":
@@ -66,8 +69,16 @@ func (i image) run(ctx context.Context) error {
 		}
 	}
 	missing = slices.DeleteFunc(missing, func(nevra string) bool { return facts.Catalog.Holder(nevra).Installed })
+	finder := &remembering{Finder: dnf}
+	found, err := daemon.FindFirmware(ctx, finder, firmware.Guest{Root: i.root, Release: facts.Release}, files, facts.Policy)
+	if err != nil {
+		code = max(code, exitUnknown)
+		_ = i.say("%v", err)
+	}
+	missing, packages = append(missing, found...), append(packages, finder.found...)
 	slices.Sort(missing)
 	missing = slices.Compact(missing)
+	err = nil
 	switch {
 	case len(missing) == 0 && code == 0:
 		err = i.say("all that is asked for is installed for kernel %s", facts.Release)
@@ -87,6 +98,18 @@ func (i image) run(ctx context.Context) error {
 		return status{code: code}
 	}
 	return nil
+}
+
+// remembering knows what was found with it.
+type remembering struct {
+	daemon.Finder
+	found []dnfbridge.Package
+}
+
+func (r *remembering) Find(ctx context.Context, what []string) ([]dnfbridge.Package, error) {
+	found, err := r.Finder.Find(ctx, what)
+	r.found = append(r.found, found...)
+	return found, err
 }
 
 // read reads the tree: its kernel, its rules, and what its files ask for beside

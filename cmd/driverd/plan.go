@@ -18,8 +18,9 @@ import (
 
 // selectors is what plan and install take, and say of it.
 const selectors = "A SELECTOR is a slot (0000:01:00.0), a modalias, vendor and product (8086:10c9),\n" +
-	"a group (sriov, gpu, passthrough, hardware) or a module, kmod(igb.ko). Without\n" +
-	"one it is about all that the devices of this guest need now."
+	"a group (sriov, gpu, passthrough, hardware), a module, kmod(igb.ko), or a file\n" +
+	"of firmware, firmware(qed/init.bin). Without one it is about all that the\n" +
+	"devices of this guest need now."
 
 func planCommand(c console) *cobra.Command {
 	var asJSON bool

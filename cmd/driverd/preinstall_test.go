@@ -41,6 +41,8 @@ func TestPreinstall(t *testing.T) {
 		{"install = ['nic']", "/etc/driverd/preinstall.d/50.toml:1: cannot understand \"nic\"", exitUsage},
 		{"isntall = ['sriov']", "/etc/driverd/preinstall.d/50.toml:1:1: unknown key \"isntall\"\n", exitUsage},
 		{"install = ['sriov', '8086:10c9']", "failed (repo-unreachable): ", exitBlocked},
+		{"install = ['firmware(/etc/passwd)']", "50.toml:1: cannot understand \"firmware(/etc/passwd)\"", exitUsage},
+		{"install = ['firmware(qed/init.bin)']", "failed (firmware-missing): ", exitFailed},
 		{"install = ['ffff:0001']", "ffff:0001: ", exitUnknown},
 		{"install = ['0000:02:00.0']", "done: 0000:02:00.0 is bound to virtio-pci already\n", 0},
 		// What cannot be had does not keep the others away.

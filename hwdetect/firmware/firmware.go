@@ -5,12 +5,12 @@
 package firmware
 
 import (
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"driverd/hwdetect"
 	"driverd/reason"
 )
 
@@ -29,7 +29,7 @@ type Guest struct {
 func (g Guest) Lacking(files []string) []string {
 	dirs := g.dirs()
 	return slices.DeleteFunc(slices.Clone(files), func(name string) bool {
-		return !plain(name) || slices.ContainsFunc(dirs, func(dir string) bool { return has(dir, name) })
+		return !hwdetect.IsFirmware(name) || slices.ContainsFunc(dirs, func(dir string) bool { return has(dir, name) })
 	})
 }
 
@@ -50,14 +50,6 @@ func has(dir, name string) bool {
 	return slices.ContainsFunc(suffixes, func(suffix string) bool {
 		info, err := os.Stat(filepath.Join(dir, name+suffix))
 		return err == nil && info.Mode().IsRegular()
-	})
-}
-
-// plain says whether a name stands for one file below the folder of firmware,
-// also where a package manager would read it as a pattern.
-func plain(name string) bool {
-	return fs.ValidPath(name) && name != "." && !strings.ContainsFunc(name, func(r rune) bool {
-		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`*?[]{}\`, r)
 	})
 }
 
