@@ -5,6 +5,7 @@
 package packaging_test
 
 import (
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -42,17 +43,28 @@ func output(t *testing.T, argv ...string) string {
 	return string(out)
 }
 
+// show runs a command, whose output make test then shows, and returns that.
+func show(t *testing.T, argv ...string) string {
+	t.Helper()
+	said := output(t, argv...)
+	fmt.Printf("\ntable: # %s\n", strings.Join(argv, " ")) // from the beginning of a line
+	for line := range strings.Lines(said) {
+		fmt.Print("table: " + line)
+	}
+	return said
+}
+
 // TestPackages shows what the packages ask for, bring and run, and has rpmlint
 // look at them.
 func TestPackages(t *testing.T) {
 	for _, file := range packages(t) {
-		t.Logf("%s\n-- requires\n%s-- recommends\n%s-- provides\n%s-- scripts\n%s", filepath.Base(file),
-			output(t, "rpm", "-qp", "--requires", file), output(t, "rpm", "-qp", "--recommends", file),
-			output(t, "rpm", "-qp", "--provides", file), output(t, "rpm", "-qp", "--scripts", file))
+		for _, what := range []string{"--requires", "--recommends", "--provides", "--scripts"} {
+			show(t, "rpm", "-qp", what, file)
+		}
 	}
 	for _, file := range append(packages(t), "driverd.spec") {
-		if said := output(t, "rpmlint", "-c", "rpmlint.toml", file); !strings.Contains(said, " 0 errors, 0 warnings,") {
-			t.Errorf("rpmlint of %s:\n%s", file, said)
+		if said := show(t, "rpmlint", "-c", "rpmlint.toml", file); !strings.Contains(said, " 0 errors, 0 warnings,") {
+			t.Errorf("rpmlint of %s complains", file)
 		}
 	}
 }
