@@ -63,8 +63,8 @@ func (e *Engine) stepInstall(r *record) {
 		e.stepLoad(r) // a scriptlet was cut short; the load step can do without depmod
 	case a.err == nil:
 		e.become(r, plan.Failed, reason.TransactionFailed,
-			"its package is installed, but the module index of kernel "+e.Release+
-				" does not know its driver: run depmod -a "+e.Release)
+			"its package is installed, but none of its modules can be read and drives it, as after a power failure: "+
+				"run dnf5 reinstall "+strings.Join(r.missing(), " "))
 	case !a.retryAt.IsZero() && !time.Now().Before(a.retryAt), e.overtaken(a.began, a.err):
 		r.install = attempt{tries: a.tries}
 		e.become(r, plan.Pending, "", "")
