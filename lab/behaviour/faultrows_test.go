@@ -114,6 +114,7 @@ func rows(t *testing.T, good string) []row {
 	return append(all,
 		packages("repository: refused", unreachable, refuse),
 		packages("repository: package truncated", unreachable, truncated),
+		packages("repository: wrong checksum", unreachable, garbled),
 		packages("repository: package missing", unreachable, missing),
 		// dnf gives up after half a minute, and asks again.
 		row{fault: "repository: stalls", when: downloading, strike: func(m *matrix) { m.asked() }, heal: free},

@@ -106,6 +106,18 @@ func truncated(w http.ResponseWriter, _ *http.Request, file string) {
 	panic(http.ErrAbortHandler)
 }
 
+// garbled is right in length and wrong in content.
+func garbled(w http.ResponseWriter, _ *http.Request, file string) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	for i := len(text) / 2; i < len(text)/2+64; i++ {
+		text[i] ^= 0xff
+	}
+	_, _ = w.Write(text)
+}
+
 // variant makes another repository of the packages in dir, as change leaves them:
 // it gets a folder with links to all of them.
 func variant(t *testing.T, dir string, change func(dir string)) string {
