@@ -84,6 +84,7 @@ func (e *Engine) learnedCatalog(packages []dnfbridge.Package, err error) {
 	c := &e.catalog
 	c.learning, c.failed = false, err
 	close(c.learned)
+	e.used()
 	defer giveBack()
 	packages = wanted(packages)
 	if err != nil {

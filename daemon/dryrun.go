@@ -66,6 +66,7 @@ func (e *Engine) Plan(ctx context.Context, texts []string) (Plan, error) {
 		packages, err = e.Backend.Resolve(ctx, t)
 		return err
 	})
+	e.post(e.used)
 	if err == nil && len(named.asked) > 0 {
 		err = lacks
 	}

@@ -53,6 +53,9 @@ type Backend interface {
 	Find(ctx context.Context, what []string) ([]dnfbridge.Package, error)
 	Resolve(ctx context.Context, t dnfbridge.Transaction) ([]dnfbridge.Package, error)
 	Install(ctx context.Context, t dnfbridge.Transaction, progress func(dnfbridge.Progress)) error
+	// Rest stops what the package manager has kept running for this engine, unless
+	// somebody else uses it, and says whether nothing is left to stop.
+	Rest(ctx context.Context) (done bool, err error)
 }
 
 // Loader loads the modules of the device in a slot. It is the only step that
@@ -68,7 +71,7 @@ type Namer interface {
 	Names(vendor, product uint16) (vendorName, productName string)
 }
 
-// Config is what an Engine works with. All fields but Gate are needed.
+// Config is what an Engine works with. All fields but SmallMemory and Gate are needed.
 type Config struct {
 	Version  string
 	Release  string // of the running kernel
@@ -94,6 +97,9 @@ type Config struct {
 	// Configuration reads what the administrator has configured. It is called
 	// at every look.
 	Configuration func() (config.Config, error)
+
+	// SmallMemory says that the guest has little, so that what can be stopped is.
+	SmallMemory bool
 
 	// Gate is why nothing can be done in this guest at all, with its reason; nil
 	// if something can.
@@ -131,6 +137,9 @@ type Engine struct {
 
 	loads int                // load steps that run
 	tried map[string]*record // for this look: whose step has run, or runs, by modalias
+
+	restAt  time.Time // when the backend may be stopped; zero if there is nothing to stop
+	resting bool      // it is being stopped
 
 	config        config.Config // as it was last good
 	misconfigured error         // what is wrong with it now, nil if nothing is

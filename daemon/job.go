@@ -225,6 +225,7 @@ func (e *Engine) progressed(j *job, p dnfbridge.Progress) {
 
 func (e *Engine) finishJob(j *job, err error) {
 	e.job = nil
+	e.used()
 	j.stop(nil)
 	if j.state != JobRunning {
 		return // cancelled

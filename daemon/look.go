@@ -35,6 +35,7 @@ func (e *Engine) look() {
 		e.endJobs()
 	}
 	e.learnCatalog()
+	e.rest()
 	e.Publish(e.view())
 	now := time.Now()
 	e.rested = now.Add(max(lookGap, 4*now.Sub(began)))

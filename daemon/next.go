@@ -94,6 +94,7 @@ func (e *Engine) learnNext(n *successor) {
 		},
 		func(err error) {
 			n.learning = false
+			e.used()
 			n.catalog, n.problem = catalog, err
 			if err == nil {
 				n.again = time.Now().Add(catalogAge)

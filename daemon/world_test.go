@@ -74,6 +74,10 @@ type world struct {
 	full    error                // of everything that is to be kept
 	steps   []dnfbridge.Progress // that an Install begins with
 	gate    error
+
+	rests int  // how often the backend was to be stopped
+	busy  bool // somebody uses it
+	small bool // the guest has little memory
 }
 
 // kernel claims aliases with modules.
@@ -270,6 +274,13 @@ func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress f
 	return nil
 }
 
+func (w *world) Rest(context.Context) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rests++
+	return !w.busy, nil
+}
+
 // brought returns the packages that are installed.
 func (w *world) brought() []string {
 	w.mu.Lock()
@@ -362,7 +373,7 @@ func (f modeFile) Save(mode daemon.Mode) error {
 func (w *world) run(t *testing.T) (engine *daemon.Engine, stop func()) {
 	t.Helper()
 	engine = daemon.New(daemon.Config{
-		Release: release, Hardware: w, Modules: w, Firmware: w, Outside: w, Backend: w, Loader: w, Namer: w, Cache: cache{w}, HistoryFile: historyFile{w}, ModeFile: modeFile{w}, Gate: w.gate,
+		Release: release, Hardware: w, Modules: w, Firmware: w, Outside: w, Backend: w, Loader: w, Namer: w, Cache: cache{w}, HistoryFile: historyFile{w}, ModeFile: modeFile{w}, Gate: w.gate, SmallMemory: w.small,
 		Log: zerolog.New(zerolog.NewTestWriter(t)),
 		Next: func() daemon.Next {
 			w.mu.Lock()

@@ -7,6 +7,8 @@ package dnfbridge
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -24,13 +26,19 @@ func SystemBus(ctx context.Context, opts ...dbus.ConnOption) (*dbus.Conn, error)
 }
 
 // DNF5 is the backend dnf5daemon-server. It holds no connection and no session
-// between calls, and is safe for concurrent use.
+// between calls, and is safe for concurrent use. It must not be copied.
 type DNF5 struct {
 	dial     Dialer
 	log      zerolog.Logger
 	silence  time.Duration
 	attempts int
 	backoff  time.Duration
+
+	// opening is read-locked while a session is opened, and locked while the server
+	// is stopped. started is the unique name of the server that was started for
+	// this DNF5, nil if it was there before.
+	opening sync.RWMutex
+	started atomic.Pointer[string]
 }
 
 // Option changes a default of NewDNF5.

@@ -28,6 +28,10 @@ const (
 	doTransaction = busName + ".Goal.do_transaction"
 )
 
+// startReplySuccess is the bus's word for a server that it has just started; it
+// has another for one that somebody else was faster to have started.
+const startReplySuccess = 1
+
 // session is a session of dnf5daemon-server on a connection of its own.
 // Closing the connection ends both: the server drops the sessions of a client
 // that leaves the bus. Its close_session is avoided because it blocks while the
@@ -58,15 +62,17 @@ func (d *DNF5) open(ctx context.Context, track *tracker, options map[string]any)
 		return nil, reason.With(reason.BackendMissing, fmt.Errorf("cannot connect to the bus of dnf5daemon: %w", err))
 	}
 	s := &session{conn: conn, path: managerPath, signals: signals, silence: d.silence, track: track}
-	if err := s.start(ctx, options); err != nil {
+	if err := d.start(ctx, s, options); err != nil {
 		s.close()
 		return nil, fmt.Errorf("cannot open a session of dnf5daemon: %w", explain(err))
 	}
 	return s, nil
 }
 
-func (s *session) start(ctx context.Context, options map[string]any) error {
-	if err := s.findOwner(ctx); err != nil {
+func (d *DNF5) start(ctx context.Context, s *session, options map[string]any) error {
+	d.opening.RLock()
+	defer d.opening.RUnlock()
+	if err := d.findOwner(ctx, s); err != nil {
 		return err
 	}
 	// The server's messages are read by errors.go, and end in driverd's own.
@@ -75,7 +81,7 @@ func (s *session) start(ctx context.Context, options map[string]any) error {
 }
 
 // findOwner finds the server, and lets the bus start it if it does not run.
-func (s *session) findOwner(ctx context.Context) error {
+func (d *DNF5) findOwner(ctx context.Context, s *session) error {
 	bus := s.conn.BusObject()
 	owner := func() error {
 		return s.wait(ctx, bus, "org.freedesktop.DBus.GetNameOwner", []any{busName}, &s.owner)
@@ -87,7 +93,13 @@ func (s *session) findOwner(ctx context.Context) error {
 	if err := s.wait(ctx, bus, "org.freedesktop.DBus.StartServiceByName", []any{busName, uint32(0)}, &started); err != nil {
 		return err
 	}
-	return owner()
+	if err := owner(); err != nil {
+		return err
+	}
+	if started == startReplySuccess {
+		d.started.Store(&s.owner)
+	}
+	return nil
 }
 
 func (s *session) close() { _ = s.conn.Close() }

@@ -19,6 +19,7 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"driverd/daemon"
 	"driverd/daemon/bus"
@@ -103,6 +104,7 @@ func runDaemon(ctx context.Context, log zerolog.Logger) error {
 		Next:          (&successor{dir: "/lib/modules", running: release}).next,
 		Log:           log,
 		Configuration: func() (config.Config, error) { return config.Load("/") },
+		SmallMemory:   smallMemory(),
 		Gate:          closed,
 		Publish: func(v daemon.View) {
 			server.Publish(v)
@@ -208,6 +210,12 @@ func stateDirectory() string {
 		return dir
 	}
 	return "/var/lib/driverd"
+}
+
+// smallMemory says whether the kernel has less than 2 GB of memory.
+func smallMemory() bool {
+	var info unix.Sysinfo_t
+	return unix.Sysinfo(&info) == nil && uint64(info.Totalram)*uint64(info.Unit) < 2e9 //nolint:unconvert // of 32 bits on some architectures
 }
 
 // platform asks systemd where this guest runs, in the words of

@@ -27,6 +27,10 @@ type Config struct {
 	Observe bool // do nothing, and say what would be done
 	Policy  plan.Policy
 
+	// StopBackend says whether the package manager's service is stopped after it
+	// was used; nil leaves it to the guest's memory.
+	StopBackend *bool
+
 	// IgnoreGates are those that are wrong about this guest; see package gate.
 	IgnoreGates []string
 

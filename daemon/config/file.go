@@ -17,6 +17,7 @@ import (
 type file struct {
 	Mode        *string  `toml:"mode"`
 	IgnoreGates []string `toml:"ignore_gates"`
+	StopDNF     *bool    `toml:"stop_dnf5daemon"`
 	Rule        []rule   `toml:"rule"`
 	Hold        struct {
 		Packages []string `toml:"packages"`
@@ -42,6 +43,9 @@ func (c *Config) add(path string, text []byte) error {
 	}
 	if f.Mode != nil {
 		c.Observe = r.mode(*f.Mode)
+	}
+	if f.StopDNF != nil {
+		c.StopBackend = f.StopDNF
 	}
 	c.IgnoreGates = append(c.IgnoreGates, r.values("ignore_gates", f.IgnoreGates, parseGate)...)
 	for i, from := range f.Rule {

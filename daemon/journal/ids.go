@@ -35,6 +35,7 @@ var ids = map[string]string{
 	// What is wrong with the guest or the service itself.
 	"hardware-unreadable": "369846fc50c24416b0ee2c4abcd2b826",
 	"packages-incomplete": "f672f941cfe445849a984141c337d4b5",
+	"backend-not-stopped": "f917e4d3ab94479cadfe19b0b540b768",
 	"firmware-not-had":    "f0e0123f847549e7b78ccb7d80c23de1",
 	"packages-changed":    "43f3d0cee69347c181c566ab99ae9ce0",
 	"config-read":         "23bcc58ea4fd4455a352253636b45eae",

@@ -132,14 +132,18 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 		g.sh("setpriv --reuid=nobody --clear-groups busctl get-property org.fedoraproject.Driverd1 %s org.fedoraproject.Driverd1.Device State", api.DevicePath(nic.String()))
 	})
 
-	t.Run("the user driverd may start the load step and nothing else", func(t *testing.T) {
+	t.Run("the user driverd may start the load step, stop dnf5daemon, and nothing else", func(t *testing.T) {
 		g := g.in(t)
 		const as = "setpriv --reuid=driverd --clear-groups "
 		g.sh(as + "systemctl start driverd-load@0000:01:00.0.service")
+		g.sh(as + "systemctl stop dnf5daemon-server.service")
 		for _, forbidden := range []string{
 			"systemctl stop driverd-load@0000:01:00.0.service",
 			"systemctl start driverd-load@x.service",
 			"systemctl restart systemd-udevd.service",
+			"systemctl start dnf5daemon-server.service",
+			"systemctl restart dnf5daemon-server.service",
+			"systemctl stop polkit.service",
 			"systemctl start rescue.target",
 		} {
 			if r, err := g.vm.Run(g.patient(), as+forbidden); err != nil || r.Code == 0 {
@@ -248,6 +252,21 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 		g.until("test -e /sys/bus/pci/devices/%s", slot)
 		g.sh("systemctl start driverd.service")
 		g.bound(slot, "e1000e")
+		g.healthy()
+	})
+
+	t.Run("dnf5daemon is stopped after use", func(t *testing.T) {
+		g := g.in(t)
+		g.idle()
+		const available = "awk '/^MemAvailable:/ {print $2 * 1024}' /proc/meminfo"
+		before := g.sh(available)
+		pss := g.sh("awk '/^Pss:/ {print $2 * 1024}' /proc/$(systemctl show -P MainPID dnf5daemon-server.service)/smaps_rollup")
+		g.until("! systemctl is-active -q dnf5daemon-server.service")
+		t.Logf("dnf5daemon had %s bytes; of the guest's memory %s were available, and are %s", pss, before, g.sh(available))
+		if got := g.sh("systemctl show -P Result dnf5daemon-server.service"); got != "success" {
+			t.Errorf("dnf5daemon ended with %q", got)
+		}
+		g.bound(g.plugDevice(lab.BochsDisplay("display")), "bochs-drm")
 		g.healthy()
 	})
 
