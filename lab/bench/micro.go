@@ -22,9 +22,9 @@ func Micro(ctx context.Context, repetitions int) ([]Figure, error) {
 	return microFigures(out)
 }
 
-var line = regexp.MustCompile(`(?m)^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+([0-9.]+) ns/op`)
+var line = regexp.MustCompile(`(?m)^Benchmark(\S+?)(?:-\d+)?\s+\d+\s.*?([0-9.]+) cpu-ns/op`)
 
-// microFigures reads what go test -bench prints.
+// microFigures reads the CPU times in what go test -bench prints.
 func microFigures(out []byte) ([]Figure, error) {
 	values := make(map[string][]float64)
 	for _, m := range line.FindAllSubmatch(out, -1) {
@@ -42,15 +42,15 @@ func microFigures(out []byte) ([]Figure, error) {
 		return all
 	}
 	figures := []Figure{{
-		Name: "one alias lookup in a whole kernel's index", Unit: "us", MaxRatio: 0.2,
+		Name: "CPU time of one alias lookup in a whole kernel's index", Unit: "us", MaxRatio: 0.2,
 		Driverd: scaled("Lookup/driverd", 1e3), Peer: scaled("Lookup/libkmod", 1e3), PeerName: "libkmod",
 	}, {
-		Name: "explain of a modalias, whole process", Unit: "ms", MaxRatio: 5,
+		Name: "CPU time of explain of a modalias, whole process", Unit: "ms", MaxRatio: 5,
 		Driverd: scaled("Explain/driverd", 1e6), Peer: scaled("Explain/modprobe", 1e6), PeerName: "modprobe -R",
 	}}
 	for _, n := range []string{"16", "256", "4096"} {
 		f := Figure{
-			Name: "snapshot and decide, " + n + " devices", Unit: "ms",
+			Name: "CPU time of snapshot and decide, " + n + " devices", Unit: "ms",
 			Driverd: scaled("Look/driverd/"+n, 1e6), Peer: scaled("Look/lspci/"+n, 1e6), PeerName: "lspci -n",
 		}
 		if n == "4096" {
