@@ -6,6 +6,7 @@ package behaviour_test
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -14,10 +15,28 @@ import (
 	"driverd/lab"
 )
 
+// repositories are where the image's maker has driverd-cloud-init and firmware
+// from, beside the kernel's. dnf is as docs/images.md calls it; nobody is asked.
+const repositories = `
+createrepo_c --quiet /root/ours
+cat >/etc/yum.repos.d/image.repo <<END
+[ours]
+name=ours
+baseurl=file:///root/ours
+gpgcheck=0
+[firmware]
+name=firmware
+baseurl=file:///root/firmware
+gpgcheck=1
+gpgkey=file:///root/firmware/key.asc
+END
+dnf() { dnf5 -y "$@"; }
+`
+
 // golden is what is done when the image is made, where another kernel runs than
 // the image's, after the commands of docs/images.md: these install the storage
-// drivers into it, and lay those of network cards up in it. What cannot be done
-// fails, and says why.
+// drivers into it, and lay those of network cards up in it. Firmware comes as the
+// image's own files ask for it. What cannot be done fails, and says why.
 const golden = `
 kernel=$(basename /usr/lib/modules/*)
 fails() { if "$@"; then exit 1; fi; }
@@ -28,6 +47,14 @@ fails rpm -q kernel-modules-sriov
 fails driverd preinstall --root /etc --group sriov >/root/no-root
 fails driverd preinstall --for 1.2.3 --group sriov >/root/no-kernel
 fails driverd preinstall --root /mnt --group nic >/root/no-group
+
+for unit in driverd driverd-preinstall; do systemctl is-enabled $unit; done
+echo 'install = ["firmware(lab/none.bin)", "firmware(lab/card.bin)"]' >/etc/driverd/preinstall.d/50-image.toml
+fails driverd preinstall --root /mnt >/root/no-firmware
+test -e /lib/firmware/lab/card.bin.xz
+sed -i 's/"firmware(lab.none.bin)", //' /etc/driverd/preinstall.d/50-image.toml
+driverd preinstall --root /mnt | grep 'all that is asked for is installed'
+rm /etc/driverd/preinstall.d/50-image.toml /etc/yum.repos.d/image.repo
 `
 
 // documented returns the examples of one kind in a page of docs.
@@ -50,7 +77,17 @@ func documented(t *testing.T, page, kind string) []string {
 // TestGoldenImage boots an image that was prepared when it was made, in a guest
 // without a network: the driver of its only card lies in the image.
 func TestGoldenImage(t *testing.T) {
-	image, err := lab.BuildGoldenImage(t.Context(), strings.Join(documented(t, "images.md", "sh"), "")+golden, rpm(t))
+	ours := t.TempDir()
+	text, err := os.ReadFile(hook(t))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(ours, filepath.Base(hook(t))), text, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := unpacked(t, ours, "/root/ours") + unpacked(t, namedRepo(t), "/root/firmware") + repositories +
+		strings.Join(documented(t, "images.md", "sh"), "") + golden
+	image, err := lab.BuildGoldenImage(t.Context(), script, rpm(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,6 +129,8 @@ func TestGoldenImage(t *testing.T) {
 			"no-root":   "/etc is not the root of a guest: ",
 			"no-kernel": "there is no kernel 1.2.3 in /usr/lib/modules",
 			"no-group":  `cannot understand "nic": want a slot`,
+
+			"no-firmware": "no package that could be installed has /lib/firmware/lab/none.bin",
 		} {
 			if got := g.sh("cat /root/%s", file); !strings.Contains(got, want) {
 				t.Errorf("%s: %s", file, got)

@@ -38,15 +38,21 @@ func (g guest) booted() {
 // cloudImage is the image of a guest with cloud-init.
 func cloudImage(t *testing.T) *lab.Image {
 	t.Helper()
-	hook, err := filepath.Glob("../../dist/driverd-cloud-init-*.rpm")
-	if err != nil || len(hook) != 1 {
-		t.Fatalf("cannot find driverd-cloud-init's package, run make rpm: %v %v", hook, err)
-	}
-	image, err := lab.BuildCloudImage(t.Context(), rpm(t), hook[0])
+	image, err := lab.BuildCloudImage(t.Context(), rpm(t), hook(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return image
+}
+
+// hook is driverd-cloud-init's package, as make rpm leaves it.
+func hook(t *testing.T) string {
+	t.Helper()
+	found, err := filepath.Glob("../../dist/driverd-cloud-init-*.rpm")
+	if err != nil || len(found) != 1 {
+		t.Fatalf("cannot find driverd-cloud-init's package, run make rpm: %v %v", found, err)
+	}
+	return found[0]
 }
 
 // TestPreinstall has an instance ask, by user-data and real cloud-init, for what
