@@ -29,6 +29,7 @@ import (
 //	polkit yes|no|password   what everybody may do
 //	await SLOT STATE         wait for the state of a device
 //	await settled            wait until nothing is in progress
+//	await history            wait until the service keeps it in a file
 //	await job PHASE          wait until a job is in that phase
 //	exits CODE COMMAND...    run it: it exits with CODE, its text fits the console
 //	scrub                    take what depends on the moment out of stdout
@@ -108,6 +109,15 @@ func (s *script) awaitCommand(ts *testscript.TestScript, args []string) {
 	switch {
 	case len(args) == 1 && args[0] == "settled":
 		s.service.await(s, settledAll)
+	case len(args) == 1 && args[0] == "history":
+		kept := filepath.Join(s.root, stateDir, "history.json") // written beside all else: no signal tells
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+			if _, err := os.Stat(kept); err == nil {
+				return
+			} else if time.Now().After(deadline) {
+				ts.Fatalf("no history is kept: %v", err)
+			}
+		}
 	case len(args) == 2 && args[0] == "job":
 		s.service.await(s, func([]api.Device) bool {
 			jobs, err := s.service.client.Jobs(context.Background())
@@ -119,7 +129,7 @@ func (s *script) awaitCommand(ts *testscript.TestScript, args []string) {
 			return slices.ContainsFunc(devices, func(d api.Device) bool { return d.Slot == args[0] && d.State == args[1] })
 		})
 	default:
-		ts.Fatalf("await settled|job PHASE|SLOT STATE")
+		ts.Fatalf("await settled|history|job PHASE|SLOT STATE")
 	}
 }
 
