@@ -60,7 +60,7 @@ type Mark struct {
 
 func (e *Engine) newRecord(d hwdetect.Device) *record {
 	r := &record{device: d, seen: time.Now()}
-	r.vendor, r.product = e.Namer.Names(d.Vendor, d.Product)
+	r.vendor, r.product = e.names(d)
 	r.mark("seen")
 	level := zerolog.InfoLevel
 	if d.Driver != "" {
@@ -69,6 +69,17 @@ func (e *Engine) newRecord(d hwdetect.Device) *record {
 	e.Log.WithLevel(level).Str("event", "device-added").Stringer("slot", d.Slot).Str("modalias", d.Modalias).Str("driver", d.Driver).
 		Msgf("%s is here: %s", d.Slot, r.name())
 	return r
+}
+
+// names are those of a device. The list of all names is long: it is not read again
+// for each function of a card.
+func (e *Engine) names(d hwdetect.Device) (vendor, product string) {
+	for _, r := range e.records {
+		if r.device.Vendor == d.Vendor && r.device.Product == d.Product {
+			return r.vendor, r.product
+		}
+	}
+	return e.Namer.Names(d.Vendor, d.Product)
 }
 
 // name is what a person calls the device.

@@ -33,16 +33,23 @@ const (
 	lastBackoff  = 30 * time.Second
 )
 
+// listenTime is how long a monitor is listened to. The kernel tells of an
+// overrun of the receive buffer once, and drops all events until the buffer is
+// empty; go-udev takes that word for the end of the events and waits for the
+// next, which does not come. So each monitor is followed by another: the look
+// that its start asks for is the one that would be due anyway.
+var listenTime = 50 * time.Second
+
 // Watch calls kick for each udev event of a PCI device, and once after every
 // start of the monitor, since events may have been missed before. A kick says
 // that it is time to look, not what there is to see. kick must not block.
 //
-// Watch starts the monitor again when it breaks, and returns ctx's error when
-// ctx is done; since libudev is polled, that takes up to a second.
+// Watch starts the monitor again when it breaks, and every listenTime, and returns
+// ctx's error when ctx is done; since libudev is polled, that takes up to a second.
 //
-// Events can still be lost without a trace: go-udev takes an overrun of the
-// receive buffer for its end, and libudev cannot tell that udevd is missing. So
-// whoever uses Watch looks once in a while without being asked.
+// Events can still be lost without a trace: an overrun of the receive buffer is
+// not told, nor that udevd is missing. So whoever uses Watch looks once in a while
+// without being asked.
 func Watch(ctx context.Context, log zerolog.Logger, kick func()) error {
 	if _, err := os.Stat(control); err != nil {
 		log.Warn().Str("event", "udevd-missing").Msgf("udevd does not run, PCI devices are seen at the periodic look only: %v", err)
@@ -54,6 +61,9 @@ func Watch(ctx context.Context, log zerolog.Logger, kick func()) error {
 		err := monitor(ctx, u, log, kick)
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if err == nil {
+			continue
 		}
 		if time.Since(start) > lastBackoff {
 			backoff = firstBackoff
@@ -68,8 +78,8 @@ func Watch(ctx context.Context, log zerolog.Logger, kick func()) error {
 	}
 }
 
-// monitor runs one udev monitor until it breaks or ctx is done. Its socket is
-// closed by a finalizer of go-udev.
+// monitor runs one udev monitor until it breaks, its time is over or ctx is done.
+// Its socket is closed by a finalizer of go-udev.
 func monitor(ctx context.Context, u *udev.Udev, log zerolog.Logger, kick func()) error {
 	m := u.NewMonitorFromNetlink(netlinkGroup)
 	if m == nil {
@@ -83,7 +93,9 @@ func monitor(ctx context.Context, u *udev.Udev, log zerolog.Logger, kick func())
 	if err := m.SetReceiveBufferSize(receiveBuffer); err != nil {
 		log.Debug().Err(err).Int("bytes", receiveBuffer).Msg("the udev monitor has a smaller receive buffer")
 	}
-	devices, failures, err := m.DeviceChan(ctx)
+	listening, stop := context.WithTimeout(ctx, listenTime)
+	defer stop()
+	devices, failures, err := m.DeviceChan(listening)
 	if err != nil {
 		return fmt.Errorf("cannot listen to udev events: %w", err)
 	}
@@ -95,6 +107,9 @@ func monitor(ctx context.Context, u *udev.Udev, log zerolog.Logger, kick func())
 	for {
 		select {
 		case device, open := <-devices:
+			if !open && listening.Err() != nil {
+				return nil
+			}
 			if !open {
 				return err
 			}

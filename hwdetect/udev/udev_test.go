@@ -222,6 +222,32 @@ func TestBrokenMonitorIsStartedAgain(t *testing.T) {
 	w.awaitKick("an event after the restart")
 }
 
+// A monitor that has gone deaf is followed by one that hears, and no descriptor is
+// left behind.
+func TestMonitorsFollowEachOther(t *testing.T) {
+	udev.ListenFor(t, 10*time.Millisecond) // go-udev looks at its context once a second
+	bed := testbed.New(t)
+	igb := addIGB(bed, "0000:01:00.0")
+	before := len(epollDescriptors(t))
+	w := start(t)
+	for range 3 {
+		w.awaitKick("the start of the next monitor")
+	}
+	if now := len(epollDescriptors(t)); now > before+1 {
+		t.Errorf("%d monitors poll", now-before)
+	}
+	bed.Emit(igb, "add")
+	for heard := false; !heard; {
+		w.awaitKick("an event")
+		heard = slices.ContainsFunc(w.log.lines(t), func(line map[string]any) bool { return line["slot"] == "0000:01:00.0" })
+	}
+	if lines := w.log.lines(t); slices.ContainsFunc(lines, func(line map[string]any) bool {
+		return line["level"] == "warn" && line["event"] == "udev-monitor-broken"
+	}) {
+		t.Errorf("a monitor whose time is over is said to be broken: %v", lines)
+	}
+}
+
 func epollDescriptors(t *testing.T) []int {
 	t.Helper()
 	// The runtime's own poller is there from the first pipe on.
