@@ -38,6 +38,7 @@ func TestFromUnsplitToSplit(t *testing.T) {
 		g.runs(old.Release)
 		g.bound(nic, "igb")
 		g.installed("kernel-modules-core", old.Release)
+		g.sh("! driverd status | grep 'next kernel'")
 	})
 
 	t.Run("dnf upgrade keeps every driver that is loaded", func(t *testing.T) {
@@ -65,6 +66,19 @@ func TestFromUnsplitToSplit(t *testing.T) {
 		if checked < 10 || !slices.Contains(loaded, "igb") {
 			t.Errorf("only %d of the loaded modules are modules of both kernels: %v", checked, loaded)
 		}
+		g.sh("driverd status | grep -Fx 'next kernel %s: ready'", split.Release)
+	})
+
+	t.Run("what dnf has not brought for the next boot, driverd brings", func(t *testing.T) {
+		g := g.in(t)
+		g.sh("driverd mode observe; rpm -e --nodeps kernel-modules-sriov-%s", rpmVersion(split.Release))
+		if got := g.sh("driverd status | tr '\\n' ' '"); !strings.Contains(got, "next kernel "+split.Release+": lacks the driver of "+nic.String()) {
+			t.Errorf("it says %s", got)
+		}
+		g.sh("driverd mode auto")
+		g.until("driverd status | grep -Fx 'next kernel %s: ready'", split.Release)
+		g.installed("kernel-modules-sriov", split.Release)
+		t.Log(g.sh("driverd history"))
 	})
 
 	t.Run("the new kernel drives the card, and driverd installs for the new one", func(t *testing.T) {
@@ -74,6 +88,7 @@ func TestFromUnsplitToSplit(t *testing.T) {
 		}
 		g.runs(split.Release)
 		g.bound(nic, "igb")
+		g.sh("! driverd status | grep 'next kernel'")
 		// Its packages do not say which devices they are for: the index of the
 		// build names the module, and that the package.
 		g.sh(`! rpm -qa --provides 'kernel-modules*%s' | grep -q '^modalias('`, rpmVersion(split.Release))
