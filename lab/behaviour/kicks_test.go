@@ -37,6 +37,18 @@ func TestKicks(t *testing.T) {
 		g.idle()
 	})
 
+	t.Run("the repository with the kernel is enabled", func(t *testing.T) {
+		g := g.in(t)
+		g.sh("sed -i s/enabled=1/enabled=0/ /etc/yum.repos.d/lab.repo")
+		slot := g.plug("raid", "megasas")
+		g.refusedAnew(slot, "unavailable", "stale-kernel")
+		began := time.Now()
+		g.sh("sed -i s/enabled=0/enabled=1/ /etc/yum.repos.d/lab.repo")
+		g.bound(slot, "megaraid_sas")
+		t.Logf("bound %.1f s after the repository was enabled", time.Since(began).Seconds())
+		g.idle()
+	})
+
 	t.Run("the package is installed by hand", func(t *testing.T) {
 		g := g.in(t)
 		g.sh("sed -i s/enabled=1/enabled=0/ /etc/yum.repos.d/lab.repo")
