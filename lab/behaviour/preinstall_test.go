@@ -5,6 +5,8 @@
 package behaviour_test
 
 import (
+	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -61,8 +63,12 @@ func TestPreinstall(t *testing.T) {
 	image := cloudImage(t)
 	repo := &repository{}
 	repo.dir.Store(&image.Repo)
+	firmware := namedRepo(t)
+	repos := http.NewServeMux()
+	repos.Handle("/", repo)
+	repos.Handle("/firmware/", http.StripPrefix("/firmware", http.FileServer(http.Dir(firmware))))
 	g := boot(t, lab.Options{
-		Image: image, Repo: repo, Files: lab.NoCloud(documented(t, "instances.md", "yaml")[0]+runcmd, platformsData),
+		Image: image, Repo: repos, Files: lab.NoCloud(documented(t, "instances.md", "yaml")[0]+runcmd, platformsData),
 		Devices: []lab.Device{{ID: "nic", Driver: "igb"}},
 	})
 	nic := hwdetect.Slot{Bus: 1}
@@ -163,6 +169,21 @@ func TestPreinstall(t *testing.T) {
 		if got := g.sh("systemctl show -P ExecMainStatus driverd-preinstall.service"); got != "3" {
 			t.Errorf("it ended with %s", got)
 		}
+	})
+
+	t.Run("firmware that is asked for by its name", func(t *testing.T) {
+		g := g.in(t)
+		key, err := os.ReadFile(filepath.Join(firmware, "key.asc"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.sh("cat >/root/key.asc <<'END'\n%s\nEND\nrpm --import /root/key.asc", key)
+		g.sh("sed 's,^.lab.,[firmware],; s,^baseurl=.*,&firmware/,' /etc/yum.repos.d/lab.repo >/etc/yum.repos.d/firmware.repo")
+		g.sh(`echo 'install = ["sriov", "firmware(%s)"]' >/etc/driverd/preinstall.d/50-owner.toml; systemctl restart driverd-preinstall.service`, namedFile)
+		if got := said(g); !strings.Contains(got, namedPackage+"-1-1.x86_64 installed") {
+			t.Errorf("it says %s", got)
+		}
+		g.sh("rm /etc/yum.repos.d/firmware.repo; rpm -q %s && test -e /lib/firmware/%s.xz", namedPackage, namedFile)
 	})
 
 	t.Run("a repository that does not answer is tried again behind the boot", func(t *testing.T) {
