@@ -53,7 +53,12 @@ func (d *DNF5) Rest(ctx context.Context) (done bool, err error) {
 		d.started.Store(nil) // it has ended by itself, or for somebody else
 		return true, nil
 	}
-	if used, err := inUse(ctx, conn.Object(owner, managerPath)); used || err != nil {
+	used, err := inUse(ctx, conn.Object(owner, managerPath))
+	if left := (dbus.Error{}); errors.As(err, &left) && (died(left) || absent(left)) {
+		d.started.Store(nil) // as it was asked
+		return true, nil
+	}
+	if used || err != nil {
 		return false, err
 	}
 	if err := stop(ctx, conn); err != nil {
