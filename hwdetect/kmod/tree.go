@@ -115,9 +115,9 @@ type Softdep struct {
 func Softdeps(text []byte) []Softdep {
 	var all []Softdep
 	for line := range bytes.Lines(text) {
-		words := strings.SplitN(strings.TrimSpace(string(line)), " ", 3)
-		if len(words) == 3 && words[0] == "softdep" {
-			all = append(all, Softdep{Pattern: normalize(words[1]), Modules: SoftdepModules(words[2])})
+		words := strings.Fields(string(line))
+		if len(words) > 2 && words[0] == "softdep" {
+			all = append(all, Softdep{Pattern: normalize(words[1]), Modules: SoftdepModules(strings.Join(words[2:], " "))})
 		}
 	}
 	return all
