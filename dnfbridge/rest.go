@@ -48,14 +48,9 @@ func (d *DNF5) Rest(ctx context.Context) (done bool, err error) {
 		return false, fmt.Errorf("cannot connect to the bus of dnf5daemon: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
-	var owner string
-	if conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.GetNameOwner", 0, busName).Store(&owner) != nil || owner != *started {
-		d.started.Store(nil) // it has ended by itself, or for somebody else
-		return true, nil
-	}
-	used, err := inUse(ctx, conn.Object(owner, managerPath))
+	used, err := inUse(ctx, conn.Object(*started, managerPath))
 	if left := (dbus.Error{}); errors.As(err, &left) && (died(left) || absent(left)) {
-		d.started.Store(nil) // as it was asked
+		d.started.Store(nil) // it has ended by itself, or for somebody else
 		return true, nil
 	}
 	if used || err != nil {
