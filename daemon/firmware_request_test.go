@@ -24,13 +24,9 @@ func (w *world) asksFor(t *testing.T, selectors ...string) daemon.Job {
 	t.Helper()
 	engine, _ := w.run(t)
 	after(time.Second)
-	number, err := engine.Install(t.Context(), daemon.Request{Selectors: selectors, Origin: "uid:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := engine.Install(t.Context(), daemon.Request{Selectors: selectors, Origin: "uid:0"})
-	if err != nil || w.job(number).State == daemon.JobRunning && again != number {
-		t.Errorf("who asks for the same gets job %d, %v", again, err)
+	number := install(t, engine, selectors...)
+	if again := install(t, engine, selectors...); w.job(number).State == daemon.JobRunning && again != number {
+		t.Errorf("who asks for the same gets job %d", again)
 	}
 	after(time.Minute)
 	return w.job(number)

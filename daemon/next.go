@@ -64,7 +64,7 @@ func (e *Engine) lackedBy(n *successor) (packages []string, learn bool) {
 	f := plan.Facts{
 		Release: n.Release, Kernel: n.Kernel, Catalog: n.catalog, CatalogProblem: n.problem, Policy: e.config.Policy,
 	}
-	for _, r := range e.sorted() {
+	for _, r := range e.records {
 		d := r.device
 		// A driver that is no module of the running kernel's is none there.
 		if d.Driver == "" || d.Modalias == "" || len(e.kernel.Installed(d.Modalias)) == 0 {
