@@ -75,6 +75,7 @@ type Namer interface {
 type Config struct {
 	Version  string
 	Release  string // of the running kernel
+	Boot     string // the id of this boot, as /proc/sys/kernel/random/boot_id has it
 	Platform string // in the words of systemd-detect-virt(1)
 	Hardware Hardware
 	Modules  Modules
@@ -85,8 +86,9 @@ type Config struct {
 	Namer    Namer
 	Cache    CatalogCache
 
-	HistoryFile HistoryFile
-	ModeFile    ModeFile
+	HistoryFile    HistoryFile
+	ModeFile       ModeFile
+	UnfinishedFile UnfinishedFile
 
 	// Next looks for the kernel that the next boot brings. It returns the same
 	// value as long as nothing has changed on disk.
@@ -121,19 +123,20 @@ type Engine struct {
 	rested    time.Time       // when a look may follow the last one
 	firstKick time.Time       // of the burst that is settling; zero if none is
 
-	records map[hwdetect.Slot]*record
-	kernel  plan.Kernel
-	catalog catalog
-	outside outside
-	next    *successor
-	jobs    []*job // that have not ended, and the last that have; the oldest first
-	job     *job   // whose transaction is at work
-	lastJob uint64 // number of the newest
-	history history
-	saves   sync.WaitGroup // of the history
-	mode    Mode           // as it was set; empty if it never was
-	plans   chan struct{}  // holds one for each Plan that is not answered yet
-	blind   error          // why the hardware could not be read, nil if it was
+	records    map[hwdetect.Slot]*record
+	kernel     plan.Kernel
+	catalog    catalog
+	outside    outside
+	next       *successor
+	jobs       []*job // that have not ended, and the last that have; the oldest first
+	job        *job   // whose transaction is at work
+	lastJob    uint64 // number of the newest
+	history    history
+	unfinished unfinished
+	saves      sync.WaitGroup // of the history
+	mode       Mode           // as it was set; empty if it never was
+	plans      chan struct{}  // holds one for each Plan that is not answered yet
+	blind      error          // why the hardware could not be read, nil if it was
 
 	loads int                // load steps that run
 	tried map[string]*record // for this look: whose step has run, or runs, by modalias
@@ -176,7 +179,7 @@ func (e *Engine) Rescan(ctx context.Context) error {
 			r.again()
 		}
 		e.catalog.retryNow()
-		e.next = &successor{}
+		e.next, e.unfinished.job = &successor{}, nil
 		e.look()
 	})
 }
@@ -196,6 +199,7 @@ func (e *Engine) Run(ctx context.Context) {
 	e.restoreCatalog()
 	e.restoreHistory()
 	e.restoreMode()
+	e.restoreUnfinished()
 	defer e.closeHistory()
 	e.due = time.Now()
 	for {

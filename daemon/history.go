@@ -23,7 +23,7 @@ const (
 type Entry struct {
 	Time     time.Time `json:"time"` // of its end
 	Began    time.Time `json:"began"`
-	Action   string    `json:"action"` // "install", "download", "load" or "set-mode"
+	Action   string    `json:"action"` // "install", "reinstall", "download", "load" or "set-mode"
 	Origin   string    `json:"origin"` // Hotplug, or who asked: "uid:0"
 	Job      uint64    `json:"job,omitempty"`
 	Packages []string  `json:"packages,omitempty"`
@@ -177,6 +177,8 @@ func (e *Engine) noteJob(j *job) {
 	switch {
 	case j.downloadOnly:
 		entry.Action = "download"
+	case j.again:
+		entry.Action = "reinstall"
 	case len(j.packages) == 0:
 		entry.Action = "load"
 	}

@@ -31,6 +31,7 @@ type job struct {
 	mixed        bool            // its devices do not all want the same packages
 	unpacked     []string        // of its packages, those whose files are on the disk
 	downloadOnly bool
+	again        bool       // its packages are installed, and may be spoilt
 	next         *successor // that the packages are for; nil for the running kernel
 
 	state                 JobState
@@ -65,14 +66,11 @@ func (e *Engine) stepInstall(r *record) {
 		e.become(r, plan.Failed, reason.TransactionFailed,
 			"its package is installed, but none of its modules can be read and drives it, as after a power failure: "+
 				"run dnf5 reinstall "+strings.Join(r.missing(), " "))
-	case !a.retryAt.IsZero() && !time.Now().Before(a.retryAt), e.overtaken(a.began, a.err):
+	case e.mayRetry(a):
 		r.install = attempt{tries: a.tries}
 		e.become(r, plan.Pending, "", "")
 	default:
 		e.fail(r, a.err)
-		if !a.retryAt.IsZero() {
-			e.wakeAt(a.retryAt)
-		}
 	}
 }
 
@@ -152,9 +150,7 @@ func (r *record) missing() []string {
 func (e *Engine) retryOwed(r *record) {
 	switch a := r.install; {
 	case a.running || a.ended.IsZero():
-	case time.Now().Before(a.retryAt) && !e.overtaken(a.began, a.err):
-		e.wakeAt(a.retryAt)
-	default:
+	case e.mayRetry(a):
 		r.install = attempt{owed: a.owed, tries: a.tries}
 	}
 }
@@ -182,8 +178,8 @@ func (e *Engine) run(j *job) {
 	}
 	t := dnfbridge.Transaction{
 		Into:    filepath.Join("/lib/modules", release),
-		Install: j.packages, Allowed: e.config.Policy.NotHeld(catalog.NEVRAs()), DownloadOnly: j.downloadOnly,
-		Commit: func() error { return e.commit(j) },
+		Install: j.packages, Allowed: e.config.Policy.NotHeld(catalog.NEVRAs()), DownloadOnly: j.downloadOnly, Again: j.again,
+		Commit: func(coming []string) error { return e.commit(j, coming) },
 	}
 	policy := e.config.Policy
 	e.start(
@@ -194,6 +190,9 @@ func (e *Engine) run(j *job) {
 			})
 			if lacks != nil {
 				e.post(func() { e.goWithout(j, lacks) })
+			}
+			if err == nil {
+				e.endInstall(t)
 			}
 			return err
 		},
@@ -243,19 +242,19 @@ func (e *Engine) finishJob(j *job, err error) {
 			r.endMend(err)
 			continue
 		}
-		a := attempt{job: j.number, began: r.install.began, ended: time.Now(), err: err, tries: r.install.tries + 1}
-		switch why := reason.Of(err); {
+		a := ended(r.install, j, err)
+		switch {
 		case err == nil:
 			r.mark("unpacked")
-		case j.mixed && ofOnePackage(why):
+		case j.mixed && ofOnePackage(reason.Of(err)):
 			a = attempt{alone: true, tries: r.install.tries} // and goes on by itself
-		case plan.StateOf(why) == plan.Unavailable || why == reason.TransactionFailed:
-			a.retryAt = a.ended.Add(backoff(a.tries))
-			if r.state == plan.Bound {
-				a.owed = j.packages
-			}
+		case !a.retryAt.IsZero() && r.state == plan.Bound:
+			a.owed = j.packages
 		}
 		r.install = a
+	}
+	if j.again {
+		e.endRedo(j, err)
 	}
 	if j.next != nil && err != nil {
 		j.next.retryLater()
@@ -268,6 +267,24 @@ func (e *Engine) finishJob(j *job, err error) {
 	} else {
 		e.endJob(j, JobFailed, reasonOf(err), err.Error())
 	}
+}
+
+// ended is an attempt that a job was, at its end.
+func ended(a attempt, j *job, err error) attempt {
+	a = attempt{job: j.number, began: a.began, ended: time.Now(), err: err, tries: a.tries + 1}
+	if why := reason.Of(err); err != nil && (plan.StateOf(why) == plan.Unavailable || why == reason.TransactionFailed) {
+		a.retryAt = a.ended.Add(backoff(a.tries))
+	}
+	return a
+}
+
+// mayRetry says whether an attempt that has failed is to be repeated now; if it is only
+// later, the engine is awake then.
+func (e *Engine) mayRetry(a attempt) bool {
+	if !a.retryAt.IsZero() {
+		e.wakeAt(a.retryAt)
+	}
+	return !a.retryAt.IsZero() && !time.Now().Before(a.retryAt) || e.overtaken(a.began, a.err)
 }
 
 // ofOnePackage says whether a transaction may have failed because of one of its

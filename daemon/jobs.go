@@ -141,6 +141,10 @@ func (e *Engine) endLoad(j *job) {
 func (j *job) summary() string {
 	packages := strings.Join(j.packages, ", ")
 	switch {
+	case j.again && j.idle():
+		return packages + ": nothing of it is installed, and nothing to be installed again"
+	case j.again:
+		return packages + " installed again"
 	case j.downloadOnly && !j.idle():
 		return packages + " downloaded"
 	case j.idle() && len(j.packages) > 1:
@@ -174,7 +178,7 @@ var errCancelled = errors.New("the job is cancelled")
 
 // commit is the last moment at which a job can be cancelled: dnfbridge asks it
 // when everything is downloaded and nothing is installed yet.
-func (e *Engine) commit(j *job) error {
+func (e *Engine) commit(j *job, coming []string) error {
 	err := errCancelled
 	gone := e.call(e.ctx, func() {
 		if j.state == JobRunning {
@@ -184,7 +188,10 @@ func (e *Engine) commit(j *job) error {
 			}
 		}
 	})
-	return errors.Join(gone, err)
+	if err = errors.Join(gone, err); err == nil {
+		e.beginInstall(coming)
+	}
+	return err
 }
 
 // Cancel ends a job whose rpm transaction has not begun. Its devices are left

@@ -35,7 +35,7 @@ func (e *Engine) stepLoad(r *record) {
 	case r.beginMend():
 		e.stepInstall(r)
 	case r.load.err != nil:
-		e.fail(r, r.load.err)
+		e.fail(r, e.spoilt(r, r.load.err))
 	default:
 		e.await(r, r.load.ended, "its module is loaded, but the driver has not taken the device")
 	}

@@ -26,6 +26,7 @@ func (e *Engine) look() {
 	if e.snapshot() {
 		sorted := e.sorted()
 		e.noteTried(sorted)
+		e.redo()
 		for _, r := range sorted {
 			e.step(r)
 		}
@@ -109,6 +110,10 @@ func (e *Engine) step(r *record) {
 	case plan.Await:
 		e.await(r, r.seen, "the driver is built into the kernel, but has not taken the device")
 	case plan.Load:
+		if e.redoes(r) {
+			e.become(r, plan.Installing, "", "")
+			break
+		}
 		if r.install.running || r.mends() {
 			e.stepInstall(r) // depmod may not be through with the index, or it is for firmware
 			break

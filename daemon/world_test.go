@@ -71,7 +71,10 @@ type world struct {
 	has     map[string]bool // packages that are installed, by NEVRA
 	history []daemon.Entry
 	mode    daemon.Mode
-	full    error                // of everything that is to be kept
+	full    error // of everything that is to be kept
+	boot    string
+	begun   map[string]string    // packages, by the boot in which they were being installed
+	spoilt  bool                 // what is installed cannot be loaded until it is installed again
 	steps   []dnfbridge.Progress // that an Install begins with
 	gate    error
 
@@ -224,6 +227,14 @@ func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress f
 	on := w.onInstall
 	w.mu.Unlock()
 	news, _ := w.Resolve(ctx, t)
+	if t.Again {
+		news = nil
+		for _, nevra := range t.Install {
+			if w.has[nevra] {
+				news = append(news, dnfbridge.Package{NEVRA: nevra})
+			}
+		}
+	}
 	if len(news) == 0 && on == nil {
 		return nil
 	}
@@ -234,7 +245,7 @@ func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress f
 	if err := spend(ctx, 5*time.Second); err != nil || t.DownloadOnly {
 		return err
 	}
-	if err := t.Commit(); err != nil {
+	if err := t.Commit(t.Install); err != nil {
 		return err
 	}
 	progress(dnfbridge.Progress{Phase: dnfbridge.PhaseInstall, BytesDone: 100, BytesTotal: 100, Fraction: 0.5})
@@ -261,6 +272,7 @@ func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress f
 	for alias, module := range w.installed.installed {
 		next.installed[alias] = module
 	}
+	w.spoilt = w.spoilt && !t.Again
 	for _, nevra := range t.Install {
 		w.has[nevra] = true
 		w.unpackFirmware(nevra)
@@ -322,6 +334,9 @@ func (w *world) Load(_ context.Context, s hwdetect.Slot) error {
 	if !ok {
 		return nil
 	}
+	if w.spoilt {
+		return reason.With(reason.ProbeFailed, errors.New("Exec format error"))
+	}
 	if d.Driver = cmp.Or(w.installed.installed[d.Modalias], w.unpacked[d.Modalias]); d.Driver == "" {
 		return reason.With(reason.NoDriver, errors.New("no installed module claims it"))
 	}
@@ -360,6 +375,19 @@ func (f historyFile) Save(entries []daemon.Entry) error {
 
 type modeFile struct{ *world }
 
+type unfinishedFile struct{ *world }
+
+func (f unfinishedFile) Load() (map[string]string, error) { return f.begun, nil }
+
+func (f unfinishedFile) Save(boots map[string]string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.full == nil {
+		f.begun = boots
+	}
+	return f.full
+}
+
 func (f modeFile) Load() (daemon.Mode, error) { return f.mode, nil }
 
 func (f modeFile) Save(mode daemon.Mode) error {
@@ -373,7 +401,7 @@ func (f modeFile) Save(mode daemon.Mode) error {
 func (w *world) run(t *testing.T) (engine *daemon.Engine, stop func()) {
 	t.Helper()
 	engine = daemon.New(daemon.Config{
-		Release: release, Hardware: w, Modules: w, Firmware: w, Outside: w, Backend: w, Loader: w, Namer: w, Cache: cache{w}, HistoryFile: historyFile{w}, ModeFile: modeFile{w}, Gate: w.gate, SmallMemory: w.small,
+		Release: release, Hardware: w, Modules: w, Firmware: w, Outside: w, Backend: w, Loader: w, Namer: w, Cache: cache{w}, HistoryFile: historyFile{w}, ModeFile: modeFile{w}, UnfinishedFile: unfinishedFile{w}, Boot: w.boot, Gate: w.gate, SmallMemory: w.small,
 		Log: zerolog.New(zerolog.NewTestWriter(t)),
 		Next: func() daemon.Next {
 			w.mu.Lock()

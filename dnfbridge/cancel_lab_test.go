@@ -33,7 +33,7 @@ func TestCancelDuringASlowDownload(t *testing.T) {
 	trickles, result := make(chan struct{}, 1), make(chan error, 1)
 	committed := false
 	plan := install("kernel-modules-large")
-	plan.Commit = func() error {
+	plan.Commit = func([]string) error {
 		committed = true
 		return nil
 	}
@@ -80,7 +80,7 @@ func TestCommitSaysNo(t *testing.T) {
 	before := g.installed(t)
 	no := errors.New("somebody has cancelled")
 	plan := install("kernel-modules-sriov")
-	plan.Commit = func() error {
+	plan.Commit = func([]string) error {
 		if err := g.repo.WaitFor(t.Context(), nevra("kernel-modules-sriov")+".rpm"); err != nil {
 			t.Errorf("asked before the download: %v", err)
 		}
@@ -93,7 +93,7 @@ func TestCommitSaysNo(t *testing.T) {
 		t.Errorf("installed are %v", got)
 	}
 	asked := 0
-	plan.Commit = func() error {
+	plan.Commit = func([]string) error {
 		asked++
 		return nil
 	}
@@ -111,7 +111,7 @@ func TestDownloadOnly(t *testing.T) {
 	before := g.installed(t)
 	plan := install("kernel-modules-sriov")
 	plan.DownloadOnly = true
-	plan.Commit = func() error {
+	plan.Commit = func([]string) error {
 		t.Error("asked, with nothing to change")
 		return nil
 	}

@@ -45,7 +45,7 @@ func TestCommit(t *testing.T) {
 			asked := 0
 			transaction := plan
 			transaction.DownloadOnly = test.only
-			transaction.Commit = func() error {
+			transaction.Commit = func([]string) error {
 				asked++
 				f.locked(func() {
 					if f.fetched != asked || f.done != asked-1 {

@@ -57,6 +57,7 @@ func TestGuard(t *testing.T) {
 		{"another epoch", []fakeItem{newItem("Install", "kernel-modules-sriov", "1:1-1")}, "install kernel-modules-sriov-1:1-1.x86_64"},
 		{"a stranger", append(good().items, newItem("Install", "foreign", "1-1")), "install foreign-1-1.x86_64"},
 		{"a removal", append(good().items, newItem("Remove", "kernel-core", "1-1")), "remove kernel-core-1-1.x86_64"},
+		{"once more, unasked", []fakeItem{newItem("Reinstall", "kernel-modules-sriov", "1-1")}, "reinstall " + wanted},
 		{"an upgrade of a sister", append(good().items, newItem("Upgrade", "kernel-modules-core", "1-1")), "upgrade " + sister},
 		{"a replaced one", append(good().items, newItem("Replaced", "kernel-modules-core", "0-1")), "replaced kernel-modules-core-0-1.x86_64"},
 		{"a sister's reason", append(good().items, newItem("Reason Change", "kernel-modules-core", "1-1")), "reason change " + sister},

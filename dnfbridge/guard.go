@@ -48,12 +48,21 @@ func (i item) asPackage() Package {
 	}
 }
 
-// actionInstall is the action of a package that comes new.
-const actionInstall = "Install"
+// The actions of a package that comes new, and of one that is installed and
+// comes once more, in the place of itself.
+const (
+	actionInstall   = "Install"
+	actionReinstall = "Reinstall"
+	actionReplaced  = "Replaced"
+)
+
+// comes says whether the item brings a package.
+func (i item) comes() bool { return i.Action == actionInstall || i.Action == actionReinstall }
 
 // guard lets a transaction pass only if all it does is to install what was
-// asked for or may come along. The one exception changes no package: dnf notes
-// that a wanted package, already installed, is wanted now.
+// asked for or may come along, or once more if that was asked for. The one
+// exception changes no package: dnf notes that a wanted package, already
+// installed, is wanted now.
 func (t Transaction) guard(items []item) error {
 	var refused []string
 	for _, i := range items {
@@ -62,6 +71,7 @@ func (t Transaction) guard(items []item) error {
 		switch {
 		case i.Type == "Package" && i.Action == actionInstall && (wanted || slices.Contains(t.Allowed, nevra)):
 		case i.Type == "Package" && i.Action == "Reason Change" && wanted:
+		case i.Type == "Package" && (i.Action == actionReinstall || i.Action == actionReplaced) && wanted && t.Again:
 		case i.Type == "Package":
 			refused = append(refused, fmt.Sprintf("%s %s", strings.ToLower(i.Action), nevra))
 		default:

@@ -93,6 +93,38 @@ func TestInstall(t *testing.T) {
 	})
 }
 
+// What is installed and spoilt is installed once more; what is not stays so.
+func TestInstallAgain(t *testing.T) {
+	g := newGuest(t)
+	if err := g.backend(0).Install(t.Context(), install("kernel-modules-sriov", "kernel-modules-badpost"), nil); err != nil {
+		t.Fatal(err)
+	}
+	before := g.installed(t)
+	files := strings.Fields(g.run(t, "rpm", "-ql", nevra("kernel-modules-sriov"), nevra("kernel-modules-badpost")))
+	g.run(t, "truncate", append([]string{"-s0"}, files...)...)
+	again := install("kernel-modules-sriov", "kernel-modules-badpost", "kernel-modules-gpu")
+	again.Again = true
+	var coming []string
+	again.Commit = func(nevras []string) error {
+		coming = slices.Sorted(slices.Values(nevras))
+		return nil
+	}
+	if err := g.backend(0).Install(t.Context(), again, nil); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{nevra("kernel-modules-badpost"), nevra("kernel-modules-sriov")}; !slices.Equal(coming, want) {
+		t.Errorf("what came is %v, want %v", coming, want)
+	}
+	if got := g.installed(t); !slices.Equal(got, before) {
+		t.Errorf("installed are %v, want %v", got, before)
+	}
+	g.run(t, "rpm", "-V", nevra("kernel-modules-sriov"), nevra("kernel-modules-badpost"))
+	again.Install = []string{nevra("kernel-modules-gpu")}
+	if err := g.backend(0).Install(t.Context(), again, nil); err != nil {
+		t.Errorf("nothing that is installed: %v", err)
+	}
+}
+
 func TestInstallBringsAllowedAlong(t *testing.T) {
 	g := newGuest(t)
 	if err := g.backend(0).Install(t.Context(), install("kernel-modules-needs-gpu"), nil); err != nil {

@@ -72,6 +72,7 @@ type tracker struct {
 
 	index, count uint64 // of the package at work in the rpm transaction
 	began        bool   // the rpm transaction has touched a package
+	unpacked     []string
 	failures     []string
 	deadRepos    []string
 	deniedKey    string
@@ -150,6 +151,7 @@ func (t *tracker) handle(signal *dbus.Signal) (alive bool) {
 		}
 	case signalActionStop:
 		if args(&id) {
+			t.unpacked = append(t.unpacked, withoutZeroEpoch(id))
 			t.installStep(PhaseUnpacked, id, 1)
 		}
 	case signalScriptStart:

@@ -21,6 +21,7 @@ const (
 	openSession   = busName + ".SessionManager.open_session"
 	listPackages  = busName + ".rpm.Rpm.list"
 	markInstall   = busName + ".rpm.Rpm.install"
+	markReinstall = busName + ".rpm.Rpm.reinstall"
 	confirmKey    = busName + ".rpm.Repo.confirm_key"
 	resolve       = busName + ".Goal.resolve"
 	problems      = busName + ".Goal.get_transaction_problems"

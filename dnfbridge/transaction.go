@@ -22,14 +22,19 @@ type Transaction struct {
 	Install []string // NEVRAs to install, as Package.NEVRA has them
 	Allowed []string // NEVRAs that may come along as dependencies
 
+	// Again brings those of Install that are installed once more, as their files
+	// may be spoilt, and leaves the others.
+	Again bool
+
 	Into string // the folder that most of their files go to
 
 	DownloadOnly bool // leave the packages in the package manager's cache
 
 	// Commit is asked when everything is downloaded and nothing has been changed
-	// yet, in each try. Its error, if it has one, ends Install. It is not asked
-	// if there is nothing to install. Nil never says no.
-	Commit func() error
+	// yet, in each try, with the NEVRAs of all that is about to come. Its error, if
+	// it has one, ends Install. It is not asked if there is nothing to install. Nil
+	// never says no.
+	Commit func(coming []string) error
 }
 
 // maxBackoff bounds the pause between two tries.
@@ -66,8 +71,10 @@ func (d *DNF5) dryRun(ctx context.Context, t Transaction) ([]item, error) {
 
 // Install runs one transaction and returns when the rpmdb shows its packages,
 // which may be so although dnf reports a failure: a failed %post leaves its
-// package installed. What is installed already is no error. It calls progress,
-// which may be nil, from its own goroutine, never after it returned.
+// package installed. What is installed already is no error. Their files are then
+// where a power failure does not reach them: rpm leaves them to the kernel's cache
+// for half a minute, but not the rpmdb. It calls progress, which may be nil, from
+// its own goroutine, never after it returned.
 //
 // When ctx ends, Install returns at once with its cause, and without reason. A
 // transaction that was under way then is finished by the server on its own;
@@ -80,9 +87,22 @@ func (d *DNF5) Install(ctx context.Context, t Transaction, progress func(Progres
 	if len(t.Install) == 0 {
 		return nil
 	}
+	if t.Again {
+		installed, err := d.installedNEVRAs(ctx)
+		if err != nil {
+			return fmt.Errorf("cannot install %s again: %w", strings.Join(t.Install, ", "), err)
+		}
+		t.Install = slices.DeleteFunc(slices.Clone(t.Install), func(nevra string) bool { return !installed[nevra] })
+		if len(t.Install) == 0 {
+			return nil
+		}
+	}
 	pause := d.backoff
 	for left := d.attempts - 1; ; left-- {
 		err := d.try(ctx, t, progress)
+		if err == nil {
+			err = flush(t.Into)
+		}
 		if err == nil {
 			return nil
 		}
@@ -120,19 +140,20 @@ func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress)) 
 	if err != nil {
 		return err
 	}
-	news, size := 0, int64(0)
+	var coming []string
+	size := int64(0)
 	for _, i := range items {
-		if i.Action == actionInstall {
-			news++
+		if i.comes() {
+			coming = append(coming, i.nevra())
 			size += i.size("install_size")
 			track.state.BytesTotal += i.downloadSize()
 		}
 	}
-	if news == 0 && (len(items) == 0 || t.DownloadOnly) {
+	if len(coming) == 0 && (len(items) == 0 || t.DownloadOnly) {
 		track.step(PhaseVerify, "", 1)
 		return nil
 	}
-	if news > 0 {
+	if len(coming) > 0 {
 		track.step(PhaseDownload, "", resolved)
 		if err := s.transact(ctx, map[string]any{"downloadonly": true}); err != nil {
 			return cmp.Or(room(cacheDir, track.state.BytesTotal-track.state.BytesDone), track.explain(err))
@@ -154,8 +175,8 @@ func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress)) 
 	if err := room(t.Into, size); err != nil {
 		return err
 	}
-	if news > 0 && t.Commit != nil {
-		if err := t.Commit(); err != nil {
+	if len(coming) > 0 && t.Commit != nil {
+		if err := t.Commit(coming); err != nil {
 			return err
 		}
 	}
@@ -172,7 +193,9 @@ func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress)) 
 	if err != nil {
 		return cmp.Or(track.explain(ran), err)
 	}
-	missing := slices.DeleteFunc(slices.Clone(t.Install), func(nevra string) bool { return after[nevra] })
+	missing := slices.DeleteFunc(slices.Clone(t.Install), func(nevra string) bool {
+		return after[nevra] && (!t.Again || slices.Contains(track.unpacked, nevra))
+	})
 	switch {
 	case len(missing) == 0:
 		if ran != nil {
@@ -186,7 +209,7 @@ func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress)) 
 		return track.explain(ran)
 	}
 	return reason.With(reason.TransactionFailed,
-		fmt.Errorf("dnf reported success, but the package database lacks %s", strings.Join(missing, ", ")))
+		fmt.Errorf("dnf reported success, but has not installed %s", strings.Join(missing, ", ")))
 }
 
 // transact does what was resolved.
@@ -230,7 +253,11 @@ func (s *session) checked(ctx context.Context, t Transaction, track *tracker) ([
 
 // resolve marks the packages and returns what dnf would do to install them.
 func (s *session) resolve(ctx context.Context, t Transaction, track *tracker) ([]item, error) {
-	if err := s.call(ctx, markInstall, []any{t.Install, variants(nil)}); err != nil {
+	mark := markInstall
+	if t.Again {
+		mark = markReinstall
+	}
+	if err := s.call(ctx, mark, []any{t.Install, variants(nil)}); err != nil {
 		return nil, track.explain(err)
 	}
 	var items []item

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -77,6 +78,10 @@ func runDaemon(ctx context.Context, log zerolog.Logger) error {
 	if err != nil {
 		return err
 	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return fmt.Errorf("cannot tell this boot from others: %w", err)
+	}
 	address := os.Getenv("DBUS_SYSTEM_BUS_ADDRESS")
 	if address == "" {
 		address = "unix:path=/run/dbus/system_bus_socket"
@@ -88,24 +93,26 @@ func runDaemon(ctx context.Context, log zerolog.Logger) error {
 	looked := make(chan struct{})
 	var once sync.Once
 	engine := daemon.New(daemon.Config{
-		Version:       version,
-		Release:       release,
-		Platform:      platform(ctx),
-		Hardware:      sysfs.New("/"),
-		Modules:       modules{kmod.NewCache(filepath.Join("/lib/modules", release))},
-		Firmware:      firmware.Guest{Root: "/", Release: release},
-		Outside:       outside.Guest{Folders: outside.Folders},
-		Backend:       dnfbridge.NewDNF5(dnfbridge.SystemBus, log),
-		Loader:        load.Units{},
-		Namer:         names{},
-		Cache:         state.Catalogs{Dir: stateDirectory()},
-		HistoryFile:   state.History{Dir: stateDirectory()},
-		ModeFile:      state.Mode{Dir: stateDirectory()},
-		Next:          (&successor{dir: "/lib/modules", running: release}).next,
-		Log:           log,
-		Configuration: func() (config.Config, error) { return config.Load("/") },
-		SmallMemory:   smallMemory(),
-		Gate:          closed,
+		Version:        version,
+		Release:        release,
+		Boot:           strings.TrimSpace(string(boot)),
+		Platform:       platform(ctx),
+		Hardware:       sysfs.New("/"),
+		Modules:        modules{kmod.NewCache(filepath.Join("/lib/modules", release))},
+		Firmware:       firmware.Guest{Root: "/", Release: release},
+		Outside:        outside.Guest{Folders: outside.Folders},
+		Backend:        dnfbridge.NewDNF5(dnfbridge.SystemBus, log),
+		Loader:         load.Units{},
+		Namer:          names{},
+		Cache:          state.Catalogs{Dir: stateDirectory()},
+		HistoryFile:    state.History{Dir: stateDirectory()},
+		ModeFile:       state.Mode{Dir: stateDirectory()},
+		UnfinishedFile: state.Unfinished{Dir: stateDirectory()},
+		Next:           (&successor{dir: "/lib/modules", running: release}).next,
+		Log:            log,
+		Configuration:  func() (config.Config, error) { return config.Load("/") },
+		SmallMemory:    smallMemory(),
+		Gate:           closed,
 		Publish: func(v daemon.View) {
 			server.Publish(v)
 			once.Do(func() { close(looked) })

@@ -212,7 +212,7 @@ func (b *backend) Install(ctx context.Context, t dnfbridge.Transaction, report f
 	if t.DownloadOnly {
 		return nil
 	}
-	if err := t.Commit(); err != nil {
+	if err := t.Commit(t.Install); err != nil {
 		return err
 	}
 	p.Phase, p.Fraction = dnfbridge.PhaseInstall, 0.5
@@ -296,11 +296,12 @@ func serveTree(t testing.TB, root string) service {
 		Hardware: sysfs.New(s.root), Modules: modules{kmod.NewCache(filepath.Join(s.root, "lib/modules", release))},
 		Firmware: firmware.Guest{Root: root, Release: release}, Outside: outside.Guest{},
 		Backend: s.backend, Loader: loader{root}, Namer: namer{}, Cache: state.Catalogs{Dir: kept},
-		HistoryFile:   state.History{Dir: kept},
-		ModeFile:      state.Mode{Dir: kept},
-		Next:          func() daemon.Next { return daemon.Next{} },
-		Log:           zerolog.Nop(),
-		Configuration: func() (config.Config, error) { return config.Load(s.root) },
+		HistoryFile:    state.History{Dir: kept},
+		ModeFile:       state.Mode{Dir: kept},
+		UnfinishedFile: state.Unfinished{Dir: kept},
+		Next:           func() daemon.Next { return daemon.Next{} },
+		Log:            zerolog.Nop(),
+		Configuration:  func() (config.Config, error) { return config.Load(s.root) },
 		Publish: func(v daemon.View) {
 			server.Publish(v)
 			select {

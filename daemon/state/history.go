@@ -3,20 +3,13 @@
 package state
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
-
-	"github.com/google/renameio/v2"
 
 	"driverd/daemon"
 )
 
-// History keeps in a folder what was done. The file is replaced as a whole: it
-// is never half written, however the service or the machine ends.
+// History keeps in a folder what was done.
 type History struct {
 	Dir string
 }
@@ -41,34 +34,16 @@ func (h History) Load() ([]daemon.Entry, error) {
 // Read is Load for somebody who only looks: the file stays as it is.
 func (h History) Read() ([]daemon.Entry, error) {
 	var f historyFile
-	data, err := os.ReadFile(h.path())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	if err := read(h.path(), &f, &f.Version); err != nil {
+		return nil, err
 	}
-	if err == nil {
-		if err = json.Unmarshal(data, &f); err == nil && f.Version != version {
-			err = fmt.Errorf("it is of version %d", f.Version)
-		}
-	}
-	return f.Entries, err
+	return f.Entries, nil
 }
 
 // Save replaces the entries.
 func (h History) Save(entries []daemon.Entry) error {
-	data, err := json.Marshal(historyFile{version, entries})
-	if err == nil {
-		err = renameio.WriteFile(h.path(), data, 0o644)
-	}
-	if err != nil {
+	if err := replace(h.path(), historyFile{version, entries}); err != nil {
 		return fmt.Errorf("cannot keep the history: %w", err)
 	}
 	return nil
-}
-
-// setAside renames a file that cannot be read, and says so in the error.
-func setAside(path string, problem error) error {
-	if err := os.Rename(path, path+".corrupt"); err != nil {
-		return errors.Join(problem, err)
-	}
-	return fmt.Errorf("%w; it is now %s.corrupt", problem, path)
 }

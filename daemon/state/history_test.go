@@ -66,6 +66,30 @@ func TestMode(t *testing.T) {
 	}
 }
 
+func TestUnfinished(t *testing.T) {
+	t.Parallel()
+	kept := state.Unfinished{Dir: t.TempDir()}
+	if boots, err := kept.Load(); boots != nil || err != nil {
+		t.Errorf("never kept, it is %v: %v", boots, err)
+	}
+	for _, want := range []map[string]string{{"a-1-1.x86_64": "boot"}, {}} {
+		if err := kept.Save(want); err != nil {
+			t.Fatal(err)
+		}
+		if boots, err := kept.Load(); !cmp.Equal(boots, want) || err != nil {
+			t.Errorf("kept %v, it is %v: %v", want, boots, err)
+		}
+	}
+	for _, content := range []string{"", "[]", `{"version":2,"boots":{}}`, `{"version":1,"boots":{"a":1}}`, `{"version":1,"boots":{"a":"b"`} {
+		dir := holding(t, "unfinished.json", []byte(content))
+		boots, err := state.Unfinished{Dir: dir}.Load()
+		if err == nil || boots != nil {
+			t.Fatalf("%q is taken for %v", content, boots)
+		}
+		aside(t, dir, "unfinished.json", []byte(content), err)
+	}
+}
+
 // FuzzHistory sees that whatever lies in the place of the history is set aside,
 // or can be kept and comes back.
 func FuzzHistory(f *testing.F) {
