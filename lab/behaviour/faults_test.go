@@ -155,7 +155,8 @@ if test -e /sys/module/igb; then rmmod igb; fi
 for p in $(rpm -qa kernel-modules-sriov lab-slow); do rpm -e --notriggers $p; done
 rm -rf /var/lib/rpm-state/kernel*
 cp -a /root/index/. /lib/modules/$(uname -r)/
-rm -rf /var/cache/dnf5daemon-server/*/packages`)
+rm -rf /var/cache/dnf5daemon-server/*/packages
+sync # or the next row's reset would undo it`)
 }
 
 // TestFaultMatrix is the matrix. Two guests share it: most of the time each waits.
@@ -178,7 +179,7 @@ func TestFaultMatrix(t *testing.T) {
 				repo := newFaulty(image.Repo)
 				m := &matrix{guest: boot(t, lab.Options{Image: image, Repo: repo}), repo: repo, good: image.Repo}
 				m.until("test -s /var/lib/driverd/catalog-$(uname -r).json")
-				m.sh("mkdir /root/index && cp -a /lib/modules/$(uname -r)/modules.* /root/index/")
+				m.sh("mkdir /root/index && cp -a /lib/modules/$(uname -r)/modules.* /root/index/ && sync")
 				m.pristine = m.sh("rpm -Va || true")
 				for i := n; i < len(all); i += guests {
 					r := all[i]
