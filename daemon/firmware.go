@@ -160,11 +160,12 @@ func (r *record) mends() bool {
 	return r.mend != nil && (r.decision.Action == plan.Load || r.decision.Action == plan.Install)
 }
 
-// beginMend lets the next job bring the firmware that the load step has missed,
-// once.
-func (r *record) beginMend() bool {
+// beginMend lets the next job bring the firmware that the load step has missed:
+// once, and once more when there are other repositories, or another way to them.
+func (e *Engine) beginMend(r *record) bool {
 	var missing *firmware.MissingError
-	if r.mended || !errors.As(r.load.err, &missing) || len(missing.Files) == 0 {
+	done := r.mended && (r.cancelled != "" || !e.overtaken(r.load.began, r.load.err))
+	if done || !errors.As(r.load.err, &missing) || len(missing.Files) == 0 {
 		return false
 	}
 	r.mend, r.mended, r.install = missing.Files, true, attempt{}
@@ -173,10 +174,12 @@ func (r *record) beginMend() bool {
 
 // endMend has the driver tried again if its firmware is there now.
 func (r *record) endMend(err error) {
+	began := r.install.began
 	r.mend, r.install = nil, attempt{ended: time.Now()} // which went well: of the driver
 	if err == nil {
 		r.load = attempt{}
 		return
 	}
+	r.load.began = began
 	r.load.err = reason.With(reason.FirmwareMissing, also(r.load.err, err))
 }

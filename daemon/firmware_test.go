@@ -257,6 +257,39 @@ func TestKernelsRequestIsMetOnce(t *testing.T) {
 	}
 }
 
+// What could not be had is looked for once more when the repositories are others.
+func TestKernelsRequestIsMetByAnotherRepository(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newFirmwareWorld()
+		w.installed.installed[igb.alias] = "igb"
+		w.inKernel = []string{"igb"}
+		w.kernelAsks(qedFile)
+		all := w.firmware
+		w.firmware = nil
+		w.plug(1, igb.alias)
+		w.plug(2, igb.alias)
+		engine, _ := w.run(t)
+		after(time.Minute)
+		finds := len(w.finds)
+		for changes := range 3 {
+			w.change(func() { w.repositories += "other.repo" })
+			engine.Kick()
+			after(time.Hour)
+			expect(t, w.device(1), plan.Failed, reason.FirmwareMissing)
+			expect(t, w.device(2), plan.Failed, reason.FirmwareMissing)
+			if got := len(w.finds); got == finds || got > finds+4 {
+				t.Errorf("after change %d: looked for %q", changes, w.finds[finds:])
+			}
+			finds = len(w.finds)
+		}
+		w.change(func() { w.repositories, w.firmware = "lab.repo", all })
+		engine.Kick()
+		after(time.Minute)
+		expect(t, w.device(1), plan.Bound, "")
+		expect(t, w.device(2), plan.Bound, "")
+	})
+}
+
 func TestNothingIsBroughtWhileObserving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFirmwareWorld()

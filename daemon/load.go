@@ -35,7 +35,7 @@ func (e *Engine) stepLoad(r *record) {
 		e.become(r, plan.Loading, "", "")
 	case r.load.ended.IsZero():
 		e.beginLoad(r)
-	case r.beginMend():
+	case e.beginMend(r):
 		e.stepInstall(r)
 	case r.load.err != nil:
 		e.failLoad(r)

@@ -46,7 +46,7 @@ func (e *Engine) lookOutside() {
 // that another one need not wait for its time.
 func (e *Engine) overtaken(began time.Time, err error) bool {
 	switch reason.Of(err) {
-	case reason.RepoUnreachable:
+	case reason.RepoUnreachable, reason.FirmwareMissing:
 		return e.outside.connected.After(began) || e.outside.configured.After(began)
 	case reason.NoPackage, reason.StaleKernel, reason.UntrustedPackage, reason.TransactionRefused:
 		return e.outside.configured.After(began)
