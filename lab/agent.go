@@ -77,6 +77,7 @@ func (a *agent) execute(ctx context.Context, command string, args, result any) e
 	defer cancel()
 	if a.conn == nil {
 		if err := a.dial(ctx); err != nil {
+			a.drop() // what answers it may still come
 			return err
 		}
 	}
@@ -92,9 +93,7 @@ func (a *agent) execute(ctx context.Context, command string, args, result any) e
 		line, err = a.in.ReadBytes('\n')
 	}
 	if err != nil {
-		// The reply may still come: the next request begins on a clean line.
-		_ = conn.Close()
-		a.conn = nil
+		a.drop() // the reply may still come: the next request begins on a clean line
 		return fmt.Errorf("cannot %s: %w", command, errors.Join(context.Cause(ctx), err))
 	}
 	reply := struct {
@@ -110,10 +109,30 @@ func (a *agent) execute(ctx context.Context, command string, args, result any) e
 	return nil
 }
 
+// await asks until the agent answers. This is for a serial port, of which QEMU does
+// not know whether anybody has opened it in the guest.
+func (a *agent) await(ctx context.Context) error {
+	for {
+		once, cancel := context.WithTimeout(ctx, 2*time.Second)
+		err := a.execute(once, "guest-ping", map[string]any{}, nil)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("the guest agent did not come up: %w", errors.Join(context.Cause(ctx), err))
+		}
+	}
+}
+
 // close ends the connection.
 func (a *agent) close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.drop()
+}
+
+func (a *agent) drop() {
 	if a.conn != nil {
 		_ = a.conn.Close()
 		a.conn = nil

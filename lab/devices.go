@@ -15,8 +15,8 @@ import (
 // the firmware numbers a bus for: what is plugged into rp1 is at 0000:01:00.0.
 const rootPorts = 12
 
-// widePort is the one with room for a large prefetchable BAR: elsewhere a
-// display finds "no space" and its driver fails to probe.
+// widePort is the one with room for large BARs: elsewhere a display finds "no
+// space" and its driver fails to probe, and so would a hundred functions.
 const widePort = "rp12"
 
 func rootPort(n int) string { return fmt.Sprintf("rp%d", n) }
@@ -35,6 +35,10 @@ type Device struct {
 	// Blockdev is the disk that the device needs, as blockdev-add takes it,
 	// node-name apart: that is the device's ID with "-disk" appended.
 	Blockdev map[string]any
+
+	// Part is what else the device consists of in QEMU, as device_add takes it: an
+	// object that is on no bus, and can be there only at a guest's start.
+	Part map[string]any
 }
 
 // NVMe is an NVMe controller with a disk of 64 MiB of zeroes.
@@ -43,6 +47,22 @@ func NVMe(id string) Device {
 		ID: id, Driver: "nvme",
 		Props:    map[string]any{"serial": id, "drive": id + "-disk"},
 		Blockdev: map[string]any{"driver": "null-co", "size": 64 << 20, "read-zeroes": true},
+	}
+}
+
+// NVMeFunctions is an NVMe controller for a guest's start that can have so many
+// virtual functions, and has no disk. They are there, and answer nothing: whoever manages the
+// controller would have to give them queues first, and their driver finds that
+// they are not ready.
+func NVMeFunctions(id string, functions int) Device {
+	return Device{
+		ID: id, Driver: "nvme", Port: widePort,
+		Part: map[string]any{"driver": "nvme-subsys", "id": id + "-subsystem"},
+		Props: map[string]any{
+			"serial": id, "subsys": id + "-subsystem", "sriov_max_vfs": functions,
+			"sriov_vq_flexible": 2 * functions, "sriov_vi_flexible": functions, // the least that QEMU allows
+			"max_ioqpairs": 2*functions + 2, "msix_qsize": functions + 1,
+		},
 	}
 }
 

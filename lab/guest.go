@@ -83,9 +83,11 @@ func Boot(ctx context.Context, o Options) (_ *Guest, err error) {
 		}
 	}()
 
-	overlay := exec.CommandContext(ctx, "qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", o.Image.Disk, filepath.Join(dir, "disk.qcow2"))
-	if err := run(ctx, overlay); err != nil {
-		return nil, err
+	if o.Image.Disk != "" {
+		overlay := exec.CommandContext(ctx, "qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", o.Image.Disk, filepath.Join(dir, "disk.qcow2"))
+		if err := run(ctx, overlay); err != nil {
+			return nil, err
+		}
 	}
 	port, err := g.serve(o)
 	if err != nil {
@@ -122,6 +124,9 @@ func (g *Guest) power(ctx context.Context, image *Image, terminal bool) error {
 	}
 	if g.qmp, err = g.dialQMP(ctx); err != nil {
 		return err
+	}
+	if image.Disk == "" {
+		return g.agent.await(ctx)
 	}
 	return g.awaitAgent(ctx, 0)
 }

@@ -30,11 +30,13 @@ var initrdModules = []string{"virtio_pci", "virtio_blk", "ext4"}
 
 // Image is a guest's disk, and what to boot it with.
 type Image struct {
-	Disk    string // raw ext4, read-only for everybody: each boot writes to an overlay
+	Disk    string // raw ext4, read-only for everybody: each boot writes to an overlay; empty if all is in the initrd
 	Kernel  string
 	Initrd  string
 	Release string // the kernel's, as uname -r in the guest
 	Repo    string // folder of the rpm-md repository that the guest uses
+
+	like *Image // that it was made of, if any: where one runs under KVM, the other does
 }
 
 // BuildImage makes the guest's disk from the root, the repository and driverd's
@@ -63,7 +65,7 @@ func BuildImage(ctx context.Context, rpm string) (*Image, error) {
 // one kind of guest from those of another. The script finish runs in the guest's
 // root at the end, with that root at /mnt too.
 func buildImage(ctx context.Context, prefix, root, repo string, kernel kernelFiles, finish string, rpms ...string) (*Image, error) {
-	boot, err := bootFiles(ctx, prefix+"boot", kernel)
+	boot, err := bootFiles(ctx, prefix+"boot", kernel, initrdModules)
 	if err != nil {
 		return nil, err
 	}
@@ -114,10 +116,10 @@ func buildImage(ctx context.Context, prefix, root, repo string, kernel kernelFil
 	}, nil
 }
 
-// bootFiles returns a folder with the kernel and an initrd for it of a
-// few modules: under software emulation the stock one takes three times as long.
-func bootFiles(ctx context.Context, name string, kernel kernelFiles) (string, error) {
-	inputs := append([]string{kernel.modules, initScript}, initrdModules...)
+// bootFiles returns a folder with the kernel and an initrd for it of these
+// modules and what they need: under software emulation the stock one takes three times as long.
+func bootFiles(ctx context.Context, name string, kernel kernelFiles, modules []string) (string, error) {
+	inputs := append([]string{kernel.modules, initScript}, modules...)
 	return stage(ctx, name, inputs, func(ctx context.Context, dir string) error {
 		if err := run(ctx, exec.CommandContext(ctx, "cp", kernel.vmlinuz, filepath.Join(dir, "vmlinuz"))); err != nil {
 			return err
@@ -134,7 +136,7 @@ func bootFiles(ctx context.Context, name string, kernel kernelFiles) (string, er
 		if err := run(ctx, exec.CommandContext(ctx, "cp", "/bin/busybox", filepath.Join(tree, "bin"))); err != nil {
 			return err
 		}
-		if err := copyModules(ctx, kernel, filepath.Join(tree, "modules")); err != nil {
+		if err := copyModules(ctx, kernel, modules, filepath.Join(tree, "modules")); err != nil {
 			return err
 		}
 		pack := exec.CommandContext(ctx, "sh", "-c", "find . | cpio --quiet -o -H newc -R 0:0 >../initrd")
@@ -146,11 +148,11 @@ func bootFiles(ctx context.Context, name string, kernel kernelFiles) (string, er
 	})
 }
 
-// copyModules copies initrdModules and what they depend on into dir, unpacked,
-// with names that sort in the order of loading.
-func copyModules(ctx context.Context, kernel kernelFiles, dir string) error {
+// copyModules copies modules and what they depend on into dir, unpacked, with
+// names that sort in the order of loading.
+func copyModules(ctx context.Context, kernel kernelFiles, modules []string, dir string) error {
 	root := strings.TrimSuffix(kernel.modules, filepath.Join("/usr/lib/modules", kernel.release))
-	args := append([]string{"-d", root, "-S", kernel.release, "--show-depends", "-a"}, initrdModules...)
+	args := append([]string{"-d", root, "-S", kernel.release, "--show-depends", "-a"}, modules...)
 	out, err := exec.CommandContext(ctx, "modprobe", args...).Output()
 	if err != nil {
 		return fmt.Errorf("cannot find the initrd's modules: %w", err)

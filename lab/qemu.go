@@ -44,6 +44,9 @@ func acceleration(ctx context.Context, image *Image) ([]string, error) {
 		return software, nil
 	}
 	_ = kvm.Close()
+	if image.like != nil {
+		image = image.like
+	}
 	var host unix.Utsname
 	if err := unix.Uname(&host); err != nil {
 		return nil, fmt.Errorf("cannot read the kernel's name: %w", err)
@@ -100,6 +103,9 @@ func qemuArgs(dir string, o Options, devices []Device, accel []string, port int)
 		"-qmp", "unix:" + filepath.Join(dir, "monitor") + ",server=on,wait=off",
 	}, accel...)
 	serial, words := "file:"+filepath.Join(dir, "console"), slices.Concat(kernelArgs, []string{"lab.port=" + strconv.Itoa(port)}, o.Words)
+	if o.Image.Disk == "" {
+		words = append(words, "8250.nr_uarts=2") // the second is the agent's
+	}
 	if o.Terminal {
 		serial = "mon:stdio"
 	} else {
@@ -110,24 +116,37 @@ func qemuArgs(dir string, o Options, devices []Device, accel []string, port int)
 	for n := 1; n <= rootPorts; n++ {
 		port := fmt.Sprintf("pcie-root-port,id=%s,chassis=%d,slot=%d,addr=%#x.%#x,multifunction=on", rootPort(n), n, n, 2+(n-1)/8, (n-1)%8)
 		if rootPort(n) == widePort {
-			port += ",pref64-reserve=128M"
+			port += ",pref64-reserve=128M,mem-reserve=16M"
 		}
 		args = append(args, "-device", port)
 	}
 	args = append(args,
-		"-drive", "if=none,id=disk,format=qcow2,cache=unsafe,file="+filepath.Join(dir, "disk.qcow2"),
-		"-device", "virtio-blk-pci,drive=disk,addr=0x8",
 		"-netdev", "user,id=net",
-		"-device", "virtio-serial-pci,addr=0xa",
 		"-chardev", "socket,id=agent,server=on,wait=off,path="+filepath.Join(dir, "agent"),
-		"-device", "virtserialport,id=agent,chardev=agent,name=org.qemu.guest_agent.0",
 		"-device", "virtio-rng-pci,addr=0xb",
 	)
+	if o.Image.Disk == "" {
+		args = append(args, "-device", "isa-serial,chardev=agent")
+	} else {
+		args = append(args,
+			"-drive", "if=none,id=disk,format=qcow2,cache=unsafe,file="+filepath.Join(dir, "disk.qcow2"),
+			"-device", "virtio-blk-pci,drive=disk,addr=0x8",
+			"-device", "virtio-serial-pci,addr=0xa",
+			"-device", "virtserialport,id=agent,chardev=agent,name=org.qemu.guest_agent.0",
+		)
+	}
 	if !o.NoNIC {
 		args = append(args, "-device", "virtio-net-pci,netdev=net,romfile=,addr=0x9")
 	}
 	for _, d := range devices {
 		device, blockdev := d.arguments()
+		if d.Part != nil {
+			text, err := json.Marshal(d.Part)
+			if err != nil {
+				return nil, fmt.Errorf("cannot describe what device %s consists of: %w", d.ID, err)
+			}
+			args = append(args, "-device", string(text))
+		}
 		if blockdev != nil {
 			text, err := json.Marshal(blockdev)
 			if err != nil {

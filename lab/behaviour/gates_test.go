@@ -116,6 +116,16 @@ func TestWhatKeepsADriverAway(t *testing.T) {
 		g.sh("rm -r /run/systemd/system/driverd.service.d; systemctl daemon-reload; systemctl restart driverd; systemctl is-active driverd")
 	})
 
+	t.Run("the system is an image", func(t *testing.T) {
+		g := g.in(t)
+		// An overlay without an upper layer is what composefs mounts, and as read-only.
+		g.sh("mkdir -p /run/empty; mount -t overlay -o lowerdir=/usr:/run/empty image /usr")
+		g.inactive("image-mode")
+		g.sh("umount --lazy /usr; touch /run/ostree-booted")
+		g.inactive("image-mode")
+		g.sh("rm /run/ostree-booted; systemctl restart driverd; systemctl is-active driverd")
+	})
+
 	t.Run("the kernel's package is in no list", func(t *testing.T) {
 		g := g.in(t)
 		g.sh("rpm -e --justdb --nodeps $(rpm -qa 'kernel*'); sed -i s/enabled=1/enabled=0/ /etc/yum.repos.d/lab.repo; rm /var/lib/driverd/catalog-*; systemctl restart driverd")
@@ -133,6 +143,40 @@ func TestWhatKeepsADriverAway(t *testing.T) {
 		g.says(slot, "blocked", "modules-disabled", "kernel.modules_disabled is 1")
 		g.inactive("modules-disabled")
 	})
+}
+
+// TestNoModule boots a guest with nomodule, which is what Firecracker and libkrun
+// do, and what leaves it without disk and network.
+func TestNoModule(t *testing.T) {
+	image, err := lab.BuildImage(t.Context(), rpm(t))
+	if err == nil {
+		image, err = lab.InMemory(t.Context(), image)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := boot(t, lab.Options{Image: image, Words: []string{"nomodule"}, Devices: []lab.Device{{ID: "nic", Driver: "igb"}}})
+	if got := g.sh("cat /proc/modules"); got != "" {
+		t.Errorf("loaded are %s", got)
+	}
+	g.inactive("modules-disabled")
+}
+
+// TestKernelOfTheHost boots a guest with a kernel of another build than those that
+// are installed, which the host brings.
+func TestKernelOfTheHost(t *testing.T) {
+	image, err := lab.BuildImage(t.Context(), rpm(t))
+	if err == nil {
+		image, err = lab.WithForeignKernel(t.Context(), image)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := boot(t, lab.Options{Image: image, Devices: []lab.Device{{ID: "nic", Driver: "igb"}}})
+	if got := g.sh("uname -r"); got != image.Release {
+		t.Errorf("kernel %s runs", got)
+	}
+	g.inactive("foreign-kernel")
 }
 
 // says waits until the message about the device in slot has these words in it,
@@ -177,6 +221,8 @@ func unsigned(t *testing.T, release, path string) []byte {
 // done, ends when nobody asks, does not loop, and answers when it is asked again.
 func (g guest) inactive(reason string) {
 	g.Helper()
+	const said = "journalctl -b --no-pager -o cat -u driverd DRIVERD_EVENT=inactive DRIVERD_REASON=%s"
+	before := g.lines(said, reason)
 	g.sh("systemctl restart driverd")
 	r, err := g.vm.Run(g.patient(), "driverd status")
 	if err != nil || r.Code != 4 || !strings.Contains(r.Stdout, " is inactive ("+reason+")") {
@@ -193,7 +239,7 @@ func (g guest) inactive(reason string) {
 	if got := g.sh("busctl get-property org.fedoraproject.Driverd1 /org/fedoraproject/Driverd1 org.fedoraproject.Driverd1.Manager Reason"); got != `s "`+reason+`"` {
 		g.Errorf("the reason on the bus is %s", got)
 	}
-	if got := g.sh("journalctl -b --no-pager -o cat -u driverd DRIVERD_EVENT=inactive DRIVERD_REASON=%s | wc -l", reason); got != "2" {
-		g.Errorf("the journal says %s times why, for two starts", got)
+	if got := g.lines(said, reason) - before; got != 2 {
+		g.Errorf("the journal says %d times why, for two starts", got)
 	}
 }

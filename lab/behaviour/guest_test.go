@@ -110,6 +110,16 @@ func (g guest) unplug(id string) {
 	}
 }
 
+// slot is where the device of that id is.
+func (g guest) slot(id string) hwdetect.Slot {
+	g.Helper()
+	slot, err := g.vm.Slot(g.patient(), id)
+	if err != nil {
+		g.Fatal(err)
+	}
+	return slot
+}
+
 // sh runs a script in the guest, which must succeed.
 func (g guest) sh(format string, args ...any) string {
 	g.Helper()
@@ -118,6 +128,16 @@ func (g guest) sh(format string, args ...any) string {
 		g.Fatal(err)
 	}
 	return strings.TrimSpace(out)
+}
+
+// lines is how many lines a script prints.
+func (g guest) lines(format string, args ...any) int {
+	g.Helper()
+	out := g.sh(format, args...)
+	if out == "" {
+		return 0
+	}
+	return strings.Count(out, "\n") + 1
 }
 
 // until waits until a script succeeds.
