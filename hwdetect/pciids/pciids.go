@@ -7,9 +7,9 @@ package pciids
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 
 	"driverd/internal/printable"
@@ -34,20 +34,22 @@ func Names(vendor, product uint16) (vendorName, productName string) {
 // Find looks the names up in a list. A list that ends early, or in garbage,
 // knows what it has said until then.
 func Find(list io.Reader, vendor, product uint16) (vendorName, productName string) {
-	for lines := bufio.NewScanner(list); lines.Scan(); {
+	vendorID, productID := fmt.Appendf(nil, "%04x  ", vendor), fmt.Appendf(nil, "\t%04x  ", product)
+	lines := bufio.NewScanner(list)
+	lines.Buffer(make([]byte, 32<<10), bufio.MaxScanTokenSize) // few system calls for a long list
+	for lines.Scan() {
 		line := lines.Bytes()
-		if bytes.HasPrefix(line, []byte("C ")) {
-			break // the list of classes follows that of vendors
-		}
 		switch {
+		case bytes.HasPrefix(line, []byte("C ")):
+			return vendorName, "" // the list of classes follows that of vendors
 		case len(line) == 0 || line[0] == '#' || bytes.HasPrefix(line, []byte("\t\t")):
 		case line[0] != '\t':
 			if vendorName != "" {
 				return vendorName, "" // the next vendor begins
 			}
-			vendorName = nameOf(line, vendor)
+			vendorName = nameOf(line, vendorID)
 		case vendorName != "":
-			if productName = nameOf(line[1:], product); productName != "" {
+			if productName = nameOf(line, productID); productName != "" {
 				return vendorName, productName
 			}
 		}
@@ -55,10 +57,11 @@ func Find(list io.Reader, vendor, product uint16) (vendorName, productName strin
 	return vendorName, ""
 }
 
-// nameOf returns the name in a line "8086  Intel Corporation" if it is id's.
-func nameOf(line []byte, id uint16) string {
-	digits, name, ok := bytes.Cut(line, []byte("  "))
-	if n, err := strconv.ParseUint(string(digits), 16, 16); !ok || err != nil || uint16(n) != id {
+// nameOf returns the name in a line "8086  Intel Corporation" if it begins so. The
+// list has forty thousand lines: they are compared, and not understood.
+func nameOf(line, id []byte) string {
+	name, ok := bytes.CutPrefix(line, id)
+	if !ok {
 		return ""
 	}
 	return strings.TrimSpace(printable.Text(string(name)))
