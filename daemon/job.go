@@ -16,6 +16,10 @@ import (
 	"driverd/reason"
 )
 
+// progressTime is how often the progress of a phase is published at most: rpm tells
+// of every few kilobytes, and each view is one of the whole world.
+const progressTime = 250 * time.Millisecond
+
 // job is one transaction: for all devices that wait for a package, or for what
 // somebody asked for. One is at work at a time: package managers lock, and a
 // second one would only wait.
@@ -41,6 +45,7 @@ type job struct {
 	reason                reason.Reason
 	message               string
 	began, ended          time.Time
+	shown                 time.Time // when its progress was last published
 
 	stop      context.CancelCauseFunc // ends the backend's work; nil before that began
 	committed bool                    // the rpm transaction may have begun
@@ -204,6 +209,7 @@ func (e *Engine) progressed(j *job, p dnfbridge.Progress) {
 	if j.state != JobRunning {
 		return // cancelled, and the backend does not know it yet
 	}
+	phase := j.phase
 	j.follow(p)
 	for _, r := range j.records {
 		switch p.Phase {
@@ -219,7 +225,10 @@ func (e *Engine) progressed(j *job, p dnfbridge.Progress) {
 		e.look()
 		return
 	}
-	e.Publish(e.view())
+	if j.phase != phase || time.Since(j.shown) >= progressTime {
+		j.shown = time.Now()
+		e.Publish(e.view())
+	}
 }
 
 func (e *Engine) finishJob(j *job, err error) {
