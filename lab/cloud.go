@@ -21,6 +21,18 @@ func BuildGoldenImage(ctx context.Context, script string, rpms ...string) (*Imag
 }
 
 func buildCloudImage(ctx context.Context, prefix, script string, rpms ...string) (*Image, error) {
+	return buildRicherImage(ctx, prefix, "cloud-root", []string{"cloud-init", "createrepo-c"}, script, rpms...)
+}
+
+// BuildPeersImage makes the disk of a guest like BuildImage's that has other
+// services too, with which driverd is compared.
+func BuildPeersImage(ctx context.Context, rpm string) (*Image, error) {
+	return buildRicherImage(ctx, "peers-", "peers-root", []string{"packagekit", "fwupd"}, "", rpm)
+}
+
+// buildRicherImage makes the disk of a guest that has more of Debian's packages;
+// prefix and rootName tell its stages from those of others.
+func buildRicherImage(ctx context.Context, prefix, rootName string, more []string, script string, rpms ...string) (*Image, error) {
 	plain, err := Root(ctx)
 	if err != nil {
 		return nil, err
@@ -35,7 +47,7 @@ func buildCloudImage(ctx context.Context, prefix, script string, rpms ...string)
 	}
 	// Its kernel comes from the repository, as in the other images.
 	packages := slices.DeleteFunc(slices.Clone(rootPackages), func(name string) bool { return name == "linux-image-amd64" })
-	root, err := buildRoot(ctx, "cloud-root", append(packages, "cloud-init", "createrepo-c")...)
+	root, err := buildRoot(ctx, rootName, append(packages, more...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -73,6 +73,22 @@ func Repo(ctx context.Context) (string, error) {
 	return buildRepo(ctx, "repo", repo.Input{Kernels: []repo.Kernel{kernel.packed()}, Newer: true, Root: root})
 }
 
+// DracutRepo returns the folder of a repository like Repo's, with less hardware, of
+// which each package has dracut make an initrd when it is installed.
+func DracutRepo(ctx context.Context) (string, error) {
+	root, err := Root(ctx)
+	if err != nil {
+		return "", err
+	}
+	kernel, err := rootKernel(root)
+	if err != nil {
+		return "", err
+	}
+	packed := kernel.packed()
+	packed.Hardware, packed.Dracut = leanHardware, true
+	return buildRepo(ctx, "dracut-repo", repo.Input{Kernels: []repo.Kernel{packed}, Root: root})
+}
+
 // buildRepo builds a repository in a stage of the given name.
 func buildRepo(ctx context.Context, name string, in repo.Input) (string, error) {
 	checkout, err := Checkout()
@@ -89,7 +105,7 @@ func buildRepo(ctx context.Context, name string, in repo.Input) (string, error) 
 		inputs = append(inputs, sum)
 	}
 	for _, k := range in.Kernels {
-		inputs = append(inputs, k.ModulesDir, fmt.Sprint(k.Unsplit, k.Hardware, k.NoAliases))
+		inputs = append(inputs, k.ModulesDir, fmt.Sprint(k.Unsplit, k.Hardware, k.NoAliases, k.Dracut))
 	}
 	return stage(ctx, name, inputs, func(ctx context.Context, dir string) error {
 		return repo.Build(ctx, in, dir)

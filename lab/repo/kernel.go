@@ -5,6 +5,7 @@ package repo
 import (
 	"context"
 	_ "embed" // for kernel.spec
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,6 +48,11 @@ func (b kernelBuild) pack(ctx context.Context, work, dir string) error {
 	}
 	if b.NoAliases {
 		if err := withoutAliases(splitDir); err != nil {
+			return err
+		}
+	}
+	if b.Dracut {
+		if err := withDracut(splitDir, tree.Release); err != nil {
 			return err
 		}
 	}
@@ -103,6 +109,21 @@ func unsplit(dir string) error {
 		return err
 	}
 	return withoutLines(filepath.Join(dir, kernel.Base.Suffix()+".list"), "/"+kernel.CatalogFile+"\n")
+}
+
+// withDracut has dracut follow depmod in a written split: once a transaction, too.
+func withDracut(dir, release string) error {
+	file := filepath.Join(dir, kernel.FragmentFile)
+	fragment, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	depmod := "    /usr/sbin/depmod -a " + release + "\nfi\n"
+	text := strings.ReplaceAll(string(fragment), depmod, strings.TrimSuffix(depmod, "fi\n")+"    dracut --force --kver "+release+"\nfi\n")
+	if text == string(fragment) {
+		return fmt.Errorf("cannot find depmod in %s", file)
+	}
+	return os.WriteFile(file, []byte(text), 0o644)
 }
 
 // withoutAliases takes the modalias() Provides out of a written split.

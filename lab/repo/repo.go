@@ -38,6 +38,10 @@ type Kernel struct {
 	// need; nil stands for all, of which there are thousands.
 	Hardware []string
 
+	// Dracut has the packages make an initrd for the kernel when they have been
+	// installed, as Fedora's do for a kernel that was there before.
+	Dracut bool
+
 	// NoAliases leaves out the modalias() Provides, as a build without
 	// Fedora's kernel-rpm-macros does.
 	NoAliases bool
