@@ -50,8 +50,8 @@ fuzz: ## run every fuzz test for a minute
 	    go test -fuzz "^$$name\$$" -fuzztime 1m "$$dir" </dev/null; \
 	done
 
-bench: rpm ## measure driverd beside its peers; table, JSON and picture in dist/
-	@go run ./lab/cmd/bench dist/driverd-[0-9]*.x86_64.rpm
+bench: rpm ## measure driverd beside its peers; table, JSON and pictures in dist/ (BENCH="-part storm -n 1")
+	@go run ./lab/cmd/bench $(BENCH) dist/driverd-[0-9]*.x86_64.rpm
 
 split-report: host ## what the split makes of Debian's amd64, arm64 and 686 kernels
 	@go run ./lab/cmd/split-report

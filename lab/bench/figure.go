@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -53,13 +54,22 @@ func (f Figure) Met() string {
 }
 
 func (f Figure) goal() string {
-	switch {
-	case f.MaxRatio > 0:
-		return fmt.Sprintf("%.3g x", f.MaxRatio)
-	case f.Max > 0:
-		return fmt.Sprintf("%.3g %s", f.Max, f.Unit)
+	var goals []string
+	if f.MaxRatio > 0 {
+		goals = append(goals, fmt.Sprintf("%.3g x", f.MaxRatio))
 	}
-	return ""
+	if f.Max > 0 {
+		goals = append(goals, fmt.Sprintf("%.3g %s", f.Max, f.Unit))
+	}
+	return strings.Join(goals, ", ")
+}
+
+// title is the name with the unit.
+func (f Figure) title() string {
+	if f.Unit == "" {
+		return f.Name
+	}
+	return f.Name + ", " + f.Unit
 }
 
 // spread writes a median with its least and greatest value.
@@ -88,7 +98,7 @@ func Table(w io.Writer, figures []Figure) error {
 		if len(f.Peer) > 0 {
 			ratio, peer = strconv.FormatFloat(f.Ratio(), 'f', 2, 64), f.PeerName+": "+spread(f.Peer)
 		}
-		row(f.Name+", "+f.Unit, spread(f.Driverd), peer, ratio, f.goal(), f.Met())
+		row(f.title(), spread(f.Driverd), peer, ratio, f.goal(), f.Met())
 	}
 	return t.Flush()
 }

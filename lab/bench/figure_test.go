@@ -24,6 +24,8 @@ var figures = []bench.Figure{
 	{Name: "too much", Unit: "MB", Driverd: []float64{1200, 1300}, Max: 10},
 	{Name: "lost", Unit: "MB", Max: 10},
 	{Name: "no goal", Unit: "ms", Driverd: []float64{1}},
+	{Name: "times", Driverd: []float64{2}},
+	{Name: "both goals", Unit: "MB", Driverd: []float64{11}, Peer: []float64{30}, PeerName: "fwupd", Max: 10, MaxRatio: 1},
 }
 
 func TestTable(t *testing.T) {
@@ -48,6 +50,8 @@ func TestTable(t *testing.T) {
 		{"too much, MB", "1250 (1200-1300)", "", "", "10 MB", "no"},
 		{"lost, MB", "-", "", "", "10 MB", "no"},
 		{"no goal, ms", "1", "", "", "", ""},
+		{"times", "2", "", "", "", ""},
+		{"both goals, MB", "11", "fwupd: 30", "0.37", "1 x, 10 MB", "no"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -74,7 +78,10 @@ func TestJSON(t *testing.T) {
 
 func TestTimelineIsSVG(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "timeline.svg")
-	timeline := bench.Timeline{Driverd: 4, Peer: 9, Steps: []bench.Step{{Name: "seen"}, {Name: "decided", At: 0.5}, {Name: "bound", At: 4}}}
+	timeline := bench.Timeline{
+		{Name: "driverd", Lap: bench.Lap{Seconds: 4, Steps: []bench.Step{{Name: "seen", At: 0.3}, {Name: "decided", At: 0.5}, {Name: "bound", At: 4}}}},
+		{Name: "a <root> shell", Lap: bench.Lap{Seconds: 9, Steps: []bench.Step{{Name: "dnf5", At: 8.5}, {Name: "modprobe", At: 9}}}},
+	}
 	if err := timeline.WriteSVG(file); err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +103,7 @@ func TestTimelineIsSVG(t *testing.T) {
 			text.Write(data)
 		}
 	}
-	for _, want := range []string{"decided 0.5 s", "bound 4.0 s", "9.0 s"} {
+	for _, want := range []string{"decided 0.5", "bound 4.0", "4.0 s", "a <root> shell", "dnf5 8.5", "9.0 s"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no %q in %q", want, text.String())
 		}

@@ -6,124 +6,184 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
 
+	"driverd/hwdetect"
 	"driverd/lab"
 )
 
-// daemons are those that a guest has running anyway, or because of driverd.
-var daemons = []string{"systemd-udevd", "polkit", "dnf5daemon-server"}
-
-// InGuest races for one card, as many times as repetitions say, and for eight
-// devices once, and returns the figures and the timeline of the last card.
-func InGuest(ctx context.Context, image *lab.Image, repetitions int) (_ []Figure, _ *Timeline, err error) {
-	g, err := boot(ctx, image)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() { err = errors.Join(err, g.vm.Close()) }()
-
-	const shell = "root shell: dnf5, modprobe"
-	one := Figure{Name: "a card's event to its driver bound", Unit: "s", PeerName: shell, MaxRatio: 0.5}
-	cpu := Figure{Name: "driverd's own CPU time for it", Unit: "ms", Max: 50}
-	timeline := &Timeline{}
-	for range repetitions {
-		if err := g.lap(ctx, &one, &cpu, timeline); err != nil {
-			return nil, nil, err
-		}
-	}
-	eight := Figure{Name: "the same for eight devices of four groups", Unit: "s", PeerName: shell, MaxRatio: 0.5}
-	seconds, _, err := g.byDriverd(ctx, eightDevices)
-	if err != nil {
-		return nil, nil, err
-	}
-	eight.Driverd = []float64{seconds}
-	rest, err := g.atRest(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	// Not every device goes as it comes: the shell gets a guest of its own.
-	other, err := boot(ctx, image)
-	if err != nil {
-		return nil, nil, err
-	}
-	if seconds, err = other.byShell(ctx, eightDevices); err != nil {
-		return nil, nil, errors.Join(err, other.vm.Close())
-	}
-	eight.Peer = []float64{seconds}
-	bytes, err := fetched(image)
-	if err = errors.Join(err, other.vm.Close()); err != nil {
-		return nil, nil, err
-	}
-	return append([]Figure{one, eight, cpu, bytes}, rest...), timeline, nil
+// guest is a booted guest in which something is measured.
+type guest struct {
+	vm     *lab.Guest
+	events int // lines of the event log that are of what was before
 }
 
-// atRest measures what driverd costs when it has nothing to do, and how long it
-// takes to start.
-func (g *guest) atRest(ctx context.Context) ([]Figure, error) {
-	var figures []Figure
-	for _, daemon := range daemons {
-		ours, err := g.pss(ctx, "driverd")
-		peer, peerErr := g.pss(ctx, daemon)
-		if err := errors.Join(err, peerErr); err != nil {
-			return nil, err
-		}
-		figures = append(figures, Figure{
-			Name: "memory after the work (PSS)", Unit: "MB", Driverd: []float64{ours}, Max: 16,
-			Peer: []float64{peer}, PeerName: daemon,
-		})
+// eventLog has the kernel's events about PCI devices, with the time of each on
+// the monotonic clock, which is the one that /proc/uptime shows.
+const eventLog = "/run/bench-events"
+
+// boot boots a guest and waits until driverd has learned what the repository has.
+func boot(ctx context.Context, o lab.Options) (*guest, error) {
+	vm, err := lab.Boot(ctx, o)
+	if err != nil {
+		return nil, err
 	}
-	ready := Figure{Name: "start to READY", Unit: "ms", Max: 150}
-	for range 3 {
-		ms, err := g.number(ctx, "systemctl restart driverd.service; echo $(( $(systemctl show -P ActiveEnterTimestampMonotonic driverd.service) - $(systemctl show -P ExecMainStartTimestampMonotonic driverd.service) ))", 1e3)
+	g := &guest{vm: vm}
+	_, err = vm.Until(ctx, "test -s /var/lib/driverd/catalog-$(uname -r).json")
+	if err == nil {
+		err = g.sh(ctx, "systemd-run --quiet sh -c 'stdbuf -oL udevadm monitor --kernel --subsystem-match=pci >"+eventLog+"'; %s", await("test -s "+eventLog))
+	}
+	if err != nil {
+		return nil, errors.Join(err, vm.Close())
+	}
+	say("a guest is up, and driverd in it knows the repository")
+	return g, nil
+}
+
+// evidence is where the logs of a guest are kept in which something failed.
+const evidence = "dist/bench-evidence"
+
+// with boots a guest, does something with it, and ends it.
+func with(ctx context.Context, o lab.Options, do func(*guest) error) error {
+	g, err := boot(ctx, o)
+	if err != nil {
+		return err
+	}
+	if err = do(g); err != nil {
+		err = errors.Join(err, g.vm.Collect(evidence))
+	}
+	return errors.Join(err, g.vm.Close())
+}
+
+func (g *guest) sh(ctx context.Context, format string, args ...any) error {
+	_, err := g.out(ctx, format, args...)
+	return err
+}
+
+// patience is for one thing that takes a while in an emulated guest.
+const patience = 5 * time.Minute
+
+func (g *guest) out(ctx context.Context, format string, args ...any) (string, error) {
+	script := fmt.Sprintf(format, args...)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("more than %s have passed", patience))
+	defer cancel()
+	out, err := g.vm.Output(ctx, script)
+	if ctx.Err() != nil {
+		err = fmt.Errorf("cannot run %q: %w", script, err)
+	}
+	return strings.TrimSpace(out), err
+}
+
+// await is a script that waits until another one succeeds. The guest asks itself:
+// to be asked by the host costs it more, and it is being timed.
+func await(script string) string {
+	return "until " + script + "; do sleep 0.2; done"
+}
+
+// number runs a script that prints a number, and scales it down.
+func (g *guest) number(ctx context.Context, by float64, format string, args ...any) (float64, error) {
+	out, err := g.out(ctx, format, args...)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseFloat(out, 64)
+	if err != nil {
+		return 0, fmt.Errorf("cannot read what %q prints: %w", format, err)
+	}
+	return n / by, nil
+}
+
+// cpu is the CPU time that driverd's service has used, in seconds; own is what of it
+// was not the kernel's.
+func (g *guest) cpu(ctx context.Context) (all, own float64, err error) {
+	out, err := g.out(ctx, "awk '/^(usage|user)_usec/ { print $2 / 1e6 }' /sys/fs/cgroup/system.slice/driverd.service/cpu.stat")
+	if err != nil {
+		return 0, 0, err
+	}
+	if _, err := fmt.Sscan(out, &all, &own); err != nil {
+		return 0, 0, fmt.Errorf("cannot read driverd's CPU time: %w: %q", err, out)
+	}
+	return all, own, nil
+}
+
+// busy is a script that fails when DNF is not at work. A device has its driver long
+// before: a transaction goes on for a while, and forbids the guest to end.
+const busy = "systemd-inhibit --list --no-legend | grep -qw block"
+
+// jobsDone is a script that succeeds when all jobs of driverd's have ended, and as many
+// as $1 have. It is the journal that is asked: to answer would be work for driverd.
+const jobsDone = `jobs() { journalctl -b --no-pager -u driverd.service -o cat DRIVERD_EVENT=$1 | wc -l; }
+ended() { echo $(($(jobs job-done) + $(jobs job-failed))); }
+done_with() { [ $(ended) -ge $1 ] && [ $(ended) -ge $(jobs job-started) ]; }
+`
+
+// jobs is how many of driverd's have ended since the guest's start.
+func (g *guest) jobs(ctx context.Context) (int, error) {
+	n, err := g.number(ctx, 1, "%sended", jobsDone)
+	return int(n), err
+}
+
+// done waits until so many jobs of driverd's have ended.
+func (g *guest) done(ctx context.Context, jobs int) error {
+	return g.sh(ctx, "%s%s; %s", jobsDone, await(fmt.Sprintf("done_with %d", jobs)), await("! "+busy))
+}
+
+// plug plugs devices in, one right after the other.
+func (g *guest) plug(ctx context.Context, devices []lab.Device) ([]hwdetect.Slot, error) {
+	events, err := g.number(ctx, 1, "wc -l <"+eventLog)
+	if err != nil {
+		return nil, err
+	}
+	g.events = int(events)
+	var slots []hwdetect.Slot
+	for _, d := range devices {
+		slot, err := g.vm.Plug(ctx, d)
 		if err != nil {
 			return nil, err
 		}
-		ready.Driverd = append(ready.Driverd, ms)
+		slots = append(slots, slot)
 	}
-	return append(figures, ready), nil
+	return slots, nil
 }
 
-// lap runs the race for one card once for each, and starts anew.
-func (g *guest) lap(ctx context.Context, elapsed, cpu *Figure, timeline *Timeline) error {
-	seconds, own, err := g.byDriverd(ctx, oneCard)
+// bindings is an awk program that finds in the event log when the first of some
+// slots came, and when the last of them got its driver; it fails if one has none.
+// KERNEL[12.345678] bind     /devices/pci0000:00/0000:00:02.0/0000:01:00.0 (pci).
+const bindings = `BEGIN { n = split(slots, all, " ") }
+NR > events { at = $1; gsub(/KERNEL\[|\]/, "", at); at += 0; slot = $3; sub(/.*\//, "", slot) }
+NR > events && $2 == "add" && !(slot in add) { add[slot] = at }
+NR > events && $2 == "bind" && !(slot in bind) { bind[slot] = at }
+END {
+	for (i = 1; i <= n; i++) {
+		if (!(all[i] in add) || !(all[i] in bind)) exit 1
+		if (!first || add[all[i]] < first) first = add[all[i]]
+		if (bind[all[i]] > last) last = bind[all[i]]
+	}
+	printf "%.6f %.6f\n", first, last
+}`
+
+// bound waits until the kernel has told that all slots have a driver, and returns
+// when the first device came and when the last got its driver, by the guest's
+// uptime in seconds.
+func (g *guest) bound(ctx context.Context, slots []hwdetect.Slot) (came, bound float64, err error) {
+	var names []string
+	for _, s := range slots {
+		names = append(names, s.String())
+	}
+	out, err := g.out(ctx, "cat >/run/bench-bindings <<'EOF'\n%s\nEOF\n%s", bindings,
+		await(fmt.Sprintf("awk -v slots='%s' -v events=%d -f /run/bench-bindings "+eventLog, strings.Join(names, " "), g.events)))
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
-	timeline.Driverd = seconds
-	if timeline.Steps, err = g.steps(ctx); err != nil {
-		return err
+	if _, err := fmt.Sscan(out, &came, &bound); err != nil {
+		return 0, 0, fmt.Errorf("cannot read when devices came and were bound: %w: %q", err, out)
 	}
-	elapsed.Driverd = append(elapsed.Driverd, seconds)
-	cpu.Driverd = append(cpu.Driverd, 1e3*own)
-	if err := g.again(ctx, oneCard); err != nil {
-		return err
-	}
-	if timeline.Peer, err = g.byShell(ctx, oneCard); err != nil {
-		return err
-	}
-	elapsed.Peer = append(elapsed.Peer, timeline.Peer)
-	fmt.Printf("bench: driverd %.1f s, root shell %.1f s\n", seconds, timeline.Peer)
-	return g.again(ctx, oneCard)
+	return came, bound, nil
 }
 
-// fetched compares what is downloaded for one SR-IOV card with what it is where
-// the kernel's modules are one package.
-func fetched(image *lab.Image) (Figure, error) {
-	f := Figure{Name: "fetched for an SR-IOV card", Unit: "MB", PeerName: "all of kernel-modules", MaxRatio: 0.25}
-	var all float64
-	for _, name := range eightDevices.packages {
-		info, err := os.Stat(filepath.Join(image.Repo, name+"-"+image.Release+".x86_64.rpm"))
-		if err != nil {
-			return f, err
-		}
-		mb := float64(info.Size()) / 1e6
-		if name == oneCard.packages[0] {
-			f.Driverd = []float64{mb}
-		}
-		all += mb
-	}
-	f.Peer = []float64{all}
-	return f, nil
+// clock is what the realtime clock has been at uptime 0, in seconds.
+func (g *guest) clock(ctx context.Context) (float64, error) {
+	return g.number(ctx, 1, `read -r up idle </proc/uptime; date +"%%s.%%N $up" | awk '{ printf "%%.3f\n", $1 - $2 }'`)
 }

@@ -12,14 +12,15 @@ import (
 )
 
 // Micro runs the benchmarks that need no guest, and returns their figures.
-func Micro(ctx context.Context, repetitions int) ([]Figure, error) {
+func Micro(ctx context.Context, o Options) (Report, error) {
 	cmd := exec.CommandContext(ctx, "go", "test", "-tags", "lab", "-run", "^$", "-bench", ".",
-		"-benchtime", "0.3s", "-count", strconv.Itoa(repetitions), "driverd/lab/bench")
+		"-benchtime", "0.3s", "-count", strconv.Itoa(o.Repetitions), "driverd/lab/bench")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return nil, fmt.Errorf("cannot run the benchmarks: %w: %s", err, out)
+		return Report{}, fmt.Errorf("cannot run the benchmarks: %w: %s", err, out)
 	}
-	return microFigures(out)
+	figures, err := microFigures(out)
+	return Report{Figures: figures}, err
 }
 
 var line = regexp.MustCompile(`(?m)^Benchmark(\S+?)(?:-\d+)?\s+\d+\s.*?([0-9.]+) cpu-ns/op`)

@@ -4,10 +4,8 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"regexp"
-	"strconv"
+	"slices"
 	"strings"
 
 	"driverd/hwdetect"
@@ -42,162 +40,168 @@ var eightDevices = race{
 	modules:  []string{"igb", "e1000e", "megaraid_sas", "mptsas", "sdhci_pci", "tulip", "bochs"},
 }
 
-// guest is a booted guest in which the races are run.
-type guest struct {
-	vm     *lab.Guest
-	events int // lines of the event log that have been read
+// Lap is how one of the two ran: seconds from the first device's event to the
+// last one's driver, and when each step ended that it tells of.
+type Lap struct {
+	Seconds float64
+	Steps   []Step
+	cpu     float64 // that driverd's service has used
+	own     float64 // of that, what was not the kernel's
+	load    float64 // that its load steps have used: kmod's commands, and the kernel
 }
 
-const eventLog = "/run/bench-events"
+func (l Lap) String() string {
+	text := fmt.Sprintf("bound after %.2f s", l.Seconds)
+	for _, s := range l.Steps {
+		text += fmt.Sprintf(", %s %.2f", s.Name, s.At)
+	}
+	if l.cpu > 0 {
+		text += fmt.Sprintf("; CPU %.2f s, %.2f s in its own code; its load steps %.2f s", l.cpu, l.own, l.load)
+	}
+	return text
+}
 
-// boot boots a guest whose kernel's events are logged with the time of each,
-// and waits until driverd has learned what the repository has.
-func boot(ctx context.Context, image *lab.Image) (*guest, error) {
-	vm, err := lab.Boot(ctx, lab.Options{Image: image})
+// ready has both begin alike: the metadata is there and in the page cache, no
+// package is, and nothing is running that one of them started the last time.
+const ready = "systemctl stop driverd.service dnf5daemon-server.service; rm -rf /var/cache/libdnf5/*/packages; dnf5 -q makecache; udevadm settle; "
+
+// byDriverd runs the race by driverd.
+func (g *guest) byDriverd(ctx context.Context, r race) (l Lap, err error) {
+	if err := g.sh(ctx, "%ssystemctl start driverd.service", ready); err != nil {
+		return l, err
+	}
+	jobs, err := g.jobs(ctx)
+	if err != nil {
+		return l, err
+	}
+	cpu, own, err := g.cpu(ctx)
+	if err != nil {
+		return l, err
+	}
+	slots, err := g.plug(ctx, r.devices)
+	if err != nil {
+		return l, err
+	}
+	came, bound, err := g.bound(ctx, slots)
+	if err != nil {
+		return l, err
+	}
+	l.Seconds = bound - came
+	if err := g.done(ctx, jobs+1); err != nil { // all that is done for them counts
+		return l, err
+	}
+	if l.cpu, l.own, err = g.cpu(ctx); err != nil {
+		return l, err
+	}
+	l.cpu, l.own = l.cpu-cpu, l.own-own
+	if l.load, err = g.loadSteps(ctx, slots); err != nil {
+		return l, err
+	}
+	if l.Steps, err = g.steps(ctx, slots[0], came); err != nil {
+		return l, err
+	}
+	say("driverd: %s", l)
+	return l, nil
+}
+
+// loadSteps is the CPU time of the last load step of each slot, which systemd logs
+// (SD_MESSAGE_UNIT_RESOURCES).
+func (g *guest) loadSteps(ctx context.Context, slots []hwdetect.Slot) (seconds float64, err error) {
+	for _, s := range slots {
+		used, err := g.number(ctx, 1e9, `journalctl -b --no-pager -o json --output-fields=CPU_USAGE_NSEC MESSAGE_ID=ae8f7b866b0347b9af31fe1c80b127c0 UNIT=driverd-load@%s.service |
+	sed -n 's/.*"CPU_USAGE_NSEC":"\([0-9]*\)".*/\1/p' | tail -n 1 | grep . || echo 0`, s)
+		if err != nil {
+			return 0, err
+		}
+		seconds += used
+	}
+	return seconds, nil
+}
+
+// steps asks driverd for the timeline of the device in slot, which came at that
+// uptime.
+func (g *guest) steps(ctx context.Context, slot hwdetect.Slot, came float64) ([]Step, error) {
+	boot, err := g.clock(ctx)
 	if err != nil {
 		return nil, err
 	}
-	g := &guest{vm: vm}
-	_, err = vm.Until(ctx, "test -s /var/lib/driverd/catalog-$(uname -r).json")
-	if err == nil {
-		err = g.sh(ctx, "systemd-run --quiet sh -c 'stdbuf -oL udevadm monitor --kernel --subsystem-match=pci >"+eventLog+"'; dnf5 -q makecache")
-	}
+	shown, err := g.vm.Shown(ctx, slot)
 	if err != nil {
-		return nil, errors.Join(err, vm.Close())
+		return nil, err
 	}
-	return g, nil
+	var steps []Step
+	for _, s := range shown.Timeline {
+		if s.Name != "settled" {
+			steps = append(steps, Step{s.Name, float64(s.Time.UnixMicro())/1e6 - boot - came})
+		}
+	}
+	return steps, nil
 }
 
-func (g *guest) sh(ctx context.Context, script string) error {
-	_, err := g.vm.Output(ctx, script)
-	return err
-}
+const shellUnit = "bench-shell.service"
 
-// byDriverd returns the seconds from the first device's event to the last
-// driver's, and driverd's own CPU time in that.
-func (g *guest) byDriverd(ctx context.Context, r race) (elapsed, cpu float64, err error) {
-	if err := g.sh(ctx, "systemctl start driverd.service"); err != nil {
-		return 0, 0, err
-	}
-	before, err := g.cpu(ctx)
-	if err != nil {
-		return 0, 0, err
-	}
-	slots, err := g.plug(ctx, r)
-	if err != nil {
-		return 0, 0, err
-	}
-	elapsed, err = g.bound(ctx, slots)
-	if err != nil {
-		return 0, 0, err
-	}
-	after, err := g.cpu(ctx)
-	// The transaction goes on for a while.
-	return elapsed, after - before, errors.Join(err, g.idle(ctx, r))
+// shell is a script that waits for devices, installs packages with one command,
+// and loads modules. It notes the uptime at the end of each step.
+const shell = `cat >/run/bench-shell <<'EOF'
+now() { read -r up idle </proc/uptime; echo "$up $1" >>/run/bench-steps; }
+stdbuf -oL udevadm monitor --udev --subsystem-match=pci | {
+	n=0
+	while [ $n -lt %d ] && read -r event; do
+		case $event in
+		"monitor will"*) : >/run/bench-listens ;;
+		*" add "*) n=$((n+1)) ;;
+		esac
+	done
+	now "udev event"
+	dnf5 -y install %s >/run/bench-dnf 2>&1
+	now dnf5
+	modprobe -a %s
+	now modprobe
+	systemctl --no-block stop ` + shellUnit + `
 }
+EOF
+rm -f /run/bench-steps /run/bench-listens
+systemd-run --quiet --unit=` + shellUnit + ` sh /run/bench-shell
+`
 
-// byShell is the same for a shell that waits for the devices, installs exactly
-// the right packages with one command, and loads exactly the right modules.
-func (g *guest) byShell(ctx context.Context, r race) (elapsed float64, err error) {
+// byShell runs the race by a shell that knows which packages and which modules
+// are right.
+func (g *guest) byShell(ctx context.Context, r race) (l Lap, err error) {
 	var install []string
 	for _, p := range r.packages {
 		install = append(install, `"`+p+`-$(uname -r).x86_64"`)
 	}
-	script := fmt.Sprintf(`systemctl stop driverd.service
-cat >/run/bench-shell <<'EOF'
-stdbuf -oL udevadm monitor --udev --subsystem-match=pci | {
-	n=0
-	while [ $n -lt %d ] && read -r event; do
-		case $event in *" add "*) n=$((n+1)) ;; esac
-	done
-	dnf5 -y install %s >/run/bench-dnf 2>&1
-	modprobe -a %s
-	systemctl --no-block stop bench-shell.service
-}
-EOF
-systemd-run --quiet --unit=bench-shell sh /run/bench-shell
-until pgrep -f 'udevadm monitor --udev' >/dev/null; do sleep 0.1; done`,
-		len(r.devices), strings.Join(install, " "), strings.Join(r.modules, " "))
-	if err := g.sh(ctx, script); err != nil {
-		return 0, err
+	script := fmt.Sprintf(shell, len(r.devices), strings.Join(install, " "), strings.Join(r.modules, " "))
+	if err := g.sh(ctx, "%s", ready+script+await("test -e /run/bench-listens")); err != nil {
+		return l, err
 	}
-	slots, err := g.plug(ctx, r)
+	slots, err := g.plug(ctx, r.devices)
 	if err != nil {
-		return 0, err
+		return l, err
 	}
-	elapsed, err = g.bound(ctx, slots)
-	return elapsed, errors.Join(err, g.idle(ctx, r))
-}
-
-func (g *guest) plug(ctx context.Context, r race) ([]hwdetect.Slot, error) {
-	out, err := g.vm.Output(ctx, "wc -l <"+eventLog)
+	came, bound, err := g.bound(ctx, slots)
 	if err != nil {
-		return nil, err
+		said, _ := g.out(context.WithoutCancel(ctx), "cat /run/bench-dnf")
+		return l, fmt.Errorf("%w: dnf5 says %q", err, said)
 	}
-	if g.events, err = strconv.Atoi(strings.TrimSpace(out)); err != nil {
-		return nil, err
+	l.Seconds = bound - came
+	if err := g.sh(ctx, "%s", await("! systemctl is-active -q "+shellUnit)); err != nil {
+		return l, err
 	}
-	var slots []hwdetect.Slot
-	for _, d := range r.devices {
-		slot, err := g.vm.Plug(ctx, d)
-		if err != nil {
-			return nil, err
-		}
-		slots = append(slots, slot)
-	}
-	return slots, nil
-}
-
-// event is a line of udevadm monitor: KERNEL[12.345678] add /devices/.../0000:01:00.0 (pci).
-var event = regexp.MustCompile(`(?m)^KERNEL\[([0-9.]+)\] (add|bind) +\S*/(\S+) \(pci\)$`)
-
-// bound waits until all slots have a driver, and returns the seconds from the
-// first device's event to the last driver's.
-func (g *guest) bound(ctx context.Context, slots []hwdetect.Slot) (float64, error) {
-	var tests []string
-	for _, s := range slots {
-		tests = append(tests, fmt.Sprintf("test -e /sys/bus/pci/devices/%s/driver", s))
-	}
-	if _, err := g.vm.Until(ctx, strings.Join(tests, " && ")); err != nil {
-		return 0, err
-	}
-	log, err := g.vm.Output(ctx, fmt.Sprintf("udevadm settle; tail -n +%d "+eventLog, g.events+1))
+	out, err := g.out(ctx, "cat /run/bench-steps")
 	if err != nil {
-		return 0, err
+		return l, err
 	}
-	added, bound := map[string]float64{}, map[string]float64{}
-	for _, m := range event.FindAllStringSubmatch(log, -1) {
-		at, err := strconv.ParseFloat(m[1], 64)
-		if err != nil {
-			return 0, err
+	for line := range strings.Lines(out) {
+		at, step, _ := strings.Cut(strings.TrimSpace(line), " ")
+		var up float64
+		if _, err := fmt.Sscan(at, &up); err != nil {
+			return l, fmt.Errorf("cannot read when the shell was where: %w: %q", err, line)
 		}
-		into := added
-		if m[2] == "bind" {
-			into = bound
-		}
-		if _, seen := into[m[3]]; !seen {
-			into[m[3]] = at
-		}
+		l.Steps = append(l.Steps, Step{step, up - came})
 	}
-	first, last := 0.0, 0.0
-	for _, s := range slots {
-		a, b := added[s.String()], bound[s.String()]
-		if a == 0 || b == 0 {
-			return 0, fmt.Errorf("cannot find the events of %s in %s", s, log)
-		}
-		if first == 0 || a < first {
-			first = a
-		}
-		last = max(last, b)
-	}
-	return last - first, nil
-}
-
-// idle waits until all packages are there and nothing works on more. What may
-// be left of a transaction holds rpm's lock, for which again's rpm waits.
-func (g *guest) idle(ctx context.Context, r race) error {
-	_, err := g.vm.Until(ctx, "rpm -q "+strings.Join(r.packages, " ")+" >/dev/null && ! systemctl is-active -q bench-shell.service && ! pgrep -x depmod >/dev/null")
-	return err
+	say("root shell: %s", l)
+	return l, nil
 }
 
 // again takes everything back that a race has changed.
@@ -207,29 +211,26 @@ func (g *guest) again(ctx context.Context, r race) error {
 			return err
 		}
 	}
-	return g.sh(ctx, fmt.Sprintf("systemctl stop driverd.service; modprobe -ra %s; rpm -e %s; dnf5 -q makecache; udevadm settle",
-		strings.Join(r.modules, " "), strings.Join(r.packages, " ")))
+	return g.sh(ctx, "systemctl stop driverd.service dnf5daemon-server.service; modprobe -ra %s; rpm -e %s",
+		strings.Join(r.modules, " "), strings.Join(r.packages, " "))
 }
 
-// cpu is the CPU time that driverd's service has used, in seconds.
-func (g *guest) cpu(ctx context.Context) (float64, error) {
-	return g.number(ctx, "systemctl show -P CPUUsageNSec driverd.service", 1e9)
-}
-
-// pss is the memory of a service's main process that it shares with nobody, and
-// its part of what it shares, in MB.
-func (g *guest) pss(ctx context.Context, unit string) (float64, error) {
-	return g.number(ctx, "awk '/^Pss:/ {print $2}' /proc/$(systemctl show -P MainPID "+unit+")/smaps_rollup", 1e6/1024)
-}
-
-func (g *guest) number(ctx context.Context, script string, by float64) (float64, error) {
-	out, err := g.vm.Output(ctx, script)
-	if err != nil {
-		return 0, err
+// both runs the race by driverd and by the shell, in one guest.
+func (g *guest) both(ctx context.Context, r race, shellFirst bool) (driverd, root Lap, err error) {
+	runs := []func() error{
+		func() (err error) { driverd, err = g.byDriverd(ctx, r); return err },
+		func() (err error) { root, err = g.byShell(ctx, r); return err },
 	}
-	n, err := strconv.ParseFloat(strings.TrimSpace(out), 64)
-	if err != nil {
-		return 0, fmt.Errorf("cannot read what %q prints: %w", script, err)
+	if shellFirst {
+		slices.Reverse(runs)
 	}
-	return n / by, nil
+	for _, run := range runs {
+		if err := run(); err != nil {
+			return driverd, root, err
+		}
+		if err := g.again(ctx, r); err != nil {
+			return driverd, root, err
+		}
+	}
+	return driverd, root, nil
 }

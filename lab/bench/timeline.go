@@ -3,70 +3,77 @@
 package bench
 
 import (
-	"context"
+	"encoding/xml"
 	"fmt"
 	"os"
 	"strings"
-
-	"driverd/hwdetect"
 )
 
-// Timeline is how one card got its driver, once by driverd and once by a shell.
-// Times are seconds from the card's event.
-type Timeline struct {
-	Driverd, Peer float64
-	Steps         []Step
+// Timeline shows, one below the other, how devices got their drivers.
+type Timeline []Row
+
+// Row is one way to a driver.
+type Row struct {
+	Name string
+	Lap  Lap
 }
 
-// Step is where one of driverd's steps ended.
+// Step is where one step of a row ended, in seconds from the device's event.
 type Step struct {
 	Name string
 	At   float64
 }
 
-// steps asks driverd for the timeline of the card in the first slot.
-func (g *guest) steps(ctx context.Context) ([]Step, error) {
-	shown, err := g.vm.AwaitState(ctx, hwdetect.Slot{Bus: 1}, nil, "bound")
-	if err != nil {
-		return nil, err
-	}
-	var steps []Step
-	for _, s := range shown.Timeline {
-		if s.Name != "settled" {
-			steps = append(steps, Step{s.Name, s.Time.Sub(shown.Timeline[0].Time).Seconds()})
-		}
-	}
-	return steps, nil
-}
-
 // colours tell one step from the next.
-var colours = []string{"#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#a463f2"}
+var colours = []string{"#9498a0", "#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#a463f2", "#97bbf5"}
+
+// The picture's measures, in pixels.
+const (
+	pictureWidth = 860.0
+	barLeft      = 96.0
+	barHeight    = 22.0
+	barRight     = 64.0 // room for the last time
+	legendLine   = 18.0
+	rowGap       = 20.0
+)
 
 // WriteSVG draws the timeline to a file.
 func (t Timeline) WriteSVG(file string) error {
-	const width, left, row = 860.0, 80.0, 34.0
-	scale := (width - left - 60) / max(t.Driverd, t.Peer)
-	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line(`<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%.0f" font-family="sans-serif" font-size="13">`, width, 3.4*row)
-	line(`<rect width="100%%" height="100%%" fill="white"/>`)
-	line(`<text x="10" y="%.0f">driverd</text><text x="10" y="%.0f">root shell</text>`, 0.75*row, 1.75*row)
-	from, legend := 0.0, left
-	for i, s := range t.Steps {
-		if i == 0 {
-			continue // seen: the beginning
-		}
-		colour := colours[(i-1)%len(colours)]
-		line(`<rect x="%.1f" y="%.0f" width="%.1f" height="%.0f" fill="%s"/>`,
-			left+from*scale, 0.3*row, max((s.At-from)*scale, 1), 0.6*row, colour)
-		line(`<rect x="%.1f" y="%.0f" width="12" height="12" fill="%s"/><text x="%.1f" y="%.0f">%s %.1f s</text>`,
-			legend, 2.6*row, colour, legend+16, 2.6*row+11, s.Name, s.At)
-		legend += 128
-		from = s.At
+	var longest float64
+	for _, r := range t {
+		longest = max(longest, r.Lap.Seconds)
 	}
-	line(`<text x="%.1f" y="%.0f">%.1f s</text>`, left+from*scale+6, 0.75*row, from)
-	line(`<rect x="%.1f" y="%.0f" width="%.1f" height="%.0f" fill="#9498a0"/><text x="%.1f" y="%.0f">%.1f s</text>`,
-		left, 1.3*row, t.Peer*scale, 0.6*row, left+t.Peer*scale+6, 1.75*row, t.Peer)
-	line(`</svg>`)
-	return os.WriteFile(file, []byte(b.String()), 0o644)
+	scale := (pictureWidth - barLeft - barRight) / longest
+	var b strings.Builder
+	y := 12.0
+	for _, r := range t {
+		fmt.Fprintf(&b, "<text x=\"8\" y=\"%.0f\" font-weight=\"bold\">%s</text>\n", y+16, escape(r.Name))
+		from, legend := 0.0, barLeft
+		labels := y + barHeight + 14
+		for i, s := range r.Lap.Steps {
+			colour := colours[i%len(colours)]
+			fmt.Fprintf(&b, "<rect x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" height=\"%.0f\" fill=\"%s\"/>\n",
+				barLeft+from*scale, y, max((s.At-from)*scale, 1), barHeight, colour)
+			label := fmt.Sprintf("%s %.1f", s.Name, s.At)
+			width := 22 + 6.6*float64(len(label))
+			if legend+width > pictureWidth {
+				legend, labels = barLeft, labels+legendLine
+			}
+			fmt.Fprintf(&b, "<rect x=\"%.0f\" y=\"%.0f\" width=\"10\" height=\"10\" fill=\"%s\"/><text x=\"%.0f\" y=\"%.0f\" font-size=\"12\">%s</text>\n",
+				legend, labels-9, colour, legend+14, labels, escape(label))
+			legend += width
+			from = s.At
+		}
+		fmt.Fprintf(&b, "<text x=\"%.1f\" y=\"%.0f\" font-weight=\"bold\">%.1f s</text>\n", barLeft+r.Lap.Seconds*scale+6, y+16, r.Lap.Seconds)
+		y = labels + rowGap
+	}
+	picture := fmt.Sprintf("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" font-family=\"sans-serif\" font-size=\"13\">\n"+
+		"<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n%s</svg>\n", pictureWidth, y, b.String())
+	return os.WriteFile(file, []byte(picture), 0o644)
+}
+
+func escape(text string) string {
+	var b strings.Builder
+	_ = xml.EscapeText(&b, []byte(text)) // a Builder takes everything
+	return b.String()
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command bench measures driverd beside its peers: it prints a table, and
-// writes it to dist/bench.md and dist/bench.json, and the timeline of one card
-// to dist/timeline.svg.
+// writes it to dist/bench.md and dist/bench.json, and timelines as pictures
+// beside them.
 package main
 
 import (
@@ -13,6 +13,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -21,17 +24,24 @@ import (
 )
 
 // patience is for all of it, on a slow machine.
-const patience = 30 * time.Minute
+const patience = 60 * time.Minute
 
 func main() {
-	repetitions := flag.Int("n", 3, "repetitions")
+	var names []string
+	for _, p := range bench.Parts() {
+		names = append(names, p.Name)
+	}
+	repetitions := flag.Int("n", 3, "`repetitions` of what varies")
+	part := flag.String("part", "", "run these parts alone: some of "+strings.Join(names, ","))
 	flag.Parse()
-	if flag.NArg() != 1 || *repetitions < 1 {
-		fmt.Fprintln(os.Stderr, "usage: bench [-n REPETITIONS] DRIVERD.rpm")
+	only := strings.FieldsFunc(*part, func(r rune) bool { return r == ',' })
+	unknown := slices.ContainsFunc(only, func(name string) bool { return !slices.Contains(names, name) })
+	if flag.NArg() != 1 || *repetitions < 1 || unknown {
+		fmt.Fprintln(os.Stderr, "usage: bench [-n REPETITIONS] [-part "+strings.Join(names, ",")+"] DRIVERD.rpm")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := measure(ctx, flag.Arg(0), *repetitions)
+	err := measure(ctx, bench.Options{RPM: flag.Arg(0), Repetitions: *repetitions}, only)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -39,32 +49,38 @@ func main() {
 	}
 }
 
-func measure(ctx context.Context, rpm string, repetitions int) error {
+// measure runs the parts with these names, all if there are none.
+func measure(ctx context.Context, o bench.Options, only []string) error {
 	if err := lab.Prepare(ctx); err != nil {
 		return err
 	}
-	image, err := lab.BuildImage(ctx, rpm)
-	if err != nil {
-		return err
-	}
-	fmt.Println("bench: measuring in a guest, which takes most of the time")
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("more than %s have passed", patience))
 	defer cancel()
-	figures, timeline, err := bench.InGuest(ctx, image, repetitions)
-	if err != nil {
-		return err
+	var figures []bench.Figure
+	var problems []error
+	for _, p := range bench.Parts() {
+		if len(only) > 0 && !slices.Contains(only, p.Name) || ctx.Err() != nil {
+			continue
+		}
+		fmt.Printf("bench: measuring %s\n", p.Name)
+		start := time.Now()
+		report, err := p.Run(ctx, o)
+		if err != nil { // the other parts say what they have to say all the same
+			problems = append(problems, fmt.Errorf("cannot measure %s: %w", p.Name, err))
+			fmt.Printf("bench: %v\n", problems[len(problems)-1])
+			continue
+		}
+		fmt.Printf("bench: measured %s in %.0f s\n", p.Name, time.Since(start).Seconds())
+		figures = append(figures, report.Figures...)
+		for name, timeline := range report.Timelines {
+			problems = append(problems, timeline.WriteSVG(filepath.Join("dist", name+".svg")))
+		}
 	}
-	fmt.Println("bench: measuring what needs none")
-	micro, err := bench.Micro(ctx, repetitions)
-	if err != nil {
-		return err
-	}
-	figures = append(figures, micro...)
 	table, err := os.Create("dist/bench.md")
 	if err != nil {
 		return err
 	}
-	return errors.Join(
+	return errors.Join(append(problems,
 		bench.Table(io.MultiWriter(os.Stdout, table), figures), table.Close(),
-		bench.WriteJSON("dist/bench.json", figures), timeline.WriteSVG("dist/timeline.svg"))
+		bench.WriteJSON("dist/bench.json", figures))...)
 }

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+
+	"driverd/lab"
+)
+
+const rootShell = "root shell: dnf5, modprobe"
+
+// settleTime is for how long driverd waits on purpose, for more devices to come.
+const settleTime = 0.25
+
+// Races races for one card, as often as is asked for, in one guest.
+func Races(ctx context.Context, o Options) (Report, error) {
+	image, err := lab.BuildImage(ctx, o.RPM)
+	if err != nil {
+		return Report{}, err
+	}
+	bytes, err := fetched(image)
+	if err != nil {
+		return Report{}, err
+	}
+	one := newContest("a card's event to its driver bound", 0.5)
+	var timeline Timeline
+	var factor Figure
+	err = with(ctx, lab.Options{Image: image}, func(g *guest) error {
+		for n := range o.Repetitions {
+			driverd, root, err := g.both(ctx, oneCard, n%2 == 1)
+			if err != nil {
+				return err
+			}
+			one.note(driverd, root, 1)
+			timeline = Timeline{{"driverd", driverd}, {"root shell", root}}
+		}
+		factor, err = g.emulation(ctx, o)
+		return err
+	})
+	return Report{
+		Figures:   append(one.figures("one card", factor), bytes),
+		Timelines: map[string]Timeline{"timeline": timeline},
+	}, err
+}
+
+// Eight races for eight devices of four groups that come at once. It takes new guests
+// each time, and minutes: it is repeated half as often.
+func Eight(ctx context.Context, o Options) (Report, error) {
+	image, err := lab.BuildImage(ctx, o.RPM)
+	if err != nil {
+		return Report{}, err
+	}
+	eight := newContest("eight devices of four groups at once: first event to last driver bound", 0.5)
+	var factor Figure
+	for n := range (o.Repetitions + 1) / 2 {
+		var driverd, root Lap
+		err := with(ctx, lab.Options{Image: image}, func(g *guest) (err error) {
+			if driverd, err = g.byDriverd(ctx, eightDevices); err == nil && n == 0 {
+				factor, err = g.emulation(ctx, o)
+			}
+			return err
+		})
+		if err == nil {
+			err = with(ctx, lab.Options{Image: image}, func(g *guest) (err error) { root, err = g.byShell(ctx, eightDevices); return err })
+		}
+		if err != nil {
+			return Report{}, err
+		}
+		eight.note(driverd, root, len(eightDevices.devices))
+	}
+	return Report{Figures: eight.figures("eight devices, each", factor)}, nil
+}
+
+// contest is a race that is run several times.
+type contest struct {
+	elapsed         Figure
+	own, cpus, kmod []float64
+}
+
+func newContest(name string, goal float64) *contest {
+	return &contest{elapsed: Figure{Name: name, Unit: "s", PeerName: rootShell, MaxRatio: goal}}
+}
+
+// note takes in how both ran for so many devices.
+func (c *contest) note(driverd, root Lap, devices int) {
+	c.elapsed.Driverd = append(c.elapsed.Driverd, driverd.Seconds)
+	c.elapsed.Peer = append(c.elapsed.Peer, root.Seconds)
+	c.own = append(c.own, 100*(settleTime+driverd.own)/driverd.Seconds)
+	c.cpus = append(c.cpus, 1e3*driverd.cpu/float64(devices))
+	c.kmod = append(c.kmod, 1e3*driverd.load/float64(devices))
+}
+
+// figures are what has come of it; the CPU time of driverd's service for each device
+// is shown as on a processor that is not emulated, too.
+func (c *contest) figures(of string, factor Figure) []Figure {
+	scaled := make([]float64, len(c.cpus))
+	for i, v := range c.cpus {
+		scaled[i] = v / factor.Ratio()
+	}
+	return []Figure{
+		c.elapsed,
+		{Name: "driverd's own share of it (" + of + "): what it waits on purpose, and CPU time in its own code", Unit: "%", Driverd: c.own, Max: 3},
+		factor,
+		{Name: "driverd's CPU time, emulated, " + of, Unit: "ms", Driverd: c.cpus},
+		{Name: "driverd's CPU time by the factor, " + of, Unit: "ms", Driverd: scaled, Max: 50},
+		{Name: "CPU time of the load step, with kmod's commands and the kernel's work, emulated, " + of, Unit: "ms", Driverd: c.kmod},
+	}
+}
+
+// fetched compares what is downloaded for one SR-IOV card with what it is where
+// the kernel's modules are one package.
+func fetched(image *lab.Image) (Figure, error) {
+	f := Figure{Name: "fetched for an SR-IOV card", Unit: "MB", PeerName: "all of kernel-modules", MaxRatio: 0.25}
+	var all float64
+	for _, name := range eightDevices.packages {
+		info, err := os.Stat(filepath.Join(image.Repo, name+"-"+image.Release+".x86_64.rpm"))
+		if err != nil {
+			return f, err
+		}
+		mb := float64(info.Size()) / 1e6
+		if name == oneCard.packages[0] {
+			f.Driverd = []float64{mb}
+		}
+		all += mb
+	}
+	f.Peer = []float64{all}
+	return f, nil
+}
