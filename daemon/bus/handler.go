@@ -96,7 +96,7 @@ func (m method) Call(args ...any) (out []any, err error) {
 	if !m.server.current().has(c.path) {
 		return nil, refuse(errorUnknownObject, "there is no %s", c.path)
 	}
-	if _, ours := ours[m.iface]; ours {
+	if _, ours := ours()[m.iface]; ours {
 		if refusal := m.server.authorize(c, m); refusal != nil {
 			return nil, refusal
 		}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/godbus/dbus/v5"
 	"github.com/godbus/dbus/v5/introspect"
@@ -14,8 +15,9 @@ import (
 	"driverd/api"
 )
 
-// ours is what api.XML describes; it cannot fail to parse, as a test shows.
-var ours = func() map[string]introspect.Interface {
+// ours is what api.XML describes; it cannot fail to parse, as a test shows. Of the
+// program's other commands none needs it.
+var ours = sync.OnceValue(func() map[string]introspect.Interface {
 	var node introspect.Node
 	if err := xml.Unmarshal([]byte(api.XML), &node); err != nil {
 		panic("api.XML: " + err.Error())
@@ -25,7 +27,7 @@ var ours = func() map[string]introspect.Interface {
 		all[i.Name] = i
 	}
 	return all
-}()
+})
 
 const objectManager = "org.freedesktop.DBus.ObjectManager"
 
@@ -114,7 +116,7 @@ func (t tree) introspect(path dbus.ObjectPath) string {
 	if o, ok := t[path]; ok {
 		node.Interfaces = append(node.Interfaces, propertiesDescription)
 		for _, name := range slices.Sorted(maps.Keys(o)) {
-			node.Interfaces = append(node.Interfaces, ours[name])
+			node.Interfaces = append(node.Interfaces, ours()[name])
 		}
 	}
 	if path == api.RootPath {
