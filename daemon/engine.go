@@ -31,7 +31,8 @@ const (
 	resyncTime = time.Minute
 	// A hundred functions of one card come bit by bit, work on them ends so, and
 	// each look is about all devices: a look follows another after so long at
-	// least, and looks take no more than a fifth of the time.
+	// least, and looks take no more than a fifth of the time; but no device waits for
+	// its look any longer than for the end of a burst, however slow the last one was.
 	lookGap = 100 * time.Millisecond
 )
 

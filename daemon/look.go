@@ -39,7 +39,7 @@ func (e *Engine) look() {
 	e.rest()
 	e.Publish(e.view())
 	now := time.Now()
-	e.rested = now.Add(max(lookGap, 4*now.Sub(began)))
+	e.rested = now.Add(max(lookGap, min(4*now.Sub(began), maxSettleTime)))
 }
 
 // snapshot brings the records in line with the hardware and the module index.
