@@ -130,6 +130,11 @@ func (g *guest) done(ctx context.Context, jobs int) error {
 	return g.sh(ctx, "%s%s; %s", jobsDone, await(fmt.Sprintf("done_with %d", jobs)), await("! "+busy))
 }
 
+// quiet is a script that waits until driverd has used next to no CPU time for three
+// seconds: what it does when it starts is over.
+const quiet = `used() { awk '/^usage_usec/ { print $2 }' /sys/fs/cgroup/system.slice/driverd.service/cpu.stat; }
+last=0; until now=$(used) && [ $((now - last)) -lt 100000 ]; do last=$now; sleep 3; done`
+
 // plug plugs devices in, one right after the other.
 func (g *guest) plug(ctx context.Context, devices []lab.Device) ([]hwdetect.Slot, error) {
 	events, err := g.number(ctx, 1, "wc -l <"+eventLog)

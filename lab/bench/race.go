@@ -67,7 +67,7 @@ const ready = "systemctl stop driverd.service dnf5daemon-server.service; rm -rf 
 
 // byDriverd runs the race by driverd.
 func (g *guest) byDriverd(ctx context.Context, r race) (l Lap, err error) {
-	if err := g.sh(ctx, "%ssystemctl start driverd.service", ready); err != nil {
+	if err := g.sh(ctx, "%ssystemctl start driverd.service; %s", ready, quiet); err != nil {
 		return l, err
 	}
 	jobs, err := g.jobs(ctx)

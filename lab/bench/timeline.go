@@ -51,10 +51,11 @@ func (t Timeline) WriteSVG(file string) error {
 		from, legend := 0.0, barLeft
 		labels := y + barHeight + 14
 		for i, s := range r.Lap.Steps {
+			at := min(s.At, r.Lap.Seconds) // whoever tells of the driver sees it a moment later
 			colour := colours[i%len(colours)]
 			fmt.Fprintf(&b, "<rect x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" height=\"%.0f\" fill=\"%s\"/>\n",
-				barLeft+from*scale, y, max((s.At-from)*scale, 1), barHeight, colour)
-			label := fmt.Sprintf("%s %.1f", s.Name, s.At)
+				barLeft+from*scale, y, max((at-from)*scale, 1), barHeight, colour)
+			label := fmt.Sprintf("%s %.1f", s.Name, at)
 			width := 22 + 6.6*float64(len(label))
 			if legend+width > pictureWidth {
 				legend, labels = barLeft, labels+legendLine
@@ -62,7 +63,7 @@ func (t Timeline) WriteSVG(file string) error {
 			fmt.Fprintf(&b, "<rect x=\"%.0f\" y=\"%.0f\" width=\"10\" height=\"10\" fill=\"%s\"/><text x=\"%.0f\" y=\"%.0f\" font-size=\"12\">%s</text>\n",
 				legend, labels-9, colour, legend+14, labels, escape(label))
 			legend += width
-			from = s.At
+			from = at
 		}
 		fmt.Fprintf(&b, "<text x=\"%.1f\" y=\"%.0f\" font-weight=\"bold\">%.1f s</text>\n", barLeft+r.Lap.Seconds*scale+6, y+16, r.Lap.Seconds)
 		y = labels + rowGap
