@@ -17,7 +17,7 @@ type Part struct {
 
 // Parts are all of them, in the order in which they are run.
 func Parts() []Part {
-	return []Part{{"races", Races}, {"eight", Eight}, {"dracut", Dracut}, {"peers", Peers}, {"micro", Micro}}
+	return []Part{{"races", Races}, {"eight", Eight}, {"dracut", Dracut}, {"storm", Storm}, {"peers", Peers}, {"micro", Micro}}
 }
 
 // Options say what is measured, and how often.
