@@ -21,6 +21,7 @@ import (
 func TestOneDeviceAfterAnother(t *testing.T) {
 	g := boot(t, lab.Options{Devices: []lab.Device{{ID: "nic", Driver: "igb"}}})
 	nic := hwdetect.Slot{Bus: 1}
+	intact := g.watchLifeline()
 
 	t.Run("present at boot, before the service", func(t *testing.T) {
 		g := g.in(t)
@@ -269,6 +270,8 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 		g.bound(g.plugDevice(lab.BochsDisplay("display")), "bochs-drm")
 		g.healthy()
 	})
+
+	t.Run("what the guest lives on is not touched", func(t *testing.T) { intact(g.in(t), nic.String()) })
 
 	t.Run("journalctl -x explains every entry", func(t *testing.T) {
 		g := g.in(t)
