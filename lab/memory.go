@@ -15,7 +15,7 @@ var memoryScript string
 // InMemory returns an image whose guest has no disk: the initrd is all that is on
 // the other's, but for what it can do without. It boots without a single module,
 // which no disk of QEMU's does with a distribution's kernel; nor does a network
-// card, or the port that the agent has elsewhere.
+// card, or the port that the agent has elsewhere. Options.Files are for a disk.
 func InMemory(ctx context.Context, image *Image) (*Image, error) {
 	dir, err := stage(ctx, "memory", []string{image.Disk, memoryScript}, func(ctx context.Context, dir string) error {
 		if err := needRoot("guest in memory"); err != nil {
