@@ -33,15 +33,7 @@ func TestBusctl(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	repo, err := rpmrepo.Serve(image.Repo)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := repo.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	repo := rpmrepo.NewRepository(image.Repo)
 	g := boot(t, lab.Options{Image: image, Repo: repo})
 	g.until("test -s /var/lib/driverd/catalog-$(uname -r).json")
 	var nic hwdetect.Slot

@@ -13,6 +13,7 @@ import (
 
 	"driverd/hwdetect"
 	"driverd/lab"
+	"driverd/lab/rpmrepo"
 )
 
 const (
@@ -61,8 +62,7 @@ func hook(t *testing.T) string {
 // it needs, and follows it through three boots.
 func TestPreinstall(t *testing.T) {
 	image := cloudImage(t)
-	repo := &repository{}
-	repo.dir.Store(&image.Repo)
+	repo := rpmrepo.NewRepository(image.Repo)
 	firmware := namedRepo(t)
 	repos := http.NewServeMux()
 	repos.Handle("/", repo)
@@ -188,13 +188,13 @@ func TestPreinstall(t *testing.T) {
 
 	t.Run("a repository that does not answer is tried again behind the boot", func(t *testing.T) {
 		g := g.in(t)
-		repo.broken.Store(true)
+		repo.Fail("", rpmrepo.Refuse)
 		g.sh(`echo 'install = ["gpu"]' >/etc/driverd/preinstall.d/50-owner.toml; ! systemctl restart driverd-preinstall.service`)
 		g.sh("systemctl show -P SubState driverd-preinstall.service | grep -qx auto-restart")
 		if got := said(g); !strings.Contains(got, "repo-unreachable") {
 			t.Errorf("it says %s", got)
 		}
-		repo.broken.Store(false)
+		repo.Fail("", rpmrepo.NoFault)
 		g.until("systemctl is-active driverd-preinstall.service")
 		g.installed("kernel-modules-gpu", image.Release)
 	})
