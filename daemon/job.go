@@ -281,7 +281,7 @@ func (e *Engine) finishJob(j *job, err error) {
 // ended is an attempt that a job was, at its end.
 func ended(a attempt, j *job, err error) attempt {
 	a = attempt{job: j.number, began: a.began, ended: time.Now(), err: err, tries: a.tries + 1}
-	if why := reason.Of(err); err != nil && (plan.StateOf(why) == plan.Unavailable || why == reason.TransactionFailed) {
+	if err != nil && mayPass(reason.Of(err)) {
 		a.retryAt = a.ended.Add(backoff(a.tries))
 	}
 	return a
@@ -294,6 +294,12 @@ func (e *Engine) mayRetry(a attempt) bool {
 		e.wakeAt(a.retryAt)
 	}
 	return !a.retryAt.IsZero() && !time.Now().Before(a.retryAt) || e.overtaken(a.began, a.err)
+}
+
+// mayPass says whether a transaction may go well later without anybody having done
+// anything for it. polkit says no, too, while it is restarted.
+func mayPass(why reason.Reason) bool {
+	return plan.StateOf(why) == plan.Unavailable || why == reason.TransactionFailed || why == reason.NotAuthorized
 }
 
 // ofOnePackage says whether a transaction may have failed because of one of its
