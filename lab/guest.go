@@ -235,11 +235,15 @@ func (g *Guest) Output(ctx context.Context, script string) (string, error) {
 	return r.Stdout, err
 }
 
+// longer is the pause between two questions to the guest after one that long: an
+// emulated guest takes a tenth of a second to answer one, and has better to do.
+func longer(pause time.Duration) time.Duration { return min(pause*5/4, time.Second) }
+
 // Until runs a script again and again until its exit code is 0, and returns
 // what it then printed. At the end of ctx the error says how it ended last.
 func (g *Guest) Until(ctx context.Context, script string) (string, error) {
 	var last error
-	for {
+	for pause := 100 * time.Millisecond; ; pause = longer(pause) {
 		out, err := g.Output(ctx, script)
 		if err == nil {
 			return out, nil
@@ -248,7 +252,7 @@ func (g *Guest) Until(ctx context.Context, script string) (string, error) {
 			last = err
 		}
 		select {
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return "", errors.Join(context.Cause(ctx), last)
 		}

@@ -69,7 +69,7 @@ func (g *Guest) Shown(ctx context.Context, slot hwdetect.Slot) (Shown, error) {
 func (g *Guest) AwaitState(ctx context.Context, slot hwdetect.Slot, watch func(Shown), states ...string) (Shown, error) {
 	var last Shown
 	var problem error
-	for {
+	for pause := 200 * time.Millisecond; ; pause = longer(pause) {
 		s, err := g.Shown(ctx, slot)
 		if err == nil {
 			last = s
@@ -88,7 +88,7 @@ func (g *Guest) AwaitState(ctx context.Context, slot hwdetect.Slot, watch func(S
 		case <-ctx.Done():
 			return last, fmt.Errorf("%s did not become %s; it was %q (%s: %s): %w", slot, strings.Join(states, " or "),
 				last.State, last.Reason, last.Message, errors.Join(context.Cause(ctx), problem))
-		case <-time.After(200 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 }
