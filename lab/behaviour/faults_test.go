@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build lab && faults
+//go:build lab
 
 package behaviour_test
 
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"driverd/api"
 	"driverd/hwdetect"
 	"driverd/lab"
+	"driverd/lab/rpmrepo"
 )
 
 // row is one line of the matrix: a fault, the moment at which it strikes a card
@@ -30,36 +34,37 @@ type row struct {
 	// The state and the reason, as "unavailable repo-unreachable", that show
 	// while the fault lasts; empty if it is over at once.
 	meanwhile string
-	heal      func(m *matrix)
+	heal      func(m *matrix) // ends the fault, and does nothing else
 
-	want string // the state at the end; empty for bound
+	// The state at the end, while the fault lasts; empty for bound when it is over.
+	want string
 }
 
-// moment is one on a card's way to its driver.
-type moment struct {
-	name   string
-	before func(m *matrix) // prepares it, before the card is there
-	script string          // ends at that moment in the guest
-	reach  func(m *matrix) // returns at that moment
-}
-
-// matrix is the guest that one row after another is tried on.
+// matrix is a guest that one row after another is tried on.
 type matrix struct {
 	guest
-	repo     *faulty
+	repo     *rpmrepo.Repository
 	good     string // folder of the repository that is well
+	release  string // of the running kernel
 	slot     hwdetect.Slot
-	out      bool   // the card has been taken out
+	out      bool   // the card is not there
+	healed   bool   // the fault is over
+	jobs     int    // that the guest's driverd had begun when the row did, if it has not been reset since
+	lost     int    // that driverd had begun before the guest was reset
 	pristine string // what rpm -Va says of a guest to which nothing has happened
 }
+
+const rowFormat = "%-38s %-18s %-40s %-40s %-5s %-9s %s"
 
 // try tries one row and returns its line of the table.
 func (m *matrix) try(r row) string {
 	m.Helper()
+	m.jobs, m.lost, m.out, m.healed = m.begun(), 0, true, false
 	if r.when.before != nil {
 		r.when.before(m)
 	}
 	m.slot = m.plug("nic", "igb")
+	m.out = false
 	if r.when.reach != nil {
 		r.when.reach(m)
 	}
@@ -73,8 +78,8 @@ func (m *matrix) try(r row) string {
 		expected, seen = r.meanwhile+", ", m.shows(r.meanwhile)+", "
 		began = time.Now()
 	}
-	if r.heal != nil {
-		r.heal(m)
+	if r.want == "" {
+		m.heal(r)
 	}
 	final := "gone"
 	switch {
@@ -90,77 +95,131 @@ func (m *matrix) try(r row) string {
 	}
 	took := time.Since(began)
 	verdict := m.verdict(final)
-	return fmt.Sprintf("%-36s %-18s %-40s %-40s %-9s %5.1f s", r.fault, r.when.name, expected, seen+final, verdict, took.Seconds())
+	tries := m.lost + m.begun() - m.jobs
+	return fmt.Sprintf(rowFormat, r.fault, r.when.name, expected, seen+final, strconv.Itoa(tries), verdict, fmt.Sprintf("%5.1f s", took.Seconds()))
 }
 
-// shows waits for a state and reason, such as "unavailable no-space", and
-// returns what shows then.
+// shows waits for a state and a reason, such as "unavailable no-space", or for a
+// state that needs none, and returns what shows then.
 func (m *matrix) shows(want string) string {
 	m.Helper()
-	state, reason, _ := strings.Cut(want, " ")
-	m.refusedAnew(m.slot, state, reason)
+	state, reason, explained := strings.Cut(want, " ")
+	if explained {
+		m.refusedAnew(m.slot, state, reason)
+	} else {
+		m.await(m.slot, state)
+	}
 	return want
+}
+
+// begun is how many transactions driverd has begun since the guest's last start.
+func (m *matrix) begun() int {
+	m.Helper()
+	n, err := strconv.Atoi(m.sh("journalctl -b -q -o cat -u driverd.service DRIVERD_EVENT=job-started | wc -l"))
+	if err != nil {
+		m.Fatal(err)
+	}
+	return n
 }
 
 // verdict is that of rpm and dnf, when all has come to rest.
 func (m *matrix) verdict(state string) string {
 	m.Helper()
+	if state == "bound" { // which it may be of a package that is not whole yet
+		m.until("rpm -q kernel-modules-sriov")
+	}
 	m.idle()
 	// DNF ends what it has begun, whoever has been killed or unplugged meanwhile.
 	m.until("! systemd-inhibit --list --no-legend | grep -w block")
-	verdict := "clean"
-	if state == "bound" {
-		m.until("rpm -q kernel-modules-sriov")
+	for line := range strings.Lines(m.sh(`rpm -qa --qf '%%{NAME} %%{VERSION}-%%{RELEASE}\n' 'kernel*'`)) {
+		name, release, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if release != m.release {
+			m.Errorf("%s of another kernel is installed: %s", name, release)
+		}
 	}
 	if got := m.sh("rpm -Va || true"); got != m.pristine {
 		m.Errorf("rpm -Va: %s\nat the start: %s", got, m.pristine)
-		verdict = "not clean"
 	}
 	if run, err := m.vm.Run(m.patient(), "dnf5 -q check"); err != nil || run.Code != 0 {
 		m.Errorf("dnf5 check: %v %s%s", err, run.Stdout, run.Stderr)
-		verdict = "not clean"
 	}
-	if got := m.sh(`for p in $(rpm -qa 'kernel*'); do rpm -q --provides $p | grep -q -- "-uname-r = $(uname -r)\$" || echo $p; done`); got != "" {
-		m.Errorf("packages of another kernel are installed: %s", got)
-		verdict = "not clean"
+	if m.Failed() {
+		return "not clean"
 	}
-	return verdict
+	return "clean"
 }
 
-// heal makes all well that a row can break.
-func (m *matrix) heal() {
+// heal ends the fault of a row, once.
+func (m *matrix) heal(r row) {
 	m.Helper()
-	m.repo.serve(m.good, nil)
-	m.sh(`rm -f /run/hold-depmod; ln -sf ../bin/kmod /usr/sbin/depmod`)
+	if r.heal != nil && !m.healed {
+		r.heal(m)
+	}
+	m.healed = true
+}
+
+// free ends what is wrong with the repository, and what holds a scriptlet.
+func free(m *matrix) {
+	m.Helper()
+	m.repo.Fail("", rpmrepo.NoFault)
+	m.sh("rm -f /run/hold-depmod")
 }
 
 // fresh makes dnf forget what it knows of the repositories, as it does by itself
 // after some hours: what it sees then is another one.
 func (m *matrix) fresh() {
+	m.Helper()
 	m.sh("systemctl stop dnf5daemon-server.service; rm -rf /var/cache/dnf5daemon-server/* /var/cache/libdnf5/*")
 }
 
-// reset makes the guest what it was before the last row.
-func (m *matrix) reset() {
+// reset makes the guest what it was before the last row, which may have failed
+// anywhere.
+func (m *matrix) reset(r row) {
 	m.Helper()
-	m.heal()
+	m.heal(r)
+	free(m)
 	if !m.out {
 		m.unplug("nic")
 	}
-	m.out = false
 	m.gone(m.slot)
 	m.idle()
 	m.sh(`set -e
 if test -e /sys/module/igb; then rmmod igb; fi
 for p in $(rpm -qa kernel-modules-sriov lab-slow); do rpm -e --notriggers $p; done
-rm -rf /var/lib/rpm-state/kernel*
+for full in /var/cache/dnf5daemon-server /lib/modules/$(uname -r); do
+	# udev keeps the index of the modules open until it sees another one.
+	if mountpoint -q $full; then systemctl stop dnf5daemon-server.service; umount --lazy $full; fi
+done
+rm -rf /var/lib/rpm-state/kernel* /var/cache/dnf5daemon-server/*/packages
 cp -a /root/index/. /lib/modules/$(uname -r)/
-rm -rf /var/cache/dnf5daemon-server/*/packages
 sync # or the next row's reset would undo it`)
+	m.depmod("")
+	if d := time.Until(time.Unix(m.clock(), 0)).Abs(); d > time.Hour {
+		m.sh("date -s @%d", time.Now().Unix())
+	}
 }
 
-// TestFaultMatrix is the matrix. Two guests share it: most of the time each waits.
+func (m *matrix) clock() int64 {
+	m.Helper()
+	seconds, err := strconv.ParseInt(m.sh("date +%%s"), 10, 64)
+	if err != nil {
+		m.Fatal(err)
+	}
+	return seconds
+}
+
+// prepare makes a guest one to try rows on.
+func (m *matrix) prepare() {
+	m.Helper()
+	m.until("test -s /var/lib/driverd/catalog-$(uname -r).json")
+	m.sh("mkdir /root/index && cp -a /lib/modules/$(uname -r)/modules.* /root/index/ && sync")
+	m.depmod("")
+	m.pristine = m.sh("rpm -Va || true")
+}
+
+// TestFaultMatrix is the matrix. Some guests share it: most of the time each waits.
 func TestFaultMatrix(t *testing.T) {
+	const guests = 3
 	lab.Progress = os.Stdout
 	if err := lab.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
@@ -169,21 +228,20 @@ func TestFaultMatrix(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := rows(t, image.Repo)
+	good := variant(t, image.Repo, withSlow(t))
+	all := rows()
 	lines := make([]string, len(all))
-	const guests = 2
-	t.Run("in", func(t *testing.T) {
-		for n := range guests {
+	var next atomic.Int32
+	var running sync.WaitGroup
+	for n := range guests {
+		running.Go(func() { // not t.Parallel: that is for as many as there are processors
 			t.Run(fmt.Sprintf("guest %d", n+1), func(t *testing.T) {
-				t.Parallel()
-				repo := newFaulty(image.Repo)
-				m := &matrix{guest: boot(t, lab.Options{Image: image, Repo: repo}), repo: repo, good: image.Repo}
-				m.until("test -s /var/lib/driverd/catalog-$(uname -r).json")
-				m.sh("mkdir /root/index && cp -a /lib/modules/$(uname -r)/modules.* /root/index/ && sync")
-				m.pristine = m.sh("rpm -Va || true")
-				for i := n; i < len(all); i += guests {
+				repo := rpmrepo.NewRepository(good)
+				m := &matrix{guest: boot(t, lab.Options{Image: image, Repo: repo}), repo: repo, good: good, release: image.Release}
+				m.prepare()
+				for i := int(next.Add(1)) - 1; i < len(all); i = int(next.Add(1)) - 1 {
 					r := all[i]
-					lines[i] = fmt.Sprintf("%-36s %-18s FAILED", r.fault, r.when.name)
+					lines[i] = fmt.Sprintf("%-38s %-18s FAILED", r.fault, r.when.name)
 					well := true // if not even reset works, the guest is of no use any more
 					t.Run(r.fault+", "+r.when.name, func(t *testing.T) {
 						m.guest = m.in(t)
@@ -192,7 +250,7 @@ func TestFaultMatrix(t *testing.T) {
 							if t.Failed() {
 								t.Log(m.sh("journalctl -n 60 -o short-precise -u 'driverd*' -u dnf5daemon-server.service"))
 							}
-							m.reset()
+							m.reset(r)
 							well = true
 						}()
 						lines[i] = m.try(r)
@@ -203,9 +261,10 @@ func TestFaultMatrix(t *testing.T) {
 					}
 				}
 			})
-		}
-	})
-	_, _ = fmt.Printf("table: %-36s %-18s %-40s %-40s %-9s %s\n", "fault", "when", "expected", "seen", "rpm, dnf", "recovery")
+		})
+	}
+	running.Wait()
+	_, _ = fmt.Printf("table: "+rowFormat+"\n", "fault", "when", "expected", "seen", "tries", "rpm, dnf", "recovery")
 	for _, line := range lines {
 		_, _ = fmt.Println("table: " + line)
 	}
