@@ -42,31 +42,33 @@ func Peers(ctx context.Context, o Options) (report Report, err error) {
 		if err != nil {
 			return err
 		}
-		if err := g.sh(ctx, "systemctl start packagekit.service fwupd.service"); err != nil {
-			return err
-		}
 		idle, err := g.memory(ctx, "idle", maxIdle)
 		if err != nil {
 			return err
 		}
+		report.Figures = idle
 		starts, err := g.starts(ctx, o.Repetitions, factor)
 		if err != nil {
 			return err
 		}
+		report.Figures = append(append(report.Figures, starts...), factor, chain)
 		say("memory and starts are measured; now %d jobs", jobs)
 		if err := g.work(ctx); err != nil {
 			return err
 		}
 		used, err := g.memory(ctx, fmt.Sprintf("after %d jobs", jobs), maxUsed)
-		report.Figures = append(append(append(idle, used...), starts...), factor, chain)
+		report.Figures = append(report.Figures, used...)
 		return err
 	})
 	return report, err
 }
 
 // memory compares what services have that they share with nobody, and their part
-// of what they share.
+// of what they share. PackageKit and fwupd end when nobody needs them for a while.
 func (g *guest) memory(ctx context.Context, when string, most float64) (figures []Figure, err error) {
+	if err := g.sh(ctx, "systemctl start packagekit.service fwupd.service"); err != nil {
+		return nil, err
+	}
 	ours, err := g.pss(ctx, "driverd")
 	if err != nil {
 		return nil, err

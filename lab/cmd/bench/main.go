@@ -65,14 +65,17 @@ func measure(ctx context.Context, o bench.Options, only []string) error {
 		fmt.Printf("bench: measuring %s\n", p.Name)
 		start := time.Now()
 		report, err := p.Run(ctx, o)
-		if err != nil { // the other parts say what they have to say all the same
-			problems = append(problems, fmt.Errorf("cannot measure %s: %w", p.Name, err))
-			fmt.Printf("bench: %v\n", problems[len(problems)-1])
-			continue
+		if err != nil { // what has been measured, and the other parts, are worth showing all the same
+			err = fmt.Errorf("cannot measure %s: %w", p.Name, err)
+			fmt.Printf("bench: %v\n", err)
 		}
-		fmt.Printf("bench: measured %s in %.0f s\n", p.Name, time.Since(start).Seconds())
+		fmt.Printf("bench: %s took %.0f s\n", p.Name, time.Since(start).Seconds())
 		figures = append(figures, report.Figures...)
+		problems = append(problems, err, bench.Table(os.Stdout, report.Figures))
 		for name, timeline := range report.Timelines {
+			if err != nil {
+				break // they are of what came to its end
+			}
 			problems = append(problems, timeline.WriteSVG(filepath.Join("dist", name+".svg")))
 		}
 	}
@@ -80,6 +83,7 @@ func measure(ctx context.Context, o bench.Options, only []string) error {
 	if err != nil {
 		return err
 	}
+	fmt.Println("bench: all figures")
 	return errors.Join(append(problems,
 		bench.Table(io.MultiWriter(os.Stdout, table), figures), table.Close(),
 		bench.WriteJSON("dist/bench.json", figures))...)
