@@ -38,6 +38,9 @@ func (e *Engine) look() {
 	e.learnCatalog()
 	e.rest()
 	e.Publish(e.view())
+	if e.rested.IsZero() {
+		giveBack() // the start has read all that there is
+	}
 	now := time.Now()
 	e.rested = now.Add(max(lookGap, min(4*now.Sub(began), maxSettleTime)))
 }

@@ -74,6 +74,7 @@ type names struct{}
 func (names) Names(vendor, product uint16) (string, string) { return pciids.Names(vendor, product) }
 
 func runDaemon(ctx context.Context, log zerolog.Logger) error {
+	stayOffHugePages(log)
 	release, err := kernelRelease()
 	if err != nil {
 		return err
@@ -208,6 +209,14 @@ func watchdog(ctx context.Context, engine *daemon.Engine, log zerolog.Logger) {
 func tell(log zerolog.Logger, what string) {
 	if _, err := notify.SdNotify(false, what); err != nil {
 		log.Warn().Str("event", "systemd-unreachable").Msgf("cannot tell systemd %s: %v", what, err)
+	}
+}
+
+// stayOffHugePages has the kernel not back a heap of three megabytes with pages of
+// two, where it does that unasked (prctl(2), PR_SET_THP_DISABLE).
+func stayOffHugePages(log zerolog.Logger) {
+	if err := unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0); err != nil {
+		log.Debug().Msgf("the service may take more memory than it needs: %v", err)
 	}
 }
 
