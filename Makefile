@@ -9,7 +9,7 @@ LAB = go run ./lab/cmd/lab
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -ec
 .DEFAULT_GOAL = help
-.PHONY: help host docs rpm srpm demo test faults lint unit fuzz bench split-report clean
+.PHONY: help host docs rpm srpm demo test test-long faults lint unit fuzz bench split-report clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,9 +37,12 @@ test: lint rpm ## run all tests, those in the guest included
 faults: rpm ## break one thing after another in real guests, and show what became of it
 	@go test -tags lab -timeout 60m -json -run '^TestFaultMatrix$$' ./lab/behaviour | go run ./internal/tally
 
+test-long: rpm ## what is not a part of make test: storms of events and functions
+	@go test -tags lab,long -timeout 60m -json -run '^TestStorm$$' ./lab/behaviour | go run ./internal/tally
+
 lint: host ## gofmt, go vet and golangci-lint
 	@echo "== lint: go vet and golangci-lint (its first build takes some minutes)"
-	@go vet -tags lab ./...
+	@go vet -tags lab,long ./...
 	@go run $(LINT) run ./...
 
 unit: ## run the tests that need neither root nor a guest
