@@ -39,7 +39,7 @@ func (e *Engine) prepareNext() {
 		n = &successor{Next: next, began: time.Now()}
 		e.next = n
 	}
-	if n.Release == "" || n.learning || e.job != nil || e.modeNow() != Auto || e.misconfigured != nil {
+	if n.Release == "" || n.learning || e.job != nil || e.modeNow() != Auto {
 		return
 	}
 	if !n.again.IsZero() {

@@ -35,10 +35,8 @@ func (e *Engine) restoreUnfinished() {
 		e.Log.Error().Str("event", "unfinished-unreadable").
 			Msgf("if the guest went down in the middle of an installation, nobody knows any more: %v", err)
 	}
-	e.unfinished.boots = maps.Clone(boots)
-	if boots == nil {
-		e.unfinished.boots = make(map[string]string)
-	}
+	e.unfinished.boots = make(map[string]string)
+	maps.Copy(e.unfinished.boots, boots)
 }
 
 // left lists what an earlier boot has left.
@@ -49,14 +47,15 @@ func (e *Engine) left() []string {
 			packages = append(packages, nevra)
 		}
 	}
-	return slices.Sorted(slices.Values(packages))
+	slices.Sort(packages)
+	return packages
 }
 
 // redo asks for the job that installs again what an earlier boot has left.
 func (e *Engine) redo() {
 	u := &e.unfinished
 	packages := e.left()
-	if len(packages) == 0 || u.job != nil && u.job.state != JobFailed || e.modeNow() != Auto || e.misconfigured != nil {
+	if len(packages) == 0 || u.job != nil && u.job.state != JobFailed || e.modeNow() != Auto {
 		return
 	}
 	if u.job != nil && !e.mayRetry(u.redo) {
@@ -71,20 +70,21 @@ func (e *Engine) redo() {
 // redoes says whether the package of a device is being installed again.
 func (e *Engine) redoes(r *record) bool {
 	j := e.unfinished.job
-	return j != nil && j.state == JobRunning && j.phase != PhaseLoad &&
-		slices.ContainsFunc(r.decision.Packages, func(nevra string) bool { return slices.Contains(j.packages, nevra) })
+	return j != nil && j.state == JobRunning && j.phase != PhaseLoad && r.isOf(j.packages)
 }
 
 // spoilt adds to the error of a load that its package may be the cause.
 func (e *Engine) spoilt(r *record, err error) error {
-	u := &e.unfinished
-	if u.redo.err == nil || !slices.ContainsFunc(r.decision.Packages, func(nevra string) bool {
-		boot, ok := u.boots[nevra]
-		return ok && boot != e.Boot
-	}) {
+	why := e.unfinished.redo.err
+	if why == nil || !r.isOf(e.left()) {
 		return err
 	}
-	return fmt.Errorf("%w; the guest went down before its package was on the disk, and it could not be installed again yet: %w", err, u.redo.err)
+	return fmt.Errorf("%w; the guest went down before its package was on the disk, and it could not be installed again yet: %w", err, why)
+}
+
+// isOf says whether the device's driver is in one of these packages.
+func (r *record) isOf(packages []string) bool {
+	return slices.ContainsFunc(r.decision.Packages, func(nevra string) bool { return slices.Contains(packages, nevra) })
 }
 
 // endRedo notes how the job ended.

@@ -100,7 +100,7 @@ func (d *DNF5) Install(ctx context.Context, t Transaction, progress func(Progres
 	pause := d.backoff
 	for left := d.attempts - 1; ; left-- {
 		err := d.try(ctx, t, progress)
-		if err == nil {
+		if err == nil && !t.DownloadOnly {
 			err = flush(t.Into)
 		}
 		if err == nil {

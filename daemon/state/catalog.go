@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"driverd/dnfbridge"
 )
 
@@ -56,11 +54,7 @@ func (c Catalogs) Load(release string) ([]dnfbridge.Package, time.Time, error) {
 
 // Save replaces what is kept about release, all of it or nothing.
 func (c Catalogs) Save(release string, packages []dnfbridge.Package) error {
-	data, err := json.Marshal(catalogFile{version, release, time.Now(), packages})
-	if err == nil {
-		err = renameio.WriteFile(c.path(release), data, 0o644)
-	}
-	if err != nil {
+	if err := replace(c.path(release), catalogFile{version, release, time.Now(), packages}); err != nil {
 		return fmt.Errorf("cannot keep the catalog of kernel %s: %w", release, err)
 	}
 	return nil
