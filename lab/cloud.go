@@ -33,11 +33,7 @@ func BuildPeersImage(ctx context.Context, rpm string) (*Image, error) {
 // buildRicherImage makes the disk of a guest that has more of Debian's packages;
 // prefix and rootName tell its stages from those of others.
 func buildRicherImage(ctx context.Context, prefix, rootName string, more []string, script string, rpms ...string) (*Image, error) {
-	plain, err := Root(ctx)
-	if err != nil {
-		return nil, err
-	}
-	kernel, err := rootKernel(plain)
+	_, kernel, err := ownKernel(ctx)
 	if err != nil {
 		return nil, err
 	}

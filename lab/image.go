@@ -43,11 +43,7 @@ type Image struct {
 // RPM. The guest has kernel-core and kernel-modules-core installed, and driverd
 // unless rpm is empty.
 func BuildImage(ctx context.Context, rpm string) (*Image, error) {
-	root, err := Root(ctx)
-	if err != nil {
-		return nil, err
-	}
-	kernel, err := rootKernel(root)
+	root, kernel, err := ownKernel(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -62,11 +62,7 @@ func buildRoot(ctx context.Context, name string, packages ...string) (string, er
 // repo/ is the rpm-md repository, key.asc the public key that signed its
 // packages.
 func Repo(ctx context.Context) (string, error) {
-	root, err := Root(ctx)
-	if err != nil {
-		return "", err
-	}
-	kernel, err := rootKernel(root)
+	root, kernel, err := ownKernel(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -76,11 +72,7 @@ func Repo(ctx context.Context) (string, error) {
 // DracutRepo returns the folder of a repository like Repo's, with less hardware, of
 // which each package has dracut make an initrd when it is installed.
 func DracutRepo(ctx context.Context) (string, error) {
-	root, err := Root(ctx)
-	if err != nil {
-		return "", err
-	}
-	kernel, err := rootKernel(root)
+	root, kernel, err := ownKernel(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -122,6 +114,14 @@ type kernelFiles struct{ release, modules, vmlinuz, config string }
 // packed is the kernel as a repository is made of it.
 func (k kernelFiles) packed() repo.Kernel {
 	return repo.Kernel{ModulesDir: k.modules, Vmlinuz: k.vmlinuz, Config: k.config}
+}
+
+// ownKernel returns the root, and the kernel in it, which guests have.
+func ownKernel(ctx context.Context) (root string, kernel kernelFiles, err error) {
+	if root, err = Root(ctx); err == nil {
+		kernel, err = rootKernel(root)
+	}
+	return root, kernel, err
 }
 
 // rootKernel finds the one kernel of a root.

@@ -36,11 +36,7 @@ var leanHardware = []string{"sdhci_pci"}
 // do not say which devices they are for: its index of the build does. Of other
 // hardware there is but a little.
 func BuildUnsplitImage(ctx context.Context, rpm string) (*Image, error) {
-	root, err := Root(ctx)
-	if err != nil {
-		return nil, err
-	}
-	kernel, err := rootKernel(root)
+	root, kernel, err := ownKernel(ctx)
 	if err != nil {
 		return nil, err
 	}

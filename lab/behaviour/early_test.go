@@ -167,16 +167,7 @@ func disguise(t *testing.T, plain []byte, alias string) []byte {
 // and returns its folder and the key that signed it.
 func brokenRepo(t *testing.T, release string, modules map[string][]byte) (dir string, key []byte) {
 	t.Helper()
-	work, err := os.MkdirTemp("", "driverd-key-") // short, for gpg-agent's socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(work) })
-	k, err := rpmrepo.NewKey(t.Context(), work)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = k.Close() }()
+	k := newKey(t)
 	var packages []rpmrepo.Package
 	for alias, text := range modules {
 		name := map[bool]string{true: "forged", false: "halved"}[strings.HasPrefix(alias, "pci:v00001234")]

@@ -115,11 +115,7 @@ func (m *matrix) shows(want string) string {
 // begun is how many transactions driverd has begun since the guest's last start.
 func (m *matrix) begun() int {
 	m.Helper()
-	n, err := strconv.Atoi(m.sh("journalctl -b -q -o cat -u driverd.service DRIVERD_EVENT=job-started | wc -l"))
-	if err != nil {
-		m.Fatal(err)
-	}
-	return n
+	return m.lines("journalctl -b -q -o cat -u driverd.service DRIVERD_EVENT=job-started")
 }
 
 // verdict is that of rpm and dnf, when all has come to rest.

@@ -6,11 +6,8 @@ package behaviour_test
 
 import (
 	"bytes"
-	"context"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -135,21 +132,7 @@ func firmwareRepos(t *testing.T, image *lab.Image) (handler http.Handler, public
 	}
 
 	// radeonfb claims the display too, and is in the largest package.
-	lean := t.TempDir()
-	packages, err := filepath.Glob(filepath.Join(image.Repo, "*.rpm"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range packages {
-		if !strings.HasPrefix(filepath.Base(p), "kernel-modules-"+image.Release) {
-			if err := os.Symlink(p, filepath.Join(lean, filepath.Base(p))); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if out, err := exec.CommandContext(t.Context(), "createrepo_c", "--quiet", "--no-database", lean).CombinedOutput(); err != nil {
-		t.Fatalf("cannot make a repository: %v: %s", err, out)
-	}
+	lean := variant(t, image.Repo, func(dir string) { removed(t, dir, "kernel-modules-"+image.Release+"*") })
 	serve("lab", lean)
 
 	const hardware = "kernel-modules"
@@ -193,26 +176,6 @@ func firmwareRepos(t *testing.T, image *lab.Image) (handler http.Handler, public
 	}
 	serve("firmware", firmware)
 	return mux, string(key.Public)
-}
-
-// newKey makes a key that nobody knows yet.
-func newKey(t *testing.T) *rpmrepo.Key {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "key") // short: gpg-agent has its socket in it
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	key, err := rpmrepo.NewKey(context.WithoutCancel(t.Context()), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := key.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return key
 }
 
 // daqAlias is of daqCard.

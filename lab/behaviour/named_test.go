@@ -28,20 +28,12 @@ const (
 func namedRepo(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	secret, err := os.MkdirTemp("", "key") // short: gpg-agent has its socket in it
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = os.RemoveAll(secret) }()
-	key, err := rpmrepo.NewKey(t.Context(), secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = rpmrepo.Build(t.Context(), dir, key, []rpmrepo.Package{{
+	key := newKey(t)
+	err := rpmrepo.Build(t.Context(), dir, key, []rpmrepo.Package{{
 		Name: namedPackage, Version: "1", Release: "1",
 		Files: map[string][]byte{"/usr/lib/firmware/" + namedFile + ".xz": []byte("firmware")},
 	}})
-	if err := errors.Join(err, key.Close(), os.WriteFile(filepath.Join(dir, "key.asc"), key.Public, 0o644)); err != nil {
+	if err := errors.Join(err, os.WriteFile(filepath.Join(dir, "key.asc"), key.Public, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	return dir

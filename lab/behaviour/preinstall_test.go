@@ -9,11 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"driverd/hwdetect"
 	"driverd/lab"
+	"driverd/lab/rpmrepo"
 )
 
 const (
@@ -28,21 +28,6 @@ write_files:
     install = ["gpu"]
 `
 )
-
-// repository is the lab's, until it is broken.
-type repository struct {
-	broken atomic.Bool
-	dir    atomic.Pointer[string]
-}
-
-func (r *repository) ServeHTTP(w http.ResponseWriter, request *http.Request) {
-	dir := r.dir.Load()
-	if r.broken.Load() || dir == nil {
-		http.Error(w, "broken on purpose", http.StatusServiceUnavailable)
-		return
-	}
-	http.FileServerFS(os.DirFS(*dir)).ServeHTTP(w, request)
-}
 
 // booted waits for the end of a boot, step by step, and sees that it has come to
 // what is behind driverd-preinstall.service.
@@ -77,8 +62,7 @@ func hook(t *testing.T) string {
 // it needs, and follows it through three boots.
 func TestPreinstall(t *testing.T) {
 	image := cloudImage(t)
-	repo := &repository{}
-	repo.dir.Store(&image.Repo)
+	repo := rpmrepo.NewRepository(image.Repo)
 	firmware := namedRepo(t)
 	repos := http.NewServeMux()
 	repos.Handle("/", repo)
@@ -204,13 +188,13 @@ func TestPreinstall(t *testing.T) {
 
 	t.Run("a repository that does not answer is tried again behind the boot", func(t *testing.T) {
 		g := g.in(t)
-		repo.broken.Store(true)
+		repo.Fail("", rpmrepo.Refuse)
 		g.sh(`echo 'install = ["gpu"]' >/etc/driverd/preinstall.d/50-owner.toml; ! systemctl restart driverd-preinstall.service`)
 		g.sh("systemctl show -P SubState driverd-preinstall.service | grep -qx auto-restart")
 		if got := said(g); !strings.Contains(got, "repo-unreachable") {
 			t.Errorf("it says %s", got)
 		}
-		repo.broken.Store(false)
+		repo.Fail("", rpmrepo.NoFault)
 		g.until("systemctl is-active driverd-preinstall.service")
 		g.installed("kernel-modules-gpu", image.Release)
 	})

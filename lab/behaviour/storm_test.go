@@ -33,10 +33,11 @@ func TestStorm(t *testing.T) {
 	disk := g.slot("disk")
 	g.bound(disk, "nvme")
 	g.until("test -s /var/lib/driverd/catalog-$(uname -r).json")
-	g.sh("cat >/root/storm.pl <<'EOF'\n%s\nEOF", stormWatch)
 	g.sh("systemd-run -q --unit=events --property=StandardOutput=file:/run/events udevadm monitor --udev --subsystem-match=pci")
-	g.sh("systemd-run -q --unit=storm perl /root/storm.pl $(systemctl show -P MainPID driverd.service)")
-	g.until("test -e /run/storm && test -e /run/events")
+	if err := g.vm.WatchDriverd(g.patient()); err != nil {
+		t.Fatal(err)
+	}
+	g.until("test -e /run/events")
 
 	const line = "table: %-44s %7s %6s %7s %5s %12s %6s %7s %13s %11s %8s\n"
 	_, _ = fmt.Printf(line, "storm", "seconds", "sent", "dropped", "looks", "transactions", "CPU s", "peak MB", "RSS MB", "descriptors", "threads")
@@ -102,36 +103,6 @@ func TestStorm(t *testing.T) {
 	g.healthy()
 }
 
-// stormWatch counts what nobody tells: how often driverd lists the PCI devices,
-// which is once for each of its looks, and how many udev events its sockets drop.
-const stormWatch = `
-my $pid = shift;
-my ($looks, %drops) = (0);
-my $fd = syscall(294, 0);                     # inotify_init1
-my $dir = "/sys/bus/pci/devices";             # syscall takes no constant
-syscall(254, $fd, $dir, 0x20) >= 0 or die $!; # inotify_add_watch, IN_OPEN
-open(my $in, "<&=", $fd) or die $!;
-sub drops {
-	my %mine;
-	for (glob "/proc/$pid/fd/*") { (readlink($_) // "") =~ /^socket:\[(\d+)\]/ and $mine{$1} = 1 }
-	open(my $f, "<", "/proc/net/netlink") or die $!;
-	while (<$f>) { my @c = split; $drops{$c[9]} = $c[8] if $c[1] eq "15" and $mine{$c[9]} }
-}
-$SIG{USR1} = my $say = sub {
-	drops();
-	my $sum = 0; $sum += $_ for values %drops;
-	open(my $f, ">", "/run/storm.new") or die $!;
-	print $f "$looks $sum\n"; close $f;
-	rename "/run/storm.new", "/run/storm";
-};
-$say->();
-while (1) {
-	my $bits = ""; vec($bits, $fd, 1) = 1;
-	if (select($bits, undef, undef, 1) > 0) { sysread($in, my $b, 65536); $looks += length($b) / 16; }
-	drops();
-}
-`
-
 // weather is what has come over driverd since it started, and what it has of the
 // guest.
 type weather struct {
@@ -147,8 +118,6 @@ func (g guest) weather() weather {
 	var w weather
 	var nsec int64
 	out := g.sh(`pid=$(systemctl show -P MainPID driverd.service)
-rm -f /run/storm; systemctl kill --signal=USR1 storm.service; until test -e /run/storm; do sleep 0.1; done
-cat /run/storm
 grep -c ^UDEV /run/events
 journalctl -b -u driverd.service -o cat DRIVERD_EVENT=job-started | wc -l
 systemctl show -P CPUUsageNSec driverd.service
@@ -156,10 +125,14 @@ awk '/^VmHWM:|^VmRSS:/ {print $2}' /proc/$pid/status
 ls /proc/$pid/fd | wc -l
 ls /proc/$pid/task | wc -l
 echo 5 >/proc/$pid/clear_refs`)
-	if _, err := fmt.Sscan(out, &w.looks, &w.drops, &w.sent, &w.jobs, &nsec, &w.peak, &w.rss, &w.files, &w.threads); err != nil {
+	if _, err := fmt.Sscan(out, &w.sent, &w.jobs, &nsec, &w.peak, &w.rss, &w.files, &w.threads); err != nil {
 		g.Fatalf("cannot read what has come over driverd: %v: %s", err, out)
 	}
 	w.cpu = time.Duration(nsec)
+	var err error
+	if w.looks, w.drops, err = g.vm.Watched(g.patient()); err != nil {
+		g.Fatal(err)
+	}
 	return w
 }
 

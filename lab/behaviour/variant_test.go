@@ -5,6 +5,7 @@
 package behaviour_test
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,21 +78,29 @@ func withoutSignature(t *testing.T, rpm string) {
 func signedByStranger(t *testing.T, rpm string) {
 	t.Helper()
 	withoutSignature(t, rpm)
+	if err := newKey(t).Sign(t.Context(), rpm); err != nil {
+		t.Error(err)
+	}
+}
+
+// newKey makes a key that nobody knows yet.
+func newKey(t *testing.T) *rpmrepo.Key {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "key") // short: gpg-agent has its socket in it
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	key, err := rpmrepo.NewKey(t.Context(), dir)
+	key, err := rpmrepo.NewKey(context.WithoutCancel(t.Context()), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := key.Sign(t.Context(), rpm); err != nil {
-		t.Error(err)
-	}
-	if err := key.Close(); err != nil {
-		t.Error(err)
-	}
+	t.Cleanup(func() {
+		if err := key.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return key
 }
 
 func command(t *testing.T, name string, args ...string) {

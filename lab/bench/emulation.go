@@ -17,8 +17,8 @@ const runs = 20
 
 // emulation measures by how much CPU time costs more in the guest than on this
 // machine: the same program, driverd itself, says in both what it can do.
-func (g *guest) emulation(ctx context.Context, o Options) (Figure, error) {
-	f := Figure{Name: "the same program (driverd --help) in the guest, and here: the factor", Unit: "ms", PeerName: "here"}
+func (g *guest) emulation(ctx context.Context, o Options) (f Figure, err error) {
+	f = Figure{Name: "the same program (driverd --help) in the guest, and here: the factor", Unit: "ms", PeerName: "here"}
 	program, remove, err := unpack(ctx, o.RPM)
 	if err != nil {
 		return f, err
@@ -44,7 +44,7 @@ tail -n 1 /run/bench-times | awk -F '[ms ]+' '{ print 1e3 * (60*$1 + $2 + 60*$3 
 		f.Peer = append(f.Peer, 1e3*used.Seconds()/runs)
 	}
 	say("CPU time in the guest costs %.1f times as much as here", f.Ratio())
-	return f, err
+	return f, nil
 }
 
 // unpack takes driverd's program out of its package.

@@ -14,26 +14,6 @@ import (
 // functions is how many come at once: QEMU's nvme has at most 127.
 const functions = 120
 
-// watch is a script that counts how often driverd lists the PCI devices, which is
-// once for each of its looks; udev never does. It writes the number at SIGUSR1.
-const watch = `cat >/run/bench-watch <<'EOF'
-my $looks = 0;
-my $fd = syscall(294, 0);                                       # inotify_init1
-my $dir = "/sys/bus/pci/devices"; # no literal: syscall might write to it
-syscall(254, $fd, $dir, 0x20) >= 0 or die $!; # inotify_add_watch, IN_OPEN
-open(my $in, "<&=", $fd) or die $!;
-while (sysread($in, my $events, 65536)) {
-	$looks += length($events) / 16;
-	open(my $out, ">", "/run/bench-looks") or die $!;
-	print $out "$looks\n";
-}
-EOF
-systemd-run --quiet perl /run/bench-watch
-until driverd rescan && test -s /run/bench-looks; do sleep 0.2; done
-`
-
-const looks = "cat /run/bench-looks"
-
 // Storm has many functions of one card come at once, whose driver is there and does
 // not take them, as where they are for guests of the guest: what driverd itself does
 // about them, and nothing else, is what is measured.
@@ -71,14 +51,17 @@ func (g *guest) storm(ctx context.Context, factor Figure) ([]Figure, error) {
 		return nil, err
 	}
 	dir := "/sys/bus/pci/devices/" + card.String()
-	if err := g.sh(ctx, "%s", watch+await("test -e "+dir+"/driver")+"; echo 0 >"+dir+"/sriov_drivers_autoprobe"); err != nil {
+	if err := g.vm.WatchDriverd(ctx); err != nil {
+		return nil, err
+	}
+	if err := g.sh(ctx, "%s", await("test -e "+dir+"/driver")+"; echo 0 >"+dir+"/sriov_drivers_autoprobe"); err != nil {
 		return nil, err
 	}
 	before, _, err := g.cpu(ctx)
 	if err != nil {
 		return nil, err
 	}
-	seen, err := g.number(ctx, 1, looks)
+	seen, _, err := g.vm.Watched(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +79,7 @@ func (g *guest) storm(ctx context.Context, factor Figure) ([]Figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	looked, err := g.number(ctx, 1, looks)
+	looked, _, err := g.vm.Watched(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +116,7 @@ func (g *guest) storm(ctx context.Context, factor Figure) ([]Figure, error) {
 	return []Figure{
 		{Name: name("first event to last"), Unit: "s", Driverd: []float64{last - first}},
 		{Name: name("first event to last decision"), Unit: "s", Driverd: []float64{decided - first}},
-		{Name: name("looks until all was settled"), Unit: "", Driverd: []float64{looked - seen}},
+		{Name: name("looks until all was settled"), Unit: "", Driverd: []float64{float64(looked - seen)}},
 		{Name: name("driverd's CPU time, emulated"), Unit: "ms", Driverd: []float64{ms}},
 		{Name: name("driverd's CPU time by the factor"), Unit: "ms", Driverd: []float64{ms / factor.Ratio()}, Max: 100},
 	}, nil
