@@ -9,7 +9,6 @@ import (
 	"context"
 	"debug/elf"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -27,7 +26,6 @@ import (
 // under the law of modprobe.d, and compares the outcome with a regular boot's.
 func TestLoadEarly(t *testing.T) {
 	const edu, testdev = "pci:v00001234d000011E8sv*sd*bc*sc*i*", "pci:v00001B36d00000005sv*sd*bc*sc*i*"
-	lab.Progress = os.Stdout
 	if err := lab.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ package behaviour_test
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -216,7 +215,6 @@ func (m *matrix) prepare() {
 // TestFaultMatrix is the matrix. Some guests share it: most of the time each waits.
 func TestFaultMatrix(t *testing.T) {
 	const guests = 3
-	lab.Progress = os.Stdout
 	if err := lab.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}

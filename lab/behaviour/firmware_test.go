@@ -7,7 +7,6 @@ package behaviour_test
 import (
 	"bytes"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 
@@ -24,7 +23,6 @@ const (
 
 // TestFirmware has three drivers ask for firmware that the guest lacks.
 func TestFirmware(t *testing.T) {
-	lab.Progress = os.Stdout
 	if err := lab.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}

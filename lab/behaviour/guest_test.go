@@ -27,6 +27,11 @@ const patience = 5 * time.Minute
 // rescan asks driverd to look again, and to retry what failed.
 const rescan = `busctl call org.fedoraproject.Driverd1 /org/fedoraproject/Driverd1 org.fedoraproject.Driverd1.Manager Rescan 'a{sv}' 0`
 
+func TestMain(m *testing.M) {
+	lab.Progress = os.Stdout // at once, where a test's own log waits for its end
+	os.Exit(m.Run())
+}
+
 // guest is a running guest with driverd in it.
 type guest struct {
 	*testing.T
@@ -46,7 +51,6 @@ func rpm(t *testing.T) string {
 // boot boots a guest that ends with the test. Its logs are kept if the test fails.
 func boot(t *testing.T, o lab.Options) guest {
 	t.Helper()
-	lab.Progress = os.Stdout // at once, where a test's own log waits for its end
 	if err := lab.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
