@@ -5,6 +5,7 @@
 
 LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 LAB = go run ./lab/cmd/lab
+SOAK = 30m
 # A pipeline fails where any part of it does.
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -ec
@@ -37,8 +38,8 @@ test: lint rpm ## run all tests, those in the guest included
 faults: rpm ## break one thing after another in real guests, and show what became of it
 	@go test -tags lab -timeout 60m -json -run '^TestFaultMatrix$$' ./lab/behaviour | go run ./internal/tally
 
-test-long: rpm ## what is not a part of make test: storms of events and functions
-	@go test -tags lab,long -timeout 60m -json -run '^TestStorm$$' ./lab/behaviour | go run ./internal/tally
+test-long: rpm ## what is not a part of make test: storms, and half an hour of everything at random (SOAK=5m)
+	@go test -tags lab,long -timeout 0 -json -run '^(TestStorm|TestSoak)$$' ./lab/behaviour -soak.for $(SOAK) | go run ./internal/tally
 
 lint: host ## gofmt, go vet and golangci-lint
 	@echo "== lint: go vet and golangci-lint (its first build takes some minutes)"

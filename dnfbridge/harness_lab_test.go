@@ -87,7 +87,7 @@ gpgcheck=1
 gpgkey=file:///etc/pki/rpm-gpg/test.asc
 `
 
-func newGuest(t *testing.T) *guest {
+func newGuest(t testing.TB) *guest {
 	t.Helper()
 	repo, err := rpmrepo.Serve(repoDir)
 	if err != nil {
@@ -116,14 +116,14 @@ func newGuest(t *testing.T) *guest {
 	return g
 }
 
-func (g *guest) write(t *testing.T, name, text string) {
+func (g *guest) write(t testing.TB, name, text string) {
 	t.Helper()
 	if err := g.WriteFile(t.Context(), name, []byte(text)); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (g *guest) run(t *testing.T, name string, args ...string) string {
+func (g *guest) run(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	out, err := g.Run(t.Context(), name, args...)
 	if err != nil {

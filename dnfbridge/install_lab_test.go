@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"driverd/dnfbridge"
 	"driverd/reason"
 )
@@ -26,6 +28,28 @@ func install(names ...string) dnfbridge.Transaction {
 		}
 	}
 	return t
+}
+
+// BenchmarkInstall is what an installation by a real dnf5daemon takes of its client.
+func BenchmarkInstall(b *testing.B) {
+	g := newGuest(b)
+	used := func() int64 {
+		var usage unix.Rusage
+		if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+			b.Fatal(err)
+		}
+		return usage.Utime.Nano() + usage.Stime.Nano()
+	}
+	var total int64
+	for b.Loop() {
+		before, progress := used(), func(dnfbridge.Progress) {}
+		if err := g.backend(0).Install(b.Context(), install("kernel-modules-sriov"), progress); err != nil {
+			b.Fatal(err)
+		}
+		total += used() - before
+		g.run(b, "rpm", "-e", "kernel-modules-sriov")
+	}
+	b.ReportMetric(float64(total)/float64(b.N), "cpu-ns/op")
 }
 
 func TestInstall(t *testing.T) {

@@ -61,9 +61,14 @@ func hotplug() []row {
 	return all
 }
 
+// Without driverd's rule, polkit lets nobody install for it.
+const (
+	polkitDenies = "mv /usr/share/polkit-1/rules.d/50-driverd.rules /root/ && systemctl restart polkit.service"
+	polkitAllows = "if test -e /root/50-driverd.rules; then mv /root/50-driverd.rules /usr/share/polkit-1/rules.d/ && systemctl restart polkit.service; fi"
+)
+
 // surroundings are what else a guest has.
 func surroundings() []row {
-	const rule = "/usr/share/polkit-1/rules.d/50-driverd.rules"
 	stalled := downloading(rpmrepo.Stall)
 	forward := moment{name: "in the transaction", before: func(m *matrix) { m.sh("date -s '1 day'") }, script: transaction().script}
 	return []row{
@@ -71,11 +76,8 @@ func surroundings() []row {
 			fault: "the bus restarted", when: stalled, script: "systemctl restart dbus.service", heal: free,
 		},
 		{
-			fault: "polkit denies", when: start(func(m *matrix) { m.sh("mv %s /root/ && systemctl restart polkit.service", rule) }),
-			meanwhile: "blocked not-authorized",
-			heal: func(m *matrix) {
-				m.sh("if test -e /root/50-driverd.rules; then mv /root/50-driverd.rules %s && systemctl restart polkit.service; fi", rule)
-			},
+			fault: "polkit denies", when: start(func(m *matrix) { m.sh(polkitDenies) }),
+			meanwhile: "blocked not-authorized", heal: func(m *matrix) { m.sh(polkitAllows) },
 		},
 		{fault: "the clock jumps a day on", when: stalled, script: "date -s '1 day'", heal: free},
 		{fault: "the clock jumps a day back", when: forward, script: "date -s '-1 day'"},

@@ -111,12 +111,6 @@ func (m *matrix) shows(want string) string {
 	return want
 }
 
-// begun is how many transactions driverd has begun since the guest's last start.
-func (m *matrix) begun() int {
-	m.Helper()
-	return m.lines("journalctl -b -q -o cat -u driverd.service DRIVERD_EVENT=job-started")
-}
-
 // verdict is that of rpm and dnf, when all has come to rest.
 func (m *matrix) verdict(state string) string {
 	m.Helper()

@@ -175,6 +175,12 @@ func (g guest) bound(slot hwdetect.Slot, driver string) lab.Shown {
 	return s
 }
 
+// begun is how many transactions driverd has begun since the guest's last start.
+func (g guest) begun() int {
+	g.Helper()
+	return g.lines("journalctl -b -q -o cat -u driverd.service DRIVERD_EVENT=job-started")
+}
+
 // idle waits until no job is at work: a device has its driver before that.
 func (g guest) idle() {
 	g.Helper()

@@ -97,35 +97,39 @@ func TestStorm(t *testing.T) {
 				g.Fatalf("%s is at %s, not at %s", model, got, slot)
 			}
 		}
+		// It still shows a card before, as bound, until it looks.
+		g.until(`busctl get-property org.fedoraproject.Driverd1 %s org.fedoraproject.Driverd1.Device Driver | grep -q megaraid_sas`, api.DevicePath(slot.String()))
 		g.bound(slot, "megaraid_sas")
 		return fmt.Sprintf("one slot, %d other cards", len(models))
+	})
+	row("flaps", 0, func(g guest) string {
+		const times = 50
+		for range times {
+			slot := g.plug("loose", "igb")
+			// What ACPI has not told the guest of yet, it tells of twice when it goes.
+			g.until("test -e /sys/bus/pci/devices/%s", slot)
+			g.unplug("loose")
+		}
+		g.bound(g.plug("loose", "igb"), "igb")
+		return fmt.Sprintf("one card in and out %d times", times)
 	})
 	g.healthy()
 }
 
-// weather is what has come over driverd since it started, and what it has of the
-// guest.
+// weather is what has come over driverd since it started.
 type weather struct {
-	sent, drops    int // events of PCI devices
-	looks, jobs    int
-	cpu            time.Duration
-	peak, rss      int // kB; the peak is since the last time that was asked
-	files, threads int
+	sent, drops int // events of PCI devices
+	looks, jobs int
+	cpu         time.Duration
+	vitals
 }
 
 func (g guest) weather() weather {
 	g.Helper()
-	var w weather
+	w := weather{vitals: g.vitals(), jobs: g.begun()}
 	var nsec int64
-	out := g.sh(`pid=$(systemctl show -P MainPID driverd.service)
-grep -c ^UDEV /run/events
-journalctl -b -u driverd.service -o cat DRIVERD_EVENT=job-started | wc -l
-systemctl show -P CPUUsageNSec driverd.service
-awk '/^VmHWM:|^VmRSS:/ {print $2}' /proc/$pid/status
-ls /proc/$pid/fd | wc -l
-ls /proc/$pid/task | wc -l
-echo 5 >/proc/$pid/clear_refs`)
-	if _, err := fmt.Sscan(out, &w.sent, &w.jobs, &nsec, &w.peak, &w.rss, &w.files, &w.threads); err != nil {
+	out := g.sh("grep -c ^UDEV /run/events; systemctl show -P CPUUsageNSec driverd.service")
+	if _, err := fmt.Sscan(out, &w.sent, &nsec); err != nil {
 		g.Fatalf("cannot read what has come over driverd: %v: %s", err, out)
 	}
 	w.cpu = time.Duration(nsec)
@@ -134,6 +138,26 @@ echo 5 >/proc/$pid/clear_refs`)
 		g.Fatal(err)
 	}
 	return w
+}
+
+// vitals are what driverd has of the guest.
+type vitals struct {
+	peak, rss      int // kB; the peak is since the last time that was asked
+	files, threads int
+}
+
+func (g guest) vitals() vitals {
+	g.Helper()
+	var v vitals
+	out := g.sh(`cd /proc/$(systemctl show -P MainPID driverd.service)
+awk '/^VmHWM:|^VmRSS:/ {print $2}' status
+ls fd | wc -l
+ls task | wc -l
+echo 5 >clear_refs`)
+	if _, err := fmt.Sscan(out, &v.peak, &v.rss, &v.files, &v.threads); err != nil {
+		g.Fatalf("cannot read what driverd has of the guest: %v: %s", err, out)
+	}
+	return v
 }
 
 func megabytes(kB int) string { return fmt.Sprintf("%.1f", float64(kB)/1e3) }

@@ -14,7 +14,7 @@ import (
 // Micro runs the benchmarks that need no guest, and returns their figures.
 func Micro(ctx context.Context, o Options) (Report, error) {
 	cmd := exec.CommandContext(ctx, "go", "test", "-tags", "lab", "-run", "^$", "-bench", ".",
-		"-benchtime", "0.3s", "-count", strconv.Itoa(o.Repetitions), "driverd/lab/bench")
+		"-benchtime", "0.3s", "-count", strconv.Itoa(o.Repetitions), "driverd/lab/bench", "driverd/dnfbridge")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return Report{}, fmt.Errorf("cannot run the benchmarks: %w: %s", err, out)
@@ -49,6 +49,13 @@ func microFigures(out []byte) ([]Figure, error) {
 		Name: "CPU time of explain of a modalias, whole process", Unit: "ms", MaxRatio: 5,
 		Driverd: scaled("Explain/driverd", 1e6), Peer: scaled("Explain/modprobe", 1e6), PeerName: "modprobe -R",
 	}}
+	figures = append(figures, Figure{
+		Name: "CPU time of the client of one installation by a real dnf5daemon", Unit: "ms", Max: 50, Driverd: scaled("Install", 1e6),
+	}, Figure{
+		Name: "CPU time of the service when 120 functions come, all but the process", Unit: "ms", Max: 100, Driverd: scaled("Storm", 1e6),
+	}, Figure{
+		Name: "CPU time of its start to READY with 200 devices, all but the process", Unit: "ms", Max: 150, Driverd: scaled("Start", 1e6),
+	})
 	for _, n := range []string{"16", "256", "4096"} {
 		f := Figure{
 			Name: "CPU time of snapshot and decide, " + n + " devices", Unit: "ms",
@@ -60,7 +67,7 @@ func microFigures(out []byte) ([]Figure, error) {
 		figures = append(figures, f)
 	}
 	for _, f := range figures {
-		if len(f.Driverd) == 0 || len(f.Peer) == 0 {
+		if len(f.Driverd) == 0 || f.PeerName != "" && len(f.Peer) == 0 {
 			return nil, fmt.Errorf("cannot find the benchmark of %q in %s", f.Name, bytes.TrimSpace(out))
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -43,18 +44,20 @@ func modulesDir(b *testing.B) (root, dir string) {
 // processes included: on a machine that does something else as well, the time
 // that passes says little.
 func cpuTime(b *testing.B) func() {
-	used := func() (total int64) {
-		for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
-			var usage unix.Rusage
-			if err := unix.Getrusage(who, &usage); err != nil {
-				b.Fatal(err)
-			}
-			total += usage.Utime.Nano() + usage.Stime.Nano()
-		}
-		return total
+	before := used(b, unix.RUSAGE_SELF) + used(b, unix.RUSAGE_CHILDREN)
+	return func() {
+		b.ReportMetric(float64(used(b, unix.RUSAGE_SELF)+used(b, unix.RUSAGE_CHILDREN)-before)/float64(b.N), "cpu-ns/op")
 	}
-	before := used()
-	return func() { b.ReportMetric(float64(used()-before)/float64(b.N), "cpu-ns/op") }
+}
+
+// used is the CPU time so far of this process, or of its children that have ended.
+func used(b *testing.B, who int) time.Duration {
+	b.Helper()
+	var usage unix.Rusage
+	if err := unix.Getrusage(who, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 // BenchmarkLookup looks one alias up among all of a distribution's kernel.

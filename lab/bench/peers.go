@@ -39,20 +39,16 @@ func Peers(ctx context.Context, o Options) (report Report, err error) {
 		if err != nil {
 			return err
 		}
-		factor, err := g.emulation(ctx, o)
-		if err != nil {
-			return err
-		}
 		idle, err := g.memory(ctx, "idle", maxIdle)
 		if err != nil {
 			return err
 		}
 		report.Figures = idle
-		starts, err := g.starts(ctx, o.Repetitions, factor)
+		starts, err := g.starts(ctx, o.Repetitions)
 		if err != nil {
 			return err
 		}
-		report.Figures = append(append(report.Figures, starts...), factor, chain)
+		report.Figures = append(append(report.Figures, starts...), chain)
 		say("memory and starts are measured; now %d jobs", jobs)
 		if err := g.work(ctx); err != nil {
 			return err
@@ -94,7 +90,7 @@ func (g *guest) pss(ctx context.Context, unit string) (float64, error) {
 }
 
 // starts compares how long services take to start.
-func (g *guest) starts(ctx context.Context, repetitions int, factor Figure) (figures []Figure, err error) {
+func (g *guest) starts(ctx context.Context, repetitions int) (figures []Figure, err error) {
 	for _, p := range []string{"packagekit", "fwupd"} {
 		f := Figure{Name: "start to READY, emulated", Unit: "ms", PeerName: p}
 		for range repetitions {

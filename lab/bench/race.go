@@ -97,7 +97,7 @@ func (g *guest) byDriverd(ctx context.Context, r race) (l Lap, err error) {
 	if l.load, err = g.loadSteps(ctx, slots); err != nil {
 		return l, err
 	}
-	if l.Steps, err = g.steps(ctx, slots[0], came); err != nil {
+	if l.Steps, err = g.steps(ctx, slots, came); err != nil {
 		return l, err
 	}
 	say("driverd: %s", l)
@@ -118,24 +118,29 @@ func (g *guest) loadSteps(ctx context.Context, slots []hwdetect.Slot) (seconds f
 	return seconds, nil
 }
 
-// steps asks driverd for the timeline of the device in slot, which came at that
-// uptime.
-func (g *guest) steps(ctx context.Context, slot hwdetect.Slot, came float64) ([]Step, error) {
+// steps asks driverd for the timelines of the devices in slots, the first of which
+// came at that uptime, and returns that of the last to have its driver.
+func (g *guest) steps(ctx context.Context, slots []hwdetect.Slot, came float64) (last []Step, err error) {
 	boot, err := g.clock(ctx)
 	if err != nil {
 		return nil, err
 	}
-	shown, err := g.vm.Shown(ctx, slot)
-	if err != nil {
-		return nil, err
-	}
-	var steps []Step
-	for _, s := range shown.Timeline {
-		if s.Name != "settled" {
-			steps = append(steps, Step{s.Name, float64(s.Time.UnixMicro())/1e6 - boot - came})
+	for _, slot := range slots {
+		shown, err := g.vm.Shown(ctx, slot)
+		if err != nil {
+			return nil, err
+		}
+		var steps []Step
+		for _, s := range shown.Timeline {
+			if s.Name != "settled" {
+				steps = append(steps, Step{s.Name, float64(s.Time.UnixMicro())/1e6 - boot - came})
+			}
+		}
+		if len(steps) > 0 && (last == nil || steps[len(steps)-1].At > last[len(last)-1].At) {
+			last = steps
 		}
 	}
-	return steps, nil
+	return last, nil
 }
 
 const shellUnit = "bench-shell.service"

@@ -27,7 +27,6 @@ func Races(ctx context.Context, o Options) (Report, error) {
 	}
 	one := newContest("a card's event to its driver bound", 0.5)
 	var timeline Timeline
-	var factor Figure
 	err = with(ctx, lab.Options{Image: image}, func(g *guest) error {
 		for n := range o.Repetitions {
 			driverd, root, err := g.both(ctx, oneCard, n%2 == 1)
@@ -37,11 +36,10 @@ func Races(ctx context.Context, o Options) (Report, error) {
 			one.note(driverd, root, 1)
 			timeline = Timeline{{"driverd", driverd}, {"root shell", root}}
 		}
-		factor, err = g.emulation(ctx, o)
-		return err
+		return nil
 	})
 	return Report{
-		Figures:   append(one.figures("one card", factor), bytes),
+		Figures:   append(one.figures("one card"), bytes),
 		Timelines: map[string]Timeline{"timeline": timeline},
 	}, err
 }
@@ -54,13 +52,10 @@ func Eight(ctx context.Context, o Options) (Report, error) {
 		return Report{}, err
 	}
 	eight := newContest("eight devices of four groups at once: first event to last driver bound", 0.5)
-	var factor Figure
-	for n := range (o.Repetitions + 1) / 2 {
+	for range (o.Repetitions + 1) / 2 {
 		var driverd, root Lap
 		err := with(ctx, lab.Options{Image: image}, func(g *guest) (err error) {
-			if driverd, err = g.byDriverd(ctx, eightDevices); err == nil && n == 0 {
-				factor, err = g.emulation(ctx, o)
-			}
+			driverd, err = g.byDriverd(ctx, eightDevices)
 			return err
 		})
 		if err == nil {
@@ -71,7 +66,7 @@ func Eight(ctx context.Context, o Options) (Report, error) {
 		}
 		eight.note(driverd, root, len(eightDevices.devices))
 	}
-	return Report{Figures: eight.figures("eight devices, each", factor)}, nil
+	return Report{Figures: eight.figures("eight devices, each")}, nil
 }
 
 // contest is a race that is run several times.
@@ -93,19 +88,12 @@ func (c *contest) note(driverd, root Lap, devices int) {
 	c.kmod = append(c.kmod, 1e3*driverd.load/float64(devices))
 }
 
-// figures are what has come of it; the CPU time of driverd's service for each device
-// is shown as on a processor that is not emulated, too.
-func (c *contest) figures(of string, factor Figure) []Figure {
-	scaled := make([]float64, len(c.cpus))
-	for i, v := range c.cpus {
-		scaled[i] = v / factor.Ratio()
-	}
+// figures are what has come of it.
+func (c *contest) figures(of string) []Figure {
 	return []Figure{
 		c.elapsed,
 		{Name: "driverd's own share of it (" + of + "): what it waits on purpose, and CPU time in its own code", Unit: "%", Driverd: c.own, Max: 3},
-		factor,
 		{Name: "driverd's CPU time, emulated, " + of, Unit: "ms", Driverd: c.cpus},
-		{Name: "driverd's CPU time by the factor, " + of, Unit: "ms", Driverd: scaled, Max: 50},
 		{Name: "CPU time of the load step, with kmod's commands and the kernel's work, emulated, " + of, Unit: "ms", Driverd: c.kmod},
 	}
 }
