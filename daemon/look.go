@@ -14,7 +14,7 @@ import (
 // look is one turn of the house: snapshot, decide, start what is missing,
 // publish.
 func (e *Engine) look() {
-	began := time.Now()
+	began, asked := time.Now(), !e.firstKick.IsZero()
 	e.firstKick = time.Time{}
 	e.due = began.Add(resyncTime)
 	if e.Gate != nil {
@@ -38,8 +38,8 @@ func (e *Engine) look() {
 	e.learnCatalog()
 	e.rest()
 	e.Publish(e.view())
-	if e.rested.IsZero() {
-		giveBack() // the start has read all that there is
+	if !asked && e.job == nil && e.loads == 0 {
+		giveBack() // nothing comes for a while
 	}
 	now := time.Now()
 	e.rested = now.Add(max(lookGap, min(4*now.Sub(began), maxSettleTime)))
