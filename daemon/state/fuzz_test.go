@@ -61,3 +61,32 @@ func (nothing) BuiltIn(string) []string          { return nil }
 func (nothing) Installed(string) []string        { return nil }
 func (nothing) Shipped(string) []hwdetect.Module { return nil }
 func (nothing) Claims(string) []hwdetect.Claim   { return nil }
+
+// FuzzUnfinished sees that whatever lies in the place of what was unfinished is set
+// aside, or can be kept.
+func FuzzUnfinished(f *testing.F) {
+	for _, content := range []string{
+		``, `{}`, `[]`, `null`, `{"version":2,"boots":{}}`, `{"version":1}`, `{"version":1,"boots":[]}`, `{"version":1,"boots":{"":null}}`,
+		`{"version":1,"boots":{"kernel-modules-sriov-1-1.x86_64":"6d1d8a4e-5c3c-4f5e-9c1e-1b7f7a0c9d11"}}`, `{"version":1,"boots":{"\u0000":"\ud800"}`,
+	} {
+		f.Add([]byte(content))
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		unfinished := state.Unfinished{Dir: holding(t, "unfinished.json", content)}
+		boots, err := unfinished.Load()
+		if err != nil {
+			if boots != nil {
+				t.Errorf("refused (%v), and yet %v", err, boots)
+			}
+			aside(t, unfinished.Dir, "unfinished.json", content, err)
+			return
+		}
+		if err := unfinished.Save(boots); err != nil {
+			t.Fatal(err)
+		}
+		again, err := unfinished.Load()
+		if diff := cmp.Diff(boots, again, cmpopts.EquateEmpty()); err != nil || diff != "" {
+			t.Errorf("kept and read again: %v\n%s", err, diff)
+		}
+	})
+}
