@@ -214,9 +214,20 @@ func (g *Guest) awaitAgent(ctx context.Context, mark int) error {
 		return e.Name == "VSERPORT_CHANGE" && e.Data.ID == "agent" && e.Data.Open
 	})
 	if err != nil {
-		return fmt.Errorf("the guest agent did not come up: %w", err)
+		return fmt.Errorf("the guest agent did not come up: %w%s", err, g.lastWords())
 	}
 	return nil
+}
+
+// lastWords are how QEMU has ended and what it said, empty if it runs.
+func (g *Guest) lastWords() string {
+	select {
+	case <-g.exited:
+		said, _ := os.ReadFile(filepath.Join(g.dir, "qemu"))
+		return fmt.Sprintf(" (%s): %s", g.cmd.ProcessState, tail(said))
+	case <-time.After(time.Second): // its socket may close before it has ended
+		return ""
+	}
 }
 
 // Run runs a script with /bin/sh as root in the guest. An exit code other than

@@ -70,8 +70,9 @@ rm -rf "$guest"/var/log/dnf5.log* "$guest"/boot/*
 # Otherwise systemd rebuilds its caches at boot: systemd-update-done.service(8).
 touch "$guest/etc/.updated" "$guest/var/.updated"
 
-umount "$guest/run/repo" "$guest/run" "$guest/proc" "$guest/dev"
+# Not at once: what dnf and systemd have started here may be on its way out.
+umount --lazy "$guest/run/repo" "$guest/run" "$guest/proc" "$guest/dev"
 truncate -s 2G "$disk"
 mke2fs -q -t ext4 -J size=16 -E lazy_itable_init=1 -L guest -d "$guest" "$disk"
-umount "$guest" "$work"
+umount --lazy "$guest" "$work"
 rmdir "$work"
