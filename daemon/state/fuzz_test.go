@@ -3,6 +3,7 @@
 package state_test
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -73,20 +74,30 @@ func FuzzUnfinished(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
 		unfinished := state.Unfinished{Dir: holding(t, "unfinished.json", content)}
-		boots, err := unfinished.Load()
-		if err != nil {
-			if boots != nil {
-				t.Errorf("refused (%v), and yet %v", err, boots)
-			}
-			aside(t, unfinished.Dir, "unfinished.json", content, err)
-			return
-		}
-		if err := unfinished.Save(boots); err != nil {
-			t.Fatal(err)
-		}
-		again, err := unfinished.Load()
-		if diff := cmp.Diff(boots, again, cmpopts.EquateEmpty()); err != nil || diff != "" {
-			t.Errorf("kept and read again: %v\n%s", err, diff)
-		}
+		asideOrKept(t, unfinished.Dir, "unfinished.json", content, unfinished.Load, unfinished.Save)
 	})
+}
+
+// asideOrKept sees that what lies in the place of a file is set aside, and the next
+// Load begins anew, or that it can be kept.
+func asideOrKept[T any](t *testing.T, dir, name string, content []byte, load func() (T, error), save func(T) error) {
+	t.Helper()
+	kept, err := load()
+	if err != nil {
+		if !reflect.ValueOf(kept).IsZero() {
+			t.Errorf("refused (%v), and yet %v", err, kept)
+		}
+		aside(t, dir, name, content, err)
+		if kept, err := load(); !reflect.ValueOf(kept).IsZero() || err != nil {
+			t.Errorf("after that it is %v: %v", kept, err)
+		}
+		return
+	}
+	if err := save(kept); err != nil {
+		t.Fatal(err)
+	}
+	again, err := load()
+	if diff := cmp.Diff(kept, again, cmpopts.EquateEmpty()); err != nil || diff != "" {
+		t.Errorf("kept and read again: %v\n%s", err, diff)
+	}
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"driverd/daemon"
 	"driverd/daemon/state"
@@ -112,23 +111,6 @@ func FuzzHistory(f *testing.F) {
 	f.Add(seed[:len(seed)/2])
 	f.Fuzz(func(t *testing.T, content []byte) {
 		history := state.History{Dir: holding(t, "history.json", content)}
-		entries, err := history.Load()
-		if err != nil {
-			if entries != nil {
-				t.Errorf("refused (%v), and yet %v", err, entries)
-			}
-			aside(t, history.Dir, "history.json", content, err)
-			if entries, err := history.Load(); entries != nil || err != nil {
-				t.Errorf("after that it is %v: %v", entries, err)
-			}
-			return
-		}
-		if err := history.Save(entries); err != nil {
-			t.Fatal(err)
-		}
-		again, err := history.Load()
-		if diff := cmp.Diff(entries, again, cmpopts.EquateEmpty()); err != nil || diff != "" {
-			t.Errorf("kept and read again: %v\n%s", err, diff)
-		}
+		asideOrKept(t, history.Dir, "history.json", content, history.Load, history.Save)
 	})
 }

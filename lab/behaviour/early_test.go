@@ -26,13 +26,7 @@ import (
 // under the law of modprobe.d, and compares the outcome with a regular boot's.
 func TestLoadEarly(t *testing.T) {
 	const edu, testdev = "pci:v00001234d000011E8sv*sd*bc*sc*i*", "pci:v00001B36d00000005sv*sd*bc*sc*i*"
-	if err := lab.Prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	image, err := lab.BuildImage(t.Context(), rpm(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	image := buildImage(t)
 	// Beside the lab's repository, one with modules that cannot be loaded: one
 	// is cut in half, the other's signature is for what it was before.
 	driver := module(t, image, "kernel-modules-sriov", "igbvf")

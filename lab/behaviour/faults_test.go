@@ -209,13 +209,7 @@ func (m *matrix) prepare() {
 // TestFaultMatrix is the matrix. Some guests share it: most of the time each waits.
 func TestFaultMatrix(t *testing.T) {
 	const guests = 3
-	if err := lab.Prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	image, err := lab.BuildImage(t.Context(), rpm(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	image := buildImage(t)
 	good := variant(t, image.Repo, withSlow(t))
 	all := rows()
 	lines := make([]string, len(all))

@@ -23,13 +23,7 @@ const (
 
 // TestFirmware has three drivers ask for firmware that the guest lacks.
 func TestFirmware(t *testing.T) {
-	if err := lab.Prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	image, err := lab.BuildImage(t.Context(), rpm(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	image := buildImage(t)
 	repos, key := firmwareRepos(t, image)
 	g := boot(t, lab.Options{
 		Image: image, Repo: repos,

@@ -48,6 +48,19 @@ func rpm(t *testing.T) string {
 	return found[0]
 }
 
+// buildImage builds the image with driverd in it.
+func buildImage(t *testing.T) *lab.Image {
+	t.Helper()
+	if err := lab.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	image, err := lab.BuildImage(t.Context(), rpm(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
 // boot boots a guest that ends with the test. Its logs are kept if the test fails.
 func boot(t *testing.T, o lab.Options) guest {
 	t.Helper()
@@ -55,10 +68,7 @@ func boot(t *testing.T, o lab.Options) guest {
 		t.Fatal(err)
 	}
 	if o.Image == nil {
-		var err error
-		if o.Image, err = lab.BuildImage(t.Context(), rpm(t)); err != nil {
-			t.Fatal(err)
-		}
+		o.Image = buildImage(t)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -42,13 +42,7 @@ type soak struct {
 // is broken and mended, and sees each time that driverd comes to the right end by
 // itself, and that it does not grow.
 func TestSoak(t *testing.T) {
-	if err := lab.Prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	image, err := lab.BuildImage(t.Context(), rpm(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	image := buildImage(t)
 	repo := rpmrepo.NewRepository(image.Repo)
 	s := &soak{boot(t, lab.Options{Image: image, Repo: repo}), rand.New(rand.NewPCG(*soakSeed, 0)), repo, map[string]hwdetect.Slot{}}
 	s.until("test -s /var/lib/driverd/catalog-$(uname -r).json")

@@ -48,14 +48,13 @@ func microFigures(out []byte) ([]Figure, error) {
 	}, {
 		Name: "CPU time of explain of a modalias, whole process", Unit: "ms", MaxRatio: 5,
 		Driverd: scaled("Explain/driverd", 1e6), Peer: scaled("Explain/modprobe", 1e6), PeerName: "modprobe -R",
-	}}
-	figures = append(figures, Figure{
+	}, {
 		Name: "CPU time of the client of one installation by a real dnf5daemon", Unit: "ms", Max: 50, Driverd: scaled("Install", 1e6),
-	}, Figure{
+	}, {
 		Name: "CPU time of the service when 120 functions come, all but the process", Unit: "ms", Max: 100, Driverd: scaled("Storm", 1e6),
-	}, Figure{
+	}, {
 		Name: "CPU time of its start to READY with 200 devices, all but the process", Unit: "ms", Max: 150, Driverd: scaled("Start", 1e6),
-	})
+	}}
 	for _, n := range []string{"16", "256", "4096"} {
 		f := Figure{
 			Name: "CPU time of snapshot and decide, " + n + " devices", Unit: "ms",
