@@ -29,10 +29,7 @@ const (
 // looks, plans, installs by each kind of selector, cancels; and what somebody
 // without rights can and cannot.
 func TestBusctl(t *testing.T) {
-	image, err := lab.BuildImage(t.Context(), rpm(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	image := buildImage(t)
 	repo := rpmrepo.NewRepository(image.Repo)
 	g := boot(t, lab.Options{Image: image, Repo: repo})
 	g.until("test -s /var/lib/driverd/catalog-$(uname -r).json")

@@ -23,10 +23,7 @@ import (
 // undone without a reboot comes last.
 func TestWhatKeepsADriverAway(t *testing.T) {
 	const denied, blacklisted, free = "megaraid_sas", "mptsas", "nvme" // of one package
-	image, err := lab.BuildImage(t.Context(), rpm(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	image := buildImage(t)
 	g := boot(t, lab.Options{Image: image, Words: []string{"lockdown=integrity", "module_blacklist=" + denied, "modprobe.blacklist=" + blacklisted}})
 
 	t.Run("module_blacklist= and modprobe.blacklist=", func(t *testing.T) {

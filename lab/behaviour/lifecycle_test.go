@@ -81,10 +81,7 @@ func (g guest) lives(was life, release string) {
 // TestLifecycle takes the package through its life with dnf5.
 func TestLifecycle(t *testing.T) {
 	later, now := anotherRelease(t), filepath.Dir(rpm(t))
-	image, err := lab.BuildImage(t.Context(), rpm(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	image := buildImage(t)
 	packages := &held{
 		Handler: http.FileServer(http.Dir(image.Repo)), pkg: "kernel-modules-passthrough",
 		asked: make(chan struct{}), free: make(chan struct{}),

@@ -26,10 +26,7 @@ func TestFromUnsplitToSplit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	split, err := lab.BuildImage(t.Context(), rpm(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	split := buildImage(t)
 	g := boot(t, lab.Options{Image: old, Devices: []lab.Device{{ID: "nic", Driver: "igb"}}})
 	nic := hwdetect.Slot{Bus: 1}
 
