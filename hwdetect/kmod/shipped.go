@@ -104,7 +104,8 @@ func (b *shippedBuilder) line(line []byte) {
 	if string(key) == "module" {
 		b.begin(value)
 	}
-	if b.current < 0 || !isWord(value) {
+	isAlias := string(key) == "alias" // of which most are not wanted
+	if b.current < 0 || isAlias && !mayMatch(value, b.prefix) || !isWord(value) {
 		return
 	}
 	s := &b.stanzas[b.current]
@@ -116,9 +117,7 @@ func (b *shippedBuilder) line(line []byte) {
 	case "firmware":
 		s.Firmware = append(s.Firmware, b.intern(value))
 	case "alias":
-		if mayMatch(value, b.prefix) {
-			s.aliases = append(s.aliases, string(value))
-		}
+		s.aliases = append(s.aliases, string(value))
 	}
 }
 
@@ -180,5 +179,10 @@ func (b *shippedBuilder) build() shipped {
 // isWord says whether something is printable ASCII without a space, as all that
 // is read here is.
 func isWord(b []byte) bool {
-	return len(b) > 0 && !bytes.ContainsFunc(b, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+	for _, c := range b {
+		if c <= ' ' || c >= 0x7f {
+			return false
+		}
+	}
+	return len(b) > 0
 }
