@@ -20,21 +20,24 @@ import (
 	"driverd/hwdetect/modalias"
 )
 
-// The files of /lib/modules/RELEASE that are read. modules.alias is depmod's,
-// modules.builtin.modinfo comes from the kernel's build. (modules.builtin.alias
+// The files of /lib/modules/RELEASE that are read. modules.alias and modules.dep are
+// depmod's, modules.builtin.modinfo comes from the kernel's build. (modules.builtin.alias
 // exists as a binary index only, made from the latter.) modules.catalog comes
 // with a kernel that packaging/kernel has split.
 const (
 	aliasFile   = "modules.alias"
+	depFile     = "modules.dep"
 	builtInFile = "modules.builtin.modinfo"
 	shippedFile = "modules.catalog"
 )
 
-// Files are the names of the files of /lib/modules/RELEASE that are read.
+// Files are those of /lib/modules/RELEASE that an Index is made of. depmod writes
+// modules.dep with modules.alias, and it only says where the modules are.
 var Files = [...]string{aliasFile, builtInFile, shippedFile}
 
 // Index says which modules of a kernel release claim a PCI device. It is
-// immutable. The zero Index knows no module.
+// immutable, but what depmod has indexed counts only while its file is there. The
+// zero Index knows no module.
 type Index struct {
 	installed owners
 	builtIn   owners
@@ -63,17 +66,15 @@ func prefixOf(identity string) string {
 
 // readFor reads what may match an identity that begins with a prefix.
 func readFor(dir, prefix string) (*Index, error) {
-	installed, builtIn := ownersBuilder{prefix: prefix}, ownersBuilder{prefix: prefix}
-	text, err := readFile(dir, aliasFile)
+	installed, err := readInstalled(dir, prefix)
 	if err != nil {
 		return nil, err
 	}
-	for pattern, module := range aliases(text, prefix) {
-		installed.add(pattern, module)
-	}
-	if text, err = readFile(dir, builtInFile); err != nil {
+	text, err := readFile(dir, builtInFile)
+	if err != nil {
 		return nil, err
 	}
+	builtIn := ownersBuilder{prefix: prefix}
 	for record := range bytes.SplitSeq(text, []byte{0}) {
 		// MODULE.alias=PATTERN
 		if module, pattern, ok := bytes.Cut(record, []byte(".alias=")); ok {
@@ -84,25 +85,39 @@ func readFor(dir, prefix string) (*Index, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Index{installed: installed.build(), builtIn: builtIn.build(), shipped: shipped}, nil
+	return &Index{installed: installed, builtIn: builtIn.build(), shipped: shipped}, nil
+}
+
+// readInstalled reads what depmod has indexed.
+func readInstalled(dir, prefix string) (owners, error) {
+	text, err := readFile(dir, aliasFile)
+	if err != nil {
+		return owners{}, err
+	}
+	b := ownersBuilder{prefix: prefix}
+	for pattern, module := range aliases(text, prefix) {
+		b.add(pattern, module)
+	}
+	if len(b.modules) == 0 {
+		return owners{}, nil
+	}
+	if text, err = readFile(dir, depFile); err != nil {
+		return owners{}, err
+	}
+	all := b.build()
+	all.files = make([]string, len(all.modules))
+	for file := range indexed(text) {
+		if n, known := b.numbers[moduleOf(file)]; known && !filepath.IsAbs(file) {
+			all.files[n] = filepath.Join(dir, file)
+		}
+	}
+	return all, nil
 }
 
 // Installed is what Installed of an Index of dir returns, for who asks once.
 func Installed(dir, name string) ([]string, error) {
-	text, err := readFile(dir, aliasFile)
-	if err != nil {
-		return nil, err
-	}
-	var modules []string
-	for pattern, owner := range aliases(text, prefixOf(name)) {
-		if !modalias.Match(string(pattern), name) {
-			continue
-		}
-		if module := normalize(string(owner)); !slices.Contains(modules, module) {
-			modules = append(modules, module)
-		}
-	}
-	return modules, nil
+	installed, err := readInstalled(dir, prefixOf(name))
+	return installed.of(name), err
 }
 
 // Shipped is what Shipped of an Index of dir returns, for who asks once.
@@ -136,7 +151,7 @@ func readFile(dir, name string) ([]byte, error) {
 	return text, nil
 }
 
-// Installed returns the names of the loadable modules on disk that claim the
+// Installed returns the names of the loadable modules that are on the disk and claim the
 // PCI device with this modalias, each once, in the order of modules.alias.
 func (x *Index) Installed(modalias string) []string { return x.installed.of(modalias) }
 
@@ -168,7 +183,19 @@ func (x *Index) Claims(modalias string) []hwdetect.Claim {
 // owners maps aliases to the modules that own them.
 type owners struct {
 	modules []string
+	files   []string // where depmod has seen the modules, if it has
 	aliases *modalias.Table
+}
+
+// gone says whether a module was there when depmod ran, and is no more: a removal
+// that was cut short, or that ran no scriptlet, leaves it in the index. Who
+// believed that would never install it again.
+func (o owners) gone(n int) bool {
+	if n >= len(o.files) || o.files[n] == "" {
+		return false
+	}
+	_, err := os.Lstat(o.files[n])
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 func (o owners) of(name string) []string {
@@ -177,7 +204,9 @@ func (o owners) of(name string) []string {
 	}
 	var modules []string
 	for _, i := range o.aliases.AppendMatches(nil, name) {
-		modules = append(modules, o.modules[i])
+		if !o.gone(i) {
+			modules = append(modules, o.modules[i])
+		}
 	}
 	return modules
 }
@@ -188,7 +217,9 @@ func (o owners) claims(name string, builtIn bool) []hwdetect.Claim {
 	}
 	var claims []hwdetect.Claim
 	for _, c := range o.aliases.Claims(name) {
-		claims = append(claims, hwdetect.Claim{Module: o.modules[c.Value], Alias: c.Pattern, BuiltIn: builtIn})
+		if !o.gone(c.Value) {
+			claims = append(claims, hwdetect.Claim{Module: o.modules[c.Value], Alias: c.Pattern, BuiltIn: builtIn})
+		}
 	}
 	return claims
 }

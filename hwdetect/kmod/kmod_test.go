@@ -115,12 +115,41 @@ func TestIndexWithoutFiles(t *testing.T) {
 	}
 }
 
+// What depmod has indexed may have been removed behind its back.
+func TestIndexOfWhatIsGone(t *testing.T) {
+	const alias = "alias pci:v00008086d000010C9sv*sd*bc*sc*i* %s\n"
+	index := map[string]string{
+		"modules.dep":            "kernel/igb-there.ko.xz: kernel/dca.ko\nkernel/igb-gone.ko.xz:\n/lib/modules/igb_elsewhere.ko:\n",
+		"kernel/igb-there.ko.xz": "",
+	}
+	for _, module := range []string{"igb_gone", "igb_there", "igb_elsewhere", "igb_unknown", "igb_gone"} {
+		index["modules.alias"] += fmt.Sprintf(alias, module)
+	}
+	dir := tree(t, index)
+	want := []string{"igb_there", "igb_elsewhere", "igb_unknown"}
+	all, err := kmod.Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	once, err := kmod.Installed(dir, igb)
+	if diff := cmp.Diff(want, once); err != nil || diff != "" {
+		t.Errorf("asked once: %v (-want +got):\n%s", err, diff)
+	}
+	if diff := cmp.Diff(want, all.Installed(igb)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if claims := all.Claims(igb); len(claims) != len(want) {
+		t.Errorf("claims %+v, want those of %v", claims, want)
+	}
+}
+
 func TestIndexUnreadable(t *testing.T) {
-	for _, name := range []string{"modules.alias", "modules.builtin.modinfo", "modules.catalog"} {
-		dir := t.TempDir()
-		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
-			t.Fatal(err)
+	for _, name := range []string{"modules.alias", "modules.dep", "modules.builtin.modinfo", "modules.catalog"} {
+		files := map[string]string{name + "/": ""}
+		if name == "modules.dep" {
+			files["modules.alias"] = "alias pci:* igb\n"
 		}
+		dir := tree(t, files)
 		if _, err := kmod.Read(dir); err == nil || errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s is a directory: error %v, want one", name, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path"
 	"slices"
@@ -32,14 +33,12 @@ func ReadTree(dir string) (*Tree, error) {
 		fresh: make(map[string]string), indexed: make(map[string]string),
 		depends: make(map[string][]string), builtIn: make(map[string]bool),
 	}
-	text, err := readFile(dir, "modules.dep")
+	text, err := readFile(dir, depFile)
 	if err != nil {
 		return nil, err
 	}
 	known := make(map[string]bool)
-	for line := range strings.Lines(string(text)) {
-		// PATH: PATH...; what a module needs is listed whole, not one hop only.
-		file, needs, _ := strings.Cut(line, ":")
+	for file, needs := range indexed(text) {
 		name := moduleOf(file)
 		known[file] = true
 		t.indexed[name] = file
@@ -72,6 +71,18 @@ func ReadTree(dir string) (*Tree, error) {
 		return nil, fmt.Errorf("cannot look for modules in %s: %w", dir, err)
 	}
 	return t, nil
+}
+
+// indexed are the files of a modules.dep, each with those that it needs.
+func indexed(text []byte) iter.Seq2[string, string] {
+	return func(yield func(file, needs string) bool) {
+		for line := range strings.Lines(string(text)) {
+			// PATH: PATH...; what a module needs is listed whole, not one hop only.
+			if file, needs, _ := strings.Cut(line, ":"); !yield(file, needs) {
+				return
+			}
+		}
+	}
 }
 
 // Fresh returns the names of the modules that depmod has not indexed, in order.

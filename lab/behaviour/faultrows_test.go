@@ -79,6 +79,10 @@ func surroundings() []row {
 			fault: "polkit denies", when: start(func(m *matrix) { m.sh(polkitDenies) }),
 			meanwhile: "blocked not-authorized", heal: func(m *matrix) { m.sh(polkitAllows) },
 		},
+		{fault: "the package removed, without depmod", when: start(func(m *matrix) {
+			m.sh(`dnf5 -qy install kernel-modules-sriov-$(uname -r) && rpm -e --noscripts --notriggers kernel-modules-sriov
+igb=/lib/modules/$(uname -r)/$(sed -n 's/:.*//; /igb.ko/p' /lib/modules/$(uname -r)/modules.dep) && ! test -e $igb`)
+		})},
 		{fault: "the clock jumps a day on", when: stalled, script: "date -s '1 day'", heal: free},
 		{fault: "the clock jumps a day back", when: forward, script: "date -s '-1 day'"},
 	}
