@@ -40,5 +40,5 @@ func Dracut(ctx context.Context, o Options) (Report, error) {
 		timeline = Timeline{{"driverd", driverd}, {"root shell", root}}
 		return err
 	})
-	return Report{Figures: []Figure{one.elapsed}, Timelines: map[string]Timeline{"timeline-dracut": timeline}}, err
+	return Report{Figures: []Figure{one.elapsed, one.unpacked}, Timelines: map[string]Timeline{"timeline-dracut": timeline}}, err
 }

@@ -169,6 +169,24 @@ rm -f /run/bench-steps /run/bench-listens
 systemd-run --quiet --unit=` + shellUnit + ` sh /run/bench-shell
 `
 
+// newest is a script that prints when the last module came onto the disk: rpm gives
+// the files of a package their names when it has written all of them.
+const newest = `find /lib/modules/$(uname -r)/kernel -name '*.ko*' -printf '%%C@\n' | sort -n | tail -n 1`
+
+// unpackedStep is the step at whose end the module's file is on the disk, by the name
+// that it has on a device's timeline.
+const unpackedStep = "unpacked"
+
+// unpacked is when the last file was on the disk.
+func (l Lap) unpacked() float64 {
+	for _, s := range l.Steps {
+		if s.Name == unpackedStep {
+			return s.At
+		}
+	}
+	return l.Seconds
+}
+
 // byShell runs the race by a shell that knows which packages and which modules
 // are right.
 func (g *guest) byShell(ctx context.Context, r race) (l Lap, err error) {
@@ -197,11 +215,22 @@ func (g *guest) byShell(ctx context.Context, r race) (l Lap, err error) {
 	if err != nil {
 		return l, err
 	}
+	boot, err := g.clock(ctx)
+	if err != nil {
+		return l, err
+	}
+	unpacked, err := g.number(ctx, 1, newest)
+	if err != nil {
+		return l, err
+	}
 	for line := range strings.Lines(out) {
 		at, step, _ := strings.Cut(strings.TrimSpace(line), " ")
 		var up float64
 		if _, err := fmt.Sscan(at, &up); err != nil {
 			return l, fmt.Errorf("cannot read when the shell was where: %w: %q", err, line)
+		}
+		if step == "dnf5" {
+			l.Steps = append(l.Steps, Step{unpackedStep, unpacked - boot - came})
 		}
 		l.Steps = append(l.Steps, Step{step, up - came})
 	}

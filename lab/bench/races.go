@@ -71,18 +71,23 @@ func Eight(ctx context.Context, o Options) (Report, error) {
 
 // contest is a race that is run several times.
 type contest struct {
-	elapsed         Figure
-	own, cpus, kmod []float64
+	elapsed, unpacked Figure
+	own, cpus, kmod   []float64
 }
 
 func newContest(name string, goal float64) *contest {
-	return &contest{elapsed: Figure{Name: name, Unit: "s", PeerName: rootShell, MaxRatio: goal}}
+	return &contest{
+		elapsed:  Figure{Name: name, Unit: "s", PeerName: rootShell, MaxRatio: goal},
+		unpacked: Figure{Name: "of that, until the last module's file was on the disk", Unit: "s", PeerName: rootShell},
+	}
 }
 
 // note takes in how both ran for so many devices.
 func (c *contest) note(driverd, root Lap, devices int) {
 	c.elapsed.Driverd = append(c.elapsed.Driverd, driverd.Seconds)
 	c.elapsed.Peer = append(c.elapsed.Peer, root.Seconds)
+	c.unpacked.Driverd = append(c.unpacked.Driverd, driverd.unpacked())
+	c.unpacked.Peer = append(c.unpacked.Peer, root.unpacked())
 	c.own = append(c.own, 100*(settleTime+driverd.own)/driverd.Seconds)
 	c.cpus = append(c.cpus, 1e3*driverd.cpu/float64(devices))
 	c.kmod = append(c.kmod, 1e3*driverd.load/float64(devices))
@@ -92,6 +97,7 @@ func (c *contest) note(driverd, root Lap, devices int) {
 func (c *contest) figures(of string) []Figure {
 	return []Figure{
 		c.elapsed,
+		c.unpacked,
 		{Name: "driverd's own share of it (" + of + "): what it waits on purpose, and CPU time in its own code", Unit: "%", Driverd: c.own, Max: 3},
 		{Name: "driverd's CPU time, emulated, " + of, Unit: "ms", Driverd: c.cpus},
 		{Name: "CPU time of the load step, with kmod's commands and the kernel's work, emulated, " + of, Unit: "ms", Driverd: c.kmod},
