@@ -16,7 +16,6 @@ import (
 	"sync"
 	"syscall"
 
-	"driverd/hwdetect"
 	"driverd/hwdetect/kmod"
 	"driverd/hwdetect/modalias"
 )
@@ -58,11 +57,16 @@ func PrepareEarly(ctx context.Context, dir, device string) (_ *Early, err error)
 		return nil, err
 	}
 	e := &Early{dir: dir, tree: tree, fresh: make(map[string]lesson)}
-	names := tree.Fresh()
-	if len(shipped) > 0 {
-		names = slices.DeleteFunc(names, func(name string) bool {
-			return !slices.ContainsFunc(shipped, func(m hwdetect.Module) bool { return m.Name == name })
-		})
+	var names []string
+	for _, m := range shipped {
+		if tree.IsFresh(m.Name) {
+			names = append(names, m.Name)
+		}
+	}
+	if len(shipped) == 0 {
+		if names, err = tree.Fresh(); err != nil {
+			return nil, err
+		}
 	}
 	if err := e.learn(ctx, names); err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,6 +32,13 @@ func unpacked(t *testing.T, installed []*kernel.Module, fresh ...*kernel.Module)
 	for _, m := range fresh {
 		kerneltest.Write(t, filepath.Join(dir, m.Path), kerneltest.Object(m))
 	}
+	order := "kernel/drivers/not-here.ko\n"
+	for _, m := range slices.Concat(installed, fresh) {
+		if stem, _, _ := strings.Cut(m.Path, ".ko"); strings.HasPrefix(m.Path, "kernel/") {
+			order += stem + ".ko\n"
+		}
+	}
+	kerneltest.Write(t, filepath.Join(dir, "modules.order"), []byte(order))
 	return dir
 }
 
@@ -94,7 +102,7 @@ func TestEarly(t *testing.T) {
 		{
 			"two claim it", []*kernel.Module{dca, ptp, pps},
 			[]*kernel.Module{card("updates/net/igb.ko.xz"), {Path: "kernel/drivers/vfio/igb_vfio.ko.xz", Aliases: []string{"pci:v00008086d*sv*sd*bc02sc*i*"}}},
-			[]string{"igb", "igb_vfio"}, []string{"dca", "pps-core", "ptp", "igb", "igb_vfio"},
+			[]string{"igb", "igb_vfio"}, []string{"igb_vfio", "dca", "pps-core", "ptp", "igb"}, // modules.order knows no updates
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -3,14 +3,7 @@
 package kmod
 
 import (
-	"bufio"
 	"bytes"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"driverd/hwdetect"
@@ -25,36 +18,18 @@ type shipped struct {
 
 // readShipped reads modules.catalog; see CatalogFile of packaging/kernel for its
 // form. A stanza without a sensible name, lines out of place and keys that are
-// not known are passed over. It is read line by line, as it describes
-// thousands of modules, of which few are kept.
+// not known are passed over.
 func readShipped(dir, prefix string) (shipped, error) {
-	f, err := os.Open(filepath.Join(dir, shippedFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return shipped{}, nil
-	}
+	text, err := readFile(dir, shippedFile)
 	if err != nil {
-		return shipped{}, fmt.Errorf("cannot read the index of kernel modules: %w", err)
+		return shipped{}, err
 	}
-	defer func() { _ = f.Close() }()
-	b := shippedBuilder{prefix: prefix, known: make(map[string]int), strings: make(map[string]string), current: -1}
-	lines := bufio.NewReader(f)
-	for {
-		line, err := lines.ReadSlice('\n')
-		switch whole := bytes.TrimRight(line, "\n"); {
-		case errors.Is(err, bufio.ErrBufferFull): // no line of ours is that long
-			for errors.Is(err, bufio.ErrBufferFull) {
-				_, err = lines.ReadSlice('\n')
-			}
-		default:
-			b.line(whole)
-		}
-		if err == io.EOF {
-			return b.build(), nil
-		}
-		if err != nil {
-			return shipped{}, fmt.Errorf("cannot read the index of kernel modules: %w", err)
-		}
+	b := shippedBuilder{prefix: prefix, known: make(map[string]int), strings: make(map[string]string)}
+	for line := range bytes.Lines(text) {
+		b.line(bytes.TrimSuffix(line, []byte("\n")))
 	}
+	b.end()
+	return b.build(), nil
 }
 
 func (s shipped) of(name string) []hwdetect.Module {
@@ -87,54 +62,68 @@ type stanza struct {
 	aliases         []string // those that a PCI device can match
 }
 
-// shippedBuilder collects the stanzas.
+// shippedBuilder collects the stanzas of those modules that claim a device or ask
+// for firmware: of thousands most do neither.
 type shippedBuilder struct {
 	prefix  string
 	stanzas []stanza
 	known   map[string]int    // index of a module's stanza
 	strings map[string]string // one of each: most names and groups come often
-	current int               // stanza that a line belongs to, -1 if none
+
+	// The stanza that is being read, as it stands in the file; no name if none is.
+	name, group                []byte
+	depends, firmware, aliases [][]byte
 }
 
 func (b *shippedBuilder) line(line []byte) {
 	key, value, _ := bytes.Cut(line, []byte(" "))
-	if len(line) == 0 {
-		b.current = -1
-	}
-	if string(key) == "module" {
-		b.begin(value)
-	}
 	isAlias := string(key) == "alias" // of which most are not wanted
-	if b.current < 0 || isAlias && !mayMatch(value, b.prefix) || !isWord(value) {
-		return
-	}
-	s := &b.stanzas[b.current]
-	switch string(key) {
-	case "group":
-		s.Group = b.intern(value)
-	case "depends":
-		s.depends = append(s.depends, b.intern(value))
-	case "firmware":
-		s.Firmware = append(s.Firmware, b.intern(value))
-	case "alias":
-		s.aliases = append(s.aliases, string(value))
+	switch {
+	case len(line) == 0:
+		b.end()
+	case string(key) == "module":
+		b.end()
+		if isWord(value) && !bytes.ContainsRune(value, '/') {
+			b.name = value
+		}
+	case isAlias && !mayMatch(value, b.prefix), !isWord(value):
+	case isAlias:
+		b.aliases = append(b.aliases, value)
+	case string(key) == "group":
+		b.group = value
+	case string(key) == "depends":
+		b.depends = append(b.depends, value)
+	case string(key) == "firmware":
+		b.firmware = append(b.firmware, value)
 	}
 }
 
-// begin begins the stanza of a module, or goes on with the one it has.
-func (b *shippedBuilder) begin(module []byte) {
-	b.current = -1
-	if !isWord(module) || bytes.ContainsRune(module, '/') {
-		return
+// end keeps the stanza that has been read, or adds it to what the module has.
+func (b *shippedBuilder) end() {
+	if len(b.name) > 0 && len(b.aliases)+len(b.firmware) > 0 {
+		name := normalize(b.intern(b.name))
+		i, known := b.known[name]
+		if !known {
+			i = len(b.stanzas)
+			b.stanzas = append(b.stanzas, stanza{Module: hwdetect.Module{Name: name}})
+			b.known[name] = i
+		}
+		s := &b.stanzas[i]
+		if len(b.group) > 0 {
+			s.Group = b.intern(b.group)
+		}
+		for _, value := range b.depends {
+			s.depends = append(s.depends, b.intern(value))
+		}
+		for _, value := range b.firmware {
+			s.Firmware = append(s.Firmware, b.intern(value))
+		}
+		for _, value := range b.aliases {
+			s.aliases = append(s.aliases, string(value))
+		}
 	}
-	name := normalize(b.intern(module))
-	i, known := b.known[name]
-	if !known {
-		i = len(b.stanzas)
-		b.stanzas = append(b.stanzas, stanza{Module: hwdetect.Module{Name: name}})
-		b.known[name] = i
-	}
-	b.current = i
+	b.name, b.group = nil, nil
+	b.depends, b.firmware, b.aliases = b.depends[:0], b.firmware[:0], b.aliases[:0]
 }
 
 func (b *shippedBuilder) intern(value []byte) string {
@@ -176,6 +165,9 @@ func (b *shippedBuilder) build() shipped {
 	return all
 }
 
+// maxWord is more than anything has that a kernel's build names (PATH_MAX).
+const maxWord = 4096
+
 // isWord says whether something is printable ASCII without a space, as all that
 // is read here is.
 func isWord(b []byte) bool {
@@ -184,5 +176,5 @@ func isWord(b []byte) bool {
 			return false
 		}
 	}
-	return len(b) > 0
+	return len(b) > 0 && len(b) < maxWord
 }

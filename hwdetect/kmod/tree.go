@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"maps"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -16,7 +18,9 @@ import (
 // Tree says where the module files of a kernel release are, and what depmod(8)
 // knows of each. What it does not know is fresh: a package has just brought it.
 type Tree struct {
-	fresh   map[string]string // path by module name
+	dir     string
+	order   string            // modules.order
+	fresh   map[string]string // path by module name, of those that were looked for
 	indexed map[string]string
 	depends map[string][]string // names by the name of an indexed module
 	builtIn map[string]bool
@@ -26,10 +30,16 @@ type Tree struct {
 // compressions are the suffixes of a module's file that kmod knows.
 var compressions = []string{"", ".xz", ".zst", ".gz"}
 
-// ReadTree reads modules.dep and its companions in dir, /lib/modules/RELEASE,
-// and looks for the modules below dir that are not in it.
+// own is the folder of the modules that modules.order lists: the kernel's own
+// (kernel: scripts/Makefile.modinst).
+const own = "kernel"
+
+// ReadTree reads modules.dep and its companions in dir, /lib/modules/RELEASE.
+// Where the kernel's own modules are modules.order says; below dir it looks for
+// others that are not in modules.dep.
 func ReadTree(dir string) (*Tree, error) {
 	t := &Tree{
+		dir:   dir,
 		fresh: make(map[string]string), indexed: make(map[string]string),
 		depends: make(map[string][]string), builtIn: make(map[string]bool),
 	}
@@ -37,10 +47,8 @@ func ReadTree(dir string) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	known := make(map[string]bool)
 	for file, needs := range indexed(text) {
 		name := moduleOf(file)
-		known[file] = true
 		t.indexed[name] = file
 		for need := range strings.FieldsSeq(needs) {
 			t.depends[name] = append(t.depends[name], moduleOf(need))
@@ -56,21 +64,64 @@ func ReadTree(dir string) (*Tree, error) {
 		return nil, err
 	}
 	t.soft = Softdeps(text)
-	err = fs.WalkDir(os.DirFS(dir), ".", func(file string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() || known[file] || moduleOf(file) == "" {
+	if text, err = readFile(dir, "modules.order"); err != nil {
+		return nil, err
+	}
+	t.order = string(text)
+	folders, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot look for modules: %w", err)
+	}
+	for _, f := range folders {
+		if f.IsDir() && (f.Name() != own || len(t.order) == 0) {
+			if err := t.look(f.Name()); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return t, nil
+}
+
+// look looks for fresh modules in a folder and below.
+func (t *Tree) look(folder string) error {
+	err := fs.WalkDir(os.DirFS(t.dir), folder, func(file string, entry fs.DirEntry, err error) error {
+		name := moduleOf(file)
+		if err != nil || name == "" || !entry.Type().IsRegular() || t.indexed[name] == file {
 			return err
 		}
-		name := moduleOf(file)
-		if other := t.fresh[name] + t.indexed[name]; other != "" {
+		other := t.fresh[name] + t.indexed[name]
+		if other == "" && folder != own {
+			other = t.inOrder(name)
+		}
+		if other != "" && other != file {
 			return fmt.Errorf("%s and %s are one module: depmod has to choose", other, file)
 		}
 		t.fresh[name] = file
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot look for modules in %s: %w", dir, err)
+		return fmt.Errorf("cannot look for modules in %s: %w", t.dir, err)
 	}
-	return t, nil
+	return nil
+}
+
+// inOrder returns the file of a module of the kernel's own, empty if it is not
+// there (yet).
+func (t *Tree) inOrder(name string) string {
+	for line := range strings.Lines(t.order) {
+		file := strings.TrimSpace(line) // before it is compressed
+		stem, ok := strings.CutSuffix(file, ".ko")
+		from := len(stem) - len(name)
+		if !ok || from < 1 || stem[from-1] != '/' || normalize(stem[from:]) != name || !fs.ValidPath(file) {
+			continue
+		}
+		for _, c := range compressions {
+			if info, err := os.Lstat(filepath.Join(t.dir, file+c)); err == nil && info.Mode().IsRegular() {
+				return file + c
+			}
+		}
+	}
+	return ""
 }
 
 // indexed are the files of a modules.dep, each with those that it needs.
@@ -85,24 +136,36 @@ func indexed(text []byte) iter.Seq2[string, string] {
 	}
 }
 
-// Fresh returns the names of the modules that depmod has not indexed, in order.
-func (t *Tree) Fresh() []string {
-	names := make([]string, 0, len(t.fresh))
-	for name := range t.fresh {
-		names = append(names, name)
+// Fresh looks for all modules that depmod has not indexed, and returns their names
+// in order.
+func (t *Tree) Fresh() ([]string, error) {
+	if _, err := os.Lstat(filepath.Join(t.dir, own)); err == nil {
+		if err := t.look(own); err != nil {
+			return nil, err
+		}
 	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(maps.Keys(t.fresh)), nil
 }
 
-// IsFresh says whether depmod has not indexed the module yet.
-func (t *Tree) IsFresh(module string) bool { return t.fresh[normalize(module)] != "" }
+// IsFresh says whether a module is there that depmod has not indexed yet.
+func (t *Tree) IsFresh(module string) bool {
+	name := normalize(module)
+	return t.indexed[name] == "" && t.Path(name) != ""
+}
 
 // Path returns the file of a module below /lib/modules/RELEASE, empty if there
 // is none.
 func (t *Tree) Path(module string) string {
 	name := normalize(module)
-	return t.fresh[name] + t.indexed[name]
+	if name == "" || t.indexed[name] != "" {
+		return t.indexed[name]
+	}
+	if t.fresh[name] == "" {
+		if file := t.inOrder(name); file != "" {
+			t.fresh[name] = file
+		}
+	}
+	return t.fresh[name]
 }
 
 // BuiltIn says whether the module is a part of the kernel's image.
