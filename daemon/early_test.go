@@ -24,10 +24,18 @@ func TestBoundBeforeTheTransactionEnds(t *testing.T) {
 		w.early = true
 		w.plug(1, igb.alias)
 		w.plug(2, mega.alias)
+		w.plug(4, igb.alias)
+		w.onLoad = func(s hwdetect.Slot) error {
+			w.offer(s, w.unpacked[w.devices[s].Modalias])
+			return nil
+		}
 		engine, _ := w.run(t)
 		after(8 * time.Second)
-		for n := range uint8(2) {
-			expect(t, w.device(n+1), plan.Bound, "")
+		for _, n := range []uint8{1, 2, 4} {
+			expect(t, w.device(n), plan.Bound, "")
+		}
+		if diff := cmp.Diff([]string{"seen", "decided", "resolved", "downloaded", "unpacked", "bound", "settled"}, steps(w.device(4))); diff != "" {
+			t.Errorf("a card whose twin's load step was enough: %s", diff)
 		}
 		want := []string{"seen", "decided", "resolved", "downloaded", "unpacked", "loaded", "bound", "settled"}
 		if diff := cmp.Diff(want, steps(w.device(1))); diff != "" {

@@ -139,8 +139,8 @@ type Engine struct {
 	plans      chan struct{}  // holds one for each Plan that is not answered yet
 	blind      error          // why the hardware could not be read, nil if it was
 
-	loads int                // load steps that run
-	tried map[string]*record // for this look: whose step has run, or runs, by modalias
+	loading []*record          // whose load step runs
+	tried   map[string]*record // for this look: whose step has run, or runs, by modalias
 
 	restAt  time.Time // when the backend may be stopped; zero if there is nothing to stop
 	resting bool      // it is being stopped

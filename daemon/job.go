@@ -55,11 +55,14 @@ type job struct {
 // stepInstall moves on a device whose packages are missing. Those that only
 // wait are taken along by the next startJob.
 func (e *Engine) stepInstall(r *record) {
+	unpacked := e.unpacked(r)
+	if unpacked {
+		r.mark("unpacked")
+	}
 	switch a := r.install; {
 	case r.load.running:
 		e.become(r, plan.Loading, "", "")
-	case !r.load.early && e.unpacked(r) && e.loads < maxLoads:
-		r.mark("unpacked")
+	case unpacked && !r.load.early && e.mayLoad(r):
 		e.startLoad(r, true)
 	case a.running:
 		e.become(r, plan.Installing, "", "")

@@ -17,6 +17,15 @@ import (
 // cards that come with a hundred functions.
 const maxLoads = 4
 
+// mayLoad says whether it is a device's turn to have its load step run. Cards that
+// are alike need one: the kernel offers a new driver all that it claims.
+func (e *Engine) mayLoad(r *record) bool {
+	return len(e.loading) < maxLoads && !slices.ContainsFunc(e.loading, func(other *record) bool {
+		return other.device.Modalias == r.device.Modalias ||
+			len(r.decision.Modules) > 0 && slices.Equal(other.decision.Modules, r.decision.Modules)
+	})
+}
+
 // unpacked says whether the job at work has put all that a device waits for on
 // the disk. Its transaction may go on for long: depmod takes seconds, dracut
 // tens of them. The load step can do without both.
@@ -61,7 +70,7 @@ func (e *Engine) beginLoad(r *record) {
 	case twin != nil && !twin.load.running:
 		r.load, r.mended = twin.load, twin.mended && twin.mend == nil
 		e.stepLoad(r)
-	case twin != nil || e.loads >= maxLoads:
+	case twin != nil || !e.mayLoad(r):
 		e.become(r, plan.Pending, "", "")
 	default:
 		e.startLoad(r, false)
@@ -97,7 +106,7 @@ func (e *Engine) startLoad(r *record, early bool) {
 	if r.job != nil {
 		r.load.job, r.job.loads = r.job.number, true
 	}
-	e.loads++
+	e.loading = append(e.loading, r)
 	if e.tried[r.device.Modalias] == nil {
 		e.tried[r.device.Modalias] = r
 	}
@@ -106,7 +115,7 @@ func (e *Engine) startLoad(r *record, early bool) {
 	e.start(
 		func(ctx context.Context) error { return e.Loader.Load(ctx, slot) },
 		func(err error) {
-			e.loads--
+			e.loading = slices.DeleteFunc(e.loading, func(other *record) bool { return other == r })
 			r.load.running, r.load.ended, r.load.err = false, time.Now(), err
 			if err == nil {
 				r.mark("loaded")

@@ -38,7 +38,7 @@ func (e *Engine) look() {
 	e.learnCatalog()
 	e.rest()
 	e.Publish(e.view())
-	if !asked && e.job == nil && e.loads == 0 {
+	if !asked && e.job == nil && len(e.loading) == 0 {
 		giveBack() // nothing comes for a while
 	}
 	now := time.Now()

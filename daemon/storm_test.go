@@ -34,9 +34,7 @@ func TestStorm(t *testing.T) {
 			w.mu.Unlock()
 			time.Sleep(200 * time.Millisecond)
 			w.mu.Lock()
-			d := w.devices[s]
-			d.Driver = igb.module
-			w.devices[s] = d
+			w.offer(s, igb.module)
 			return nil
 		}
 		looks := w.looked()
@@ -60,11 +58,42 @@ func TestStorm(t *testing.T) {
 		if got := runtime.NumGoroutine() - goroutines; got > 2 {
 			t.Errorf("%d goroutines are left", got)
 		}
-		if got := most.Load(); got > 4 {
-			t.Errorf("%d load steps ran at once", got)
+		if len(w.loads) != 1 {
+			t.Errorf("load steps for %v: one has brought the driver for all", w.loads)
 		}
 		if got := w.looked() - looks; got > functions {
 			t.Errorf("it looked %d times at %d functions until all was done", got, functions)
+		}
+	})
+}
+
+// Of cards that are not alike, four get their drivers at once.
+func TestLoadStepsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const kinds = 6
+		alias := func(n uint8) string { return fmt.Sprintf("pci:v00008086d%08Xsv00008086sd00000001bc02sc00i00", n) }
+		w := newWorld()
+		var running, most atomic.Int32
+		w.onLoad = func(s hwdetect.Slot) error {
+			most.Store(max(most.Load(), running.Add(1)))
+			defer running.Add(-1)
+			w.mu.Unlock()
+			time.Sleep(time.Second)
+			w.mu.Lock()
+			w.offer(s, w.installed.installed[alias(s.Bus)])
+			return nil
+		}
+		for n := range uint8(kinds) {
+			w.installed.installed[alias(n)] = fmt.Sprint("card", n)
+			w.plug(n, alias(n))
+		}
+		w.run(t)
+		after(10 * time.Second)
+		for n := range uint8(kinds) {
+			expect(t, w.device(n), plan.Bound, "")
+		}
+		if most.Load() != 4 || len(w.loads) != kinds {
+			t.Errorf("%d load steps ran at once, %d in all", most.Load(), len(w.loads))
 		}
 	})
 }

@@ -322,6 +322,17 @@ func (w *world) Loaded(module string) bool {
 	return slices.Contains(w.inKernel, module)
 }
 
+// offer does what the kernel does with a driver that was loaded for the device in
+// a slot: all devices of its kind get it.
+func (w *world) offer(s hwdetect.Slot, driver string) {
+	for other, d := range w.devices {
+		if d.Modalias == w.devices[s].Modalias {
+			d.Driver = driver
+			w.devices[other] = d
+		}
+	}
+}
+
 // Load binds the device's driver.
 func (w *world) Load(_ context.Context, s hwdetect.Slot) error {
 	w.mu.Lock()
