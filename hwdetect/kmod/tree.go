@@ -34,9 +34,9 @@ var compressions = []string{"", ".xz", ".zst", ".gz"}
 // (kernel: scripts/Makefile.modinst).
 const own = "kernel"
 
-// ReadTree reads modules.dep and its companions in dir, /lib/modules/RELEASE.
-// Where the kernel's own modules are modules.order says; below dir it looks for
-// others that are not in modules.dep.
+// ReadTree reads modules.dep and its companions in dir, /lib/modules/RELEASE, and
+// looks there for modules that are in none of them. It does not look through the
+// thousands that are the kernel's own: modules.order says where each is.
 func ReadTree(dir string) (*Tree, error) {
 	t := &Tree{
 		dir:   dir,
@@ -157,8 +157,11 @@ func (t *Tree) IsFresh(module string) bool {
 // is none.
 func (t *Tree) Path(module string) string {
 	name := normalize(module)
-	if name == "" || t.indexed[name] != "" {
-		return t.indexed[name]
+	if name == "" {
+		return "" // though there may be garbage under it
+	}
+	if file := t.indexed[name]; file != "" {
+		return file
 	}
 	if t.fresh[name] == "" {
 		if file := t.inOrder(name); file != "" {

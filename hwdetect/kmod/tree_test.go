@@ -41,7 +41,7 @@ func tree(t *testing.T, files map[string]string) string {
 func TestTree(t *testing.T) {
 	files := map[string]string{
 		"modules.dep": "kernel/net/8021q.ko.xz: kernel/net/garp.ko.xz kernel/net/stp-x.ko.xz\n" +
-			"kernel/net/garp.ko.xz:\nkernel/net/stp-x.ko.xz:\n",
+			"kernel/net/garp.ko.xz:\nkernel/net/stp-x.ko.xz:\nno module:\n",
 		"modules.builtin":          "kernel/drivers/virtio/virtio-pci.ko\n",
 		"modules.softdep":          "# Soft dependencies extracted from modules themselves.\nsoftdep vfio-x pre: a-b cpost: d\nsoftdep odd\n",
 		"kernel/net/8021q.ko.xz":   "",
