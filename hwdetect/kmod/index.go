@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"driverd/hwdetect"
 	"driverd/hwdetect/modalias"
 )
@@ -105,10 +107,10 @@ func readInstalled(dir, prefix string) (owners, error) {
 		return owners{}, err
 	}
 	all := b.build()
-	all.files = make([]string, len(all.modules))
+	all.files = make(map[string]string, len(all.modules))
 	for file := range indexed(text) {
 		if n, known := b.numbers[moduleOf(file)]; known && !filepath.IsAbs(file) {
-			all.files[n] = filepath.Join(dir, file)
+			all.files[all.modules[n]] = filepath.Join(dir, file)
 		}
 	}
 	return all, nil
@@ -117,7 +119,7 @@ func readInstalled(dir, prefix string) (owners, error) {
 // Installed is what Installed of an Index of dir returns, for who asks once.
 func Installed(dir, name string) ([]string, error) {
 	installed, err := readInstalled(dir, prefixOf(name))
-	return installed.of(name), err
+	return installed.there(name), err
 }
 
 // Shipped is what Shipped of an Index of dir returns, for who asks once.
@@ -151,9 +153,12 @@ func readFile(dir, name string) ([]byte, error) {
 	return text, nil
 }
 
-// Installed returns the names of the loadable modules that are on the disk and claim the
+// Indexed returns the names of the loadable modules that by depmod's word claim the
 // PCI device with this modalias, each once, in the order of modules.alias.
-func (x *Index) Installed(modalias string) []string { return x.installed.of(modalias) }
+func (x *Index) Indexed(modalias string) []string { return x.installed.of(modalias) }
+
+// Installed returns those of Indexed that are on the disk.
+func (x *Index) Installed(modalias string) []string { return x.installed.there(modalias) }
 
 // BuiltIn returns the names of the modules within the kernel's image that
 // claim the PCI device with this modalias. Kernels before 6.18 list no PCI
@@ -183,20 +188,21 @@ func (x *Index) Claims(modalias string) []hwdetect.Claim {
 // owners maps aliases to the modules that own them.
 type owners struct {
 	modules []string
-	files   []string // where depmod has seen the modules, if it has
+	files   map[string]string // where depmod has seen each, if it has
 	aliases *modalias.Table
 }
 
 // gone says whether a module was there when depmod ran, and is no more: a removal
 // that was cut short, or that ran no scriptlet, leaves it in the index. Who
 // believed that would never install it again.
-func (o owners) gone(n int) bool {
-	if n >= len(o.files) || o.files[n] == "" {
-		return false
-	}
-	_, err := os.Lstat(o.files[n])
-	return errors.Is(err, fs.ErrNotExist)
+func (o owners) gone(module string) bool {
+	file := o.files[module]
+	var info unix.Stat_t
+	return file != "" && errors.Is(unix.Lstat(file, &info), unix.ENOENT)
 }
+
+// there is of without what is gone.
+func (o owners) there(name string) []string { return slices.DeleteFunc(o.of(name), o.gone) }
 
 func (o owners) of(name string) []string {
 	if o.aliases == nil {
@@ -204,9 +210,7 @@ func (o owners) of(name string) []string {
 	}
 	var modules []string
 	for _, i := range o.aliases.AppendMatches(nil, name) {
-		if !o.gone(i) {
-			modules = append(modules, o.modules[i])
-		}
+		modules = append(modules, o.modules[i])
 	}
 	return modules
 }
@@ -217,8 +221,8 @@ func (o owners) claims(name string, builtIn bool) []hwdetect.Claim {
 	}
 	var claims []hwdetect.Claim
 	for _, c := range o.aliases.Claims(name) {
-		if !o.gone(c.Value) {
-			claims = append(claims, hwdetect.Claim{Module: o.modules[c.Value], Alias: c.Pattern, BuiltIn: builtIn})
+		if module := o.modules[c.Value]; !o.gone(module) {
+			claims = append(claims, hwdetect.Claim{Module: module, Alias: c.Pattern, BuiltIn: builtIn})
 		}
 	}
 	return claims

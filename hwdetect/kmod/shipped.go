@@ -3,7 +3,15 @@
 package kmod
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"driverd/hwdetect"
@@ -18,18 +26,37 @@ type shipped struct {
 
 // readShipped reads modules.catalog; see CatalogFile of packaging/kernel for its
 // form. A stanza without a sensible name, lines out of place and keys that are
-// not known are passed over.
+// not known are passed over. It is read line by line, as it describes thousands of
+// modules, of which few are kept.
 func readShipped(dir, prefix string) (shipped, error) {
-	text, err := readFile(dir, shippedFile)
+	f, err := os.Open(filepath.Join(dir, shippedFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return shipped{}, nil
+	}
 	if err != nil {
-		return shipped{}, err
+		return shipped{}, fmt.Errorf("cannot read the index of kernel modules: %w", err)
 	}
+	defer func() { _ = f.Close() }()
 	b := shippedBuilder{prefix: prefix, known: make(map[string]int), strings: make(map[string]string)}
-	for line := range bytes.Lines(text) {
-		b.line(bytes.TrimSuffix(line, []byte("\n")))
+	lines := bufio.NewReader(f)
+	for {
+		line, err := lines.ReadSlice('\n')
+		switch whole := bytes.TrimRight(line, "\n"); {
+		case errors.Is(err, bufio.ErrBufferFull): // no line of ours is that long
+			for errors.Is(err, bufio.ErrBufferFull) {
+				_, err = lines.ReadSlice('\n')
+			}
+		default:
+			b.line(whole)
+		}
+		if err == io.EOF {
+			b.end()
+			return b.build(), nil
+		}
+		if err != nil {
+			return shipped{}, fmt.Errorf("cannot read the index of kernel modules: %w", err)
+		}
 	}
-	b.end()
-	return b.build(), nil
 }
 
 func (s shipped) of(name string) []hwdetect.Module {
@@ -70,9 +97,7 @@ type shippedBuilder struct {
 	known   map[string]int    // index of a module's stanza
 	strings map[string]string // one of each: most names and groups come often
 
-	// The stanza that is being read, as it stands in the file; no name if none is.
-	name, group                []byte
-	depends, firmware, aliases [][]byte
+	stanza stanza // that is being read; without a name if none is
 }
 
 func (b *shippedBuilder) line(line []byte) {
@@ -84,46 +109,39 @@ func (b *shippedBuilder) line(line []byte) {
 	case string(key) == "module":
 		b.end()
 		if isWord(value) && !bytes.ContainsRune(value, '/') {
-			b.name = value
+			b.stanza.Name = b.intern(value)
 		}
 	case isAlias && !mayMatch(value, b.prefix), !isWord(value):
 	case isAlias:
-		b.aliases = append(b.aliases, value)
+		b.stanza.aliases = append(b.stanza.aliases, string(value))
 	case string(key) == "group":
-		b.group = value
+		b.stanza.Group = b.intern(value)
 	case string(key) == "depends":
-		b.depends = append(b.depends, value)
+		b.stanza.depends = append(b.stanza.depends, b.intern(value))
 	case string(key) == "firmware":
-		b.firmware = append(b.firmware, value)
+		b.stanza.Firmware = append(b.stanza.Firmware, b.intern(value))
 	}
 }
 
 // end keeps the stanza that has been read, or adds it to what the module has.
 func (b *shippedBuilder) end() {
-	if len(b.name) > 0 && len(b.aliases)+len(b.firmware) > 0 {
-		name := normalize(b.intern(b.name))
+	s := &b.stanza
+	if s.Name != "" && len(s.aliases)+len(s.Firmware) > 0 {
+		name := normalize(s.Name)
 		i, known := b.known[name]
 		if !known {
 			i = len(b.stanzas)
 			b.stanzas = append(b.stanzas, stanza{Module: hwdetect.Module{Name: name}})
 			b.known[name] = i
 		}
-		s := &b.stanzas[i]
-		if len(b.group) > 0 {
-			s.Group = b.intern(b.group)
-		}
-		for _, value := range b.depends {
-			s.depends = append(s.depends, b.intern(value))
-		}
-		for _, value := range b.firmware {
-			s.Firmware = append(s.Firmware, b.intern(value))
-		}
-		for _, value := range b.aliases {
-			s.aliases = append(s.aliases, string(value))
-		}
+		all := &b.stanzas[i]
+		all.Group = cmp.Or(s.Group, all.Group)
+		all.depends = append(all.depends, s.depends...)
+		all.Firmware = append(all.Firmware, s.Firmware...)
+		all.aliases = append(all.aliases, s.aliases...)
 	}
-	b.name, b.group = nil, nil
-	b.depends, b.firmware, b.aliases = b.depends[:0], b.firmware[:0], b.aliases[:0]
+	// What is not kept leaves its room to the next one.
+	*s = stanza{depends: s.depends[:0], aliases: s.aliases[:0], Module: hwdetect.Module{Firmware: s.Firmware[:0]}}
 }
 
 func (b *shippedBuilder) intern(value []byte) string {
@@ -165,9 +183,6 @@ func (b *shippedBuilder) build() shipped {
 	return all
 }
 
-// maxWord is more than anything has that a kernel's build names (PATH_MAX).
-const maxWord = 4096
-
 // isWord says whether something is printable ASCII without a space, as all that
 // is read here is.
 func isWord(b []byte) bool {
@@ -176,5 +191,5 @@ func isWord(b []byte) bool {
 			return false
 		}
 	}
-	return len(b) > 0 && len(b) < maxWord
+	return len(b) > 0
 }
