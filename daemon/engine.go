@@ -140,7 +140,7 @@ type Engine struct {
 	blind      error          // why the hardware could not be read, nil if it was
 
 	loading []*record          // whose load step runs
-	tried   map[string]*record // for this look: whose step has run, or runs, by modalias
+	tried   map[string]*record // for this look: whose step has run, by modalias
 
 	restAt  time.Time // when the backend may be stopped; zero if there is nothing to stop
 	resting bool      // it is being stopped

@@ -67,20 +67,20 @@ func (e *Engine) failLoad(r *record) {
 func (e *Engine) beginLoad(r *record) {
 	twin := e.twin(r)
 	switch {
-	case twin != nil && !twin.load.running:
+	case twin != nil && !twin.load.running: // which may have begun anew in this look
 		r.load, r.mended = twin.load, twin.mended && twin.mend == nil
 		e.stepLoad(r)
-	case twin != nil || !e.mayLoad(r):
+	case !e.mayLoad(r):
 		e.become(r, plan.Pending, "", "")
 	default:
 		e.startLoad(r, false)
 	}
 }
 
-// twin returns a device of the same identity for which the load step has run, or
-// runs, if a step for r could do nothing else: the modules are loaded, and the
-// kernel has offered them the device. All that is left to find out is why they
-// did not take it, and of a hundred functions of one card one is enough.
+// twin returns a device of the same identity for which the load step has run, if a
+// step for r could do nothing else: the modules are loaded, and the kernel has
+// offered them the device. All that is left to find out is why they did not take
+// it, and of a hundred functions of one card one is enough.
 func (e *Engine) twin(r *record) *record {
 	if len(r.decision.Modules) == 0 || slices.ContainsFunc(r.decision.Modules, func(module string) bool { return !e.Loader.Loaded(module) }) {
 		return nil
@@ -89,12 +89,12 @@ func (e *Engine) twin(r *record) *record {
 }
 
 // noteTried finds the first device of each identity for which the load step has
-// run, or runs: once a look, as each of many devices will ask.
+// run: once a look, as each of many devices will ask.
 func (e *Engine) noteTried(sorted []*record) {
 	e.tried = make(map[string]*record)
 	for _, r := range sorted {
 		ended := !r.load.early && !r.load.ended.IsZero() && r.device.Driver == ""
-		if (r.load.running || ended) && e.tried[r.device.Modalias] == nil {
+		if ended && e.tried[r.device.Modalias] == nil {
 			e.tried[r.device.Modalias] = r
 		}
 	}
@@ -107,9 +107,6 @@ func (e *Engine) startLoad(r *record, early bool) {
 		r.load.job, r.job.loads = r.job.number, true
 	}
 	e.loading = append(e.loading, r)
-	if e.tried[r.device.Modalias] == nil {
-		e.tried[r.device.Modalias] = r
-	}
 	e.become(r, plan.Loading, "", "")
 	slot := r.device.Slot
 	e.start(
