@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -29,7 +30,7 @@ func (g *Guest) Journal(ctx context.Context, unit string) (string, error) {
 
 // Collect saves what a failure is understood by into dir: the guest's journal,
 // kernel log, bus tree, units, devices and packages as far as it still answers,
-// the serial console, and what QEMU said.
+// the serial console, what QEMU said, and what it says the processors do.
 func (g *Guest) Collect(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("cannot collect a guest's logs: %w", err)
@@ -47,6 +48,8 @@ func (g *Guest) Collect(dir string) error {
 		data, err := os.ReadFile(filepath.Join(g.dir, name))
 		save(name, data, err)
 	}
+	cpus, err := g.processors()
+	save("processors", []byte(cpus), err)
 	// A test that failed may have used up its time: the guest gets its own.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -55,4 +58,25 @@ func (g *Guest) Collect(dir string) error {
 		save(name, []byte(r.Stdout+r.Stderr), err)
 	}
 	return errors.Join(errs...)
+}
+
+// processors is where the guest's processors are, three times in two seconds:
+// that tells a guest that hangs from one that is slow, and needs no answer of it.
+func (g *Guest) processors() (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var all strings.Builder
+	for n := range 3 {
+		if n > 0 {
+			time.Sleep(time.Second)
+		}
+		for _, command := range []string{"info status", "info registers -a", "info lapic"} {
+			var said string
+			if err := g.qmp.execute(ctx, "human-monitor-command", map[string]any{"command-line": command}, &said); err != nil {
+				return "", err
+			}
+			all.WriteString(said)
+		}
+	}
+	return all.String(), nil
 }

@@ -21,8 +21,17 @@ import (
 const qemuBinary = "qemu-system-x86_64"
 
 // software is what always works. An older processor is emulated faster than one
-// with wide vectors, which the guest's libc would use.
-var software = []string{"-accel", "tcg,thread=multi", "-cpu", "Nehalem"}
+// with wide vectors, which the guest's libc would use. The guest's processors take
+// turns in one thread, or have one each: then QEMU 10 may go on running an
+// instruction of the kernel that another processor has just patched away (static
+// keys, tracepoints), and the guest dies, most often of "Oops: int3".
+func software(parallel bool) []string {
+	threads := "single"
+	if parallel {
+		threads = "multi"
+	}
+	return []string{"-accel", "tcg,thread=" + threads, "-cpu", "Nehalem"}
+}
 
 // hardware is what is faster where it works.
 var hardware = []string{"-accel", "kvm", "-cpu", "host"}
@@ -38,12 +47,13 @@ var kernelArgs = []string{
 // /dev/kvm may exist and still fail on the guest's first instructions (nested
 // virtualization), so one guest is run to see; the verdict is kept for as long
 // as kernel, processor, QEMU and guest kernel are the same.
-func acceleration(ctx context.Context, image *Image) ([]string, error) {
+func acceleration(ctx context.Context, o Options) ([]string, error) {
 	kvm, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
 	if err != nil {
-		return software, nil
+		return software(o.Parallel), nil
 	}
 	_ = kvm.Close()
+	image := o.Image
 	if image.like != nil {
 		image = image.like
 	}
@@ -76,7 +86,7 @@ func acceleration(ctx context.Context, image *Image) ([]string, error) {
 	if _, err := os.Stat(filepath.Join(dir, "yes")); err == nil {
 		return hardware, nil
 	}
-	return software, nil
+	return software(o.Parallel), nil
 }
 
 // kvmRuns reports whether a guest under KVM comes as far as its initrd, which

@@ -79,11 +79,15 @@ func boot(t *testing.T, o lab.Options) guest {
 	t.Cleanup(func() {
 		if t.Failed() {
 			dir := t.ArtifactDir()
+			told := []string{"journal", "console"}
 			if err := g.Collect(dir); err != nil {
 				t.Error(err)
+				told = append(told, "processors") // it may hang
 			}
-			if journal, err := os.ReadFile(filepath.Join(dir, "journal")); err == nil {
-				t.Logf("the guest's journal, all of it in %s:\n%s", dir, journal[max(0, len(journal)-8000):])
+			for _, name := range told {
+				if log, err := os.ReadFile(filepath.Join(dir, name)); err == nil {
+					t.Logf("the guest's %s, all of it in %s:\n%s", name, dir, log[max(0, len(log)-8000):])
+				}
 			}
 		}
 		if err := g.Close(); err != nil {

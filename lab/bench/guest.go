@@ -26,6 +26,7 @@ const eventLog = "/run/bench-events"
 
 // boot boots a guest and waits until driverd has learned what the repository has.
 func boot(ctx context.Context, o lab.Options) (*guest, error) {
+	o.Parallel = true
 	vm, err := lab.Boot(ctx, o)
 	if err != nil {
 		return nil, err
