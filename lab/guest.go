@@ -41,8 +41,8 @@ type Options struct {
 	Words []string
 
 	// Parallel emulates the guest's processors at the same time, where they are
-	// emulated. That is a fifth faster and how real ones are, so it is for what is
-	// measured; once in many hours such a guest dies (see software).
+	// emulated. That is faster, and how real ones are, so it is for what is measured
+	// or shown; once in many hours such a guest dies (see software).
 	Parallel bool
 
 	// Terminal puts the serial console on this process's terminal, for a

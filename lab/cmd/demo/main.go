@@ -50,7 +50,7 @@ func show(ctx context.Context, rpm string) (err error) {
 
 	heading("Booting it")
 	start := time.Now()
-	guest, err := lab.Boot(ctx, lab.Options{Image: image})
+	guest, err := lab.Boot(ctx, lab.Options{Image: image, Parallel: true})
 	if err != nil {
 		return err
 	}
