@@ -46,7 +46,7 @@ var kernelArgs = []string{
 // acceleration returns QEMU's arguments for the fastest way that works here. A
 // /dev/kvm may exist and still fail on the guest's first instructions (nested
 // virtualization), so one guest is run to see; the verdict is kept for as long
-// as kernel, processor, QEMU and guest kernel are the same.
+// as kernel, processor and QEMU are the same.
 func acceleration(ctx context.Context, o Options) ([]string, error) {
 	kvm, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
 	if err != nil {
@@ -71,7 +71,7 @@ func acceleration(ctx context.Context, o Options) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot run QEMU: %w", err)
 	}
-	inputs := append([]string{string(host.Release[:]), model, string(version), image.Kernel, image.Initrd}, hardware...)
+	inputs := append([]string{string(host.Release[:]), model, string(version)}, hardware...)
 	dir, err := stage(ctx, "kvm-verdict", inputs, func(ctx context.Context, dir string) error {
 		verdict := "no"
 		if kvmRuns(ctx, image) {

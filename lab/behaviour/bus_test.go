@@ -29,6 +29,7 @@ const (
 // looks, plans, installs by each kind of selector, cancels; and what somebody
 // without rights can and cannot.
 func TestBusctl(t *testing.T) {
+	t.Parallel()
 	image := buildImage(t)
 	repo := rpmrepo.NewRepository(image.Repo)
 	g := boot(t, lab.Options{Image: image, Repo: repo})

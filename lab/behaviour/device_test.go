@@ -19,6 +19,7 @@ import (
 // there at boot, its virtual functions, devices that cost nothing, a device
 // that nobody knows, and one that came while the service was away.
 func TestOneDeviceAfterAnother(t *testing.T) {
+	t.Parallel()
 	g := boot(t, lab.Options{Devices: []lab.Device{{ID: "nic", Driver: "igb"}}})
 	nic := hwdetect.Slot{Bus: 1}
 	intact := g.watchLifeline()
@@ -297,6 +298,7 @@ func (g guest) noDNF() {
 
 // TestEightDevicesAtOnce plugs in devices of every kind together.
 func TestEightDevicesAtOnce(t *testing.T) {
+	t.Parallel()
 	g := boot(t, lab.Options{})
 	// The catalog is there before the devices come, as in a guest that has been
 	// up for a minute.
@@ -340,6 +342,7 @@ func TestEightDevicesAtOnce(t *testing.T) {
 
 // TestUnplugAndRestart takes devices and the service away at the worst moments.
 func TestUnplugAndRestart(t *testing.T) {
+	t.Parallel()
 	g := boot(t, lab.Options{})
 	g.until("test -s /var/lib/driverd/catalog-$(uname -r).json")
 

@@ -25,6 +25,7 @@ import (
 // TestLoadEarly has drivers loaded while their package's transaction goes on,
 // under the law of modprobe.d, and compares the outcome with a regular boot's.
 func TestLoadEarly(t *testing.T) {
+	t.Parallel()
 	const edu, testdev = "pci:v00001234d000011E8sv*sd*bc*sc*i*", "pci:v00001B36d00000005sv*sd*bc*sc*i*"
 	image := buildImage(t)
 	// Beside the lab's repository, one with modules that cannot be loaded: one

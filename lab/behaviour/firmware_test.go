@@ -23,6 +23,7 @@ const (
 
 // TestFirmware has three drivers ask for firmware that the guest lacks.
 func TestFirmware(t *testing.T) {
+	t.Parallel()
 	image := buildImage(t)
 	repos, key := firmwareRepos(t, image)
 	g := boot(t, lab.Options{

@@ -22,6 +22,7 @@ import (
 // device, each made by what makes it in life, and then the gates. What cannot be
 // undone without a reboot comes last.
 func TestWhatKeepsADriverAway(t *testing.T) {
+	t.Parallel()
 	const denied, blacklisted, free = "megaraid_sas", "mptsas", "nvme" // of one package
 	image := buildImage(t)
 	g := boot(t, lab.Options{Image: image, Words: []string{"lockdown=integrity", "module_blacklist=" + denied, "modprobe.blacklist=" + blacklisted}})
@@ -145,6 +146,7 @@ func TestWhatKeepsADriverAway(t *testing.T) {
 // TestNoModule boots a guest with nomodule, which is what Firecracker and libkrun
 // do, and what leaves it without disk and network.
 func TestNoModule(t *testing.T) {
+	t.Parallel()
 	image, err := lab.BuildImage(t.Context(), rpm(t))
 	if err == nil {
 		image, err = lab.InMemory(t.Context(), image)
@@ -162,6 +164,7 @@ func TestNoModule(t *testing.T) {
 // TestKernelOfTheHost boots a guest with a kernel of another build than those that
 // are installed, which the host brings.
 func TestKernelOfTheHost(t *testing.T) {
+	t.Parallel()
 	image, err := lab.BuildImage(t.Context(), rpm(t))
 	if err == nil {
 		image, err = lab.WithForeignKernel(t.Context(), image)

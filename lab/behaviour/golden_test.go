@@ -77,6 +77,7 @@ func documented(t *testing.T, page, kind string) []string {
 // TestGoldenImage boots an image that was prepared when it was made, in a guest
 // without a network: the driver of its only card lies in the image.
 func TestGoldenImage(t *testing.T) {
+	t.Parallel()
 	ours := t.TempDir()
 	text, err := os.ReadFile(hook(t))
 	if err == nil {

@@ -14,6 +14,7 @@ import (
 // TestKicks ends what keeps a driver away, from outside of driverd. Nobody asks
 // for a rescan.
 func TestKicks(t *testing.T) {
+	t.Parallel()
 	g := boot(t, lab.Options{})
 	g.until("test -s /var/lib/driverd/catalog-$(uname -r).json")
 

@@ -80,6 +80,7 @@ func (g guest) lives(was life, release string) {
 
 // TestLifecycle takes the package through its life with dnf5.
 func TestLifecycle(t *testing.T) {
+	t.Parallel()
 	later, now := anotherRelease(t), filepath.Dir(rpm(t))
 	image := buildImage(t)
 	packages := &held{

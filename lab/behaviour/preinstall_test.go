@@ -61,6 +61,7 @@ func hook(t *testing.T) string {
 // TestPreinstall has an instance ask, by user-data and real cloud-init, for what
 // it needs, and follows it through three boots.
 func TestPreinstall(t *testing.T) {
+	t.Parallel()
 	image := cloudImage(t)
 	repo := rpmrepo.NewRepository(image.Repo)
 	firmware := namedRepo(t)

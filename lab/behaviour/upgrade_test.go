@@ -22,6 +22,7 @@ import (
 // today to a split one, and back: two builds side by side, driverd working for
 // the one that runs.
 func TestFromUnsplitToSplit(t *testing.T) {
+	t.Parallel()
 	old, err := lab.BuildUnsplitImage(t.Context(), rpm(t))
 	if err != nil {
 		t.Fatal(err)
