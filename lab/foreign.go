@@ -21,7 +21,6 @@ func WithForeignKernel(ctx context.Context, image *Image) (*Image, error) {
 		return nil, err
 	}
 	foreign := *image
-	foreign.like = image
 	foreign.Kernel, foreign.Initrd, foreign.Release = filepath.Join(boot, "vmlinuz"), filepath.Join(boot, "initrd"), kernel.release
 	return &foreign, nil
 }

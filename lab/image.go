@@ -36,7 +36,7 @@ type Image struct {
 	Release string // the kernel's, as uname -r in the guest
 	Repo    string // folder of the rpm-md repository that the guest uses
 
-	like *Image // that it was made of, if any: where one runs under KVM, the other does
+	like *Image // that it was made of, if its own initrd knows no lab.probe: where one runs under KVM, the other does
 }
 
 // BuildImage makes the guest's disk from the root, the repository and driverd's
