@@ -4,13 +4,16 @@
 # make help lists the rest.
 
 LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-LAB = go run ./lab/cmd/lab
+# As the RPM is built: what both need of Go's library is compiled once.
+GO_RUN = go run -trimpath -buildmode=pie
+LAB = $(GO_RUN) ./lab/cmd/lab
+TESTS = $(GO_RUN) ./internal/testrun
 SOAK = 30m
 # A pipeline fails where any part of it does.
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -ec
 .DEFAULT_GOAL = help
-.PHONY: help host docs rpm srpm demo test test-long faults lint unit fuzz bench split-report clean
+.PHONY: help host docs rpm repo srpm guest demo test test-all test-rest test-long guest-test faults lint unit fuzz bench split-report clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -27,19 +30,40 @@ rpm: host ## build dist/driverd-VERSION-RELEASE.x86_64.rpm
 srpm: host ## build dist/driverd-VERSION-RELEASE.src.rpm, which builds offline
 	@packaging/build-rpm -s
 
-demo: rpm ## show the main job in a real guest: plug in a card, watch its driver arrive
-	@go run ./lab/cmd/demo dist/driverd-*.x86_64.rpm
+repo: host ## build the guest's root and its package repository, if they are not there
+	@$(LAB) repo
 
-test: lint rpm ## run all tests, those in the guest included
-	@echo "== tests: unit, property, fuzz seeds, private bus, umockdev; then a real dnf5daemon and a real guest"
-	@{ go test -race -json ./... || true; \
-	   go test -race -tags lab -p 1 -timeout 70m -json ./dnfbridge ./packaging ./lab/... || true; } | go run ./internal/tally
+# Neither waits for the other.
+guest:
+	@$(MAKE) --no-print-directory -j2 rpm repo
 
-faults: rpm ## break one thing after another in real guests, and show what became of it
-	@go test -tags lab -timeout 60m -json -run '^TestFaultMatrix$$' ./lab/behaviour | go run ./internal/tally
+demo: guest ## show the main job in a real guest: plug in a card, watch its driver arrive
+	@$(GO_RUN) ./lab/cmd/demo dist/driverd-[0-9]*.x86_64.rpm
 
-test-long: rpm ## what is not a part of make test: storms, and half an hour of everything at random (SOAK=5m)
-	@go test -tags lab,long -timeout 0 -json -run '^(TestStorm|TestSoak)$$' ./lab/behaviour -soak.for $(SOAK) | go run ./internal/tally
+test: guest ## run the tests of every day: lint, unit, a real dnf5daemon, and the main things in real guests
+	@$(TESTS) test
+
+test-all: guest ## run all tests but those of make test-long
+	@$(TESTS) test rest
+
+test-rest: guest ## run what make test leaves out of make test-all (WITHIN=40m: as much as fits)
+	@$(TESTS) $(if $(WITHIN),-within $(WITHIN)) rest
+
+test-long: guest ## run what is not a part of make test-all: storms, and half an hour of everything at random (SOAK=5m)
+	@$(TESTS) -soak $(SOAK) long
+
+# The changed program goes into a guest of the package that is there; that is made
+# again only when something else of it has changed.
+guest-test: dist/packaged ## run one test in a guest with the program as it is now: make guest-test RUN=TestMainJob
+	@go build -trimpath -buildmode=pie -o dist/driverd ./cmd/driverd
+	@DRIVERD_PROGRAM=$(CURDIR)/dist/driverd go test -tags lab,long -count=1 -v -timeout 1h -run '^$(RUN)$$' ./lab/behaviour
+
+dist/packaged: $(shell git ls-files packaging units api | grep -v '\.go$$')
+	@$(MAKE) --no-print-directory guest
+	@touch $@
+
+faults: guest ## break one thing after another in real guests, and show what became of it
+	@$(TESTS) -only TestFaultMatrix rest
 
 lint: host ## gofmt, go vet and golangci-lint
 	@echo "== lint: go vet and golangci-lint (its first build takes some minutes)"

@@ -26,7 +26,7 @@ var containerModules = []string{
 
 // TestGroups installs the subpackages in a guest that has the base alone.
 func TestGroups(t *testing.T) {
-	g := bareGuest(t, lab.Options{})
+	g := bareGuest(t, lab.Options{}, lab.Start{})
 
 	t.Run("a container runs with the base alone", func(t *testing.T) {
 		if out := output(t, g, containerScript); out != "nft 200\niptables 200" {

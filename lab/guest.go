@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -18,7 +19,7 @@ import (
 
 const guestCPUs = 2
 
-// Options say what guest to boot.
+// Options say what guest is wanted, be it booted or restored.
 type Options struct {
 	Image *Image
 
@@ -26,6 +27,18 @@ type Options struct {
 	// Image.Repo. A test that wants a fault wraps the file server.
 	Repo http.Handler
 
+	// Program is a driverd to have in the guest in place of its package's, as a file
+	// of the host; empty for none. It is for whoever has just changed it.
+	Program string
+
+	// Parallel emulates the guest's processors at the same time, where they are
+	// emulated. That is faster, and how real ones are, so it is for what is measured
+	// or shown; once in many hours such a guest dies (see software).
+	Parallel bool
+}
+
+// Start says how a guest is started that boots.
+type Start struct {
 	// Devices are there when the guest starts.
 	Devices []Device
 
@@ -39,11 +52,6 @@ type Options struct {
 
 	// Words are added to the kernel's command line.
 	Words []string
-
-	// Parallel emulates the guest's processors at the same time, where they are
-	// emulated. That is faster, and how real ones are, so it is for what is measured
-	// or shown; once in many hours such a guest dies (see software).
-	Parallel bool
 
 	// Terminal puts the serial console on this process's terminal, for a
 	// person; without it, it goes to a file that Collect saves.
@@ -67,9 +75,16 @@ type Guest struct {
 }
 
 // Boot starts a guest on a fresh overlay of its image's disk and returns when
-// its agent answers, about ten seconds later under software emulation. Close
+// its agent answers, about twenty seconds later under software emulation. Close
 // ends it; so does the end of this process.
-func Boot(ctx context.Context, o Options) (_ *Guest, err error) {
+func Boot(ctx context.Context, o Options, s Start) (*Guest, error) {
+	return start(ctx, o, s, "boot", o.Image.Disk, func(g *Guest) error {
+		return g.power(ctx, o.Image, s.Terminal)
+	})
+}
+
+// start makes a guest whose disk is an overlay of the given one, and has begin start it.
+func start(ctx context.Context, o Options, s Start, verb, disk string, begin func(*Guest) error) (_ *Guest, err error) {
 	accel, err := acceleration(ctx, o)
 	if err != nil {
 		return nil, err
@@ -77,20 +92,19 @@ func Boot(ctx context.Context, o Options) (_ *Guest, err error) {
 	// A short path: a unix socket's has at most 107 characters.
 	dir, err := os.MkdirTemp("", "driverd-guest-")
 	if err != nil {
-		return nil, fmt.Errorf("cannot boot a guest: %w", err)
+		return nil, fmt.Errorf("cannot %s a guest: %w", verb, err)
 	}
 	g := &Guest{dir: dir, agent: &agent{socket: filepath.Join(dir, "agent")}, plugged: map[string]Device{}}
 	defer func() {
 		if err != nil {
 			console, _ := os.ReadFile(filepath.Join(dir, "console"))
 			said, _ := os.ReadFile(filepath.Join(dir, "qemu"))
-			err = fmt.Errorf("cannot boot a guest: %w; QEMU: %s; console: %s", errors.Join(err, g.Close()), tail(said), tail(console))
+			err = fmt.Errorf("cannot %s a guest: %w; QEMU: %s; console: %s", verb, errors.Join(err, g.Close()), tail(said), tail(console))
 		}
 	}()
 
-	if o.Image.Disk != "" {
-		overlay := exec.CommandContext(ctx, "qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", o.Image.Disk, filepath.Join(dir, "disk.qcow2"))
-		if err := run(ctx, overlay); err != nil {
+	if disk != "" {
+		if err := overlay(ctx, disk, filepath.Join(dir, "disk.qcow2")); err != nil {
 			return nil, err
 		}
 	}
@@ -98,24 +112,37 @@ func Boot(ctx context.Context, o Options) (_ *Guest, err error) {
 	if err != nil {
 		return nil, err
 	}
-	devices := make([]Device, len(o.Devices))
-	for i, d := range o.Devices {
-		if devices[i], err = g.claim(d); err != nil {
-			return nil, err
-		}
+	if g.cold, err = g.coldPlug(s.Devices); err != nil {
+		return nil, err
 	}
-	g.cold = devices
 	g.args = func(ctx context.Context, image *Image) ([]string, error) {
-		initrd, err := initrdWith(ctx, image.Initrd, o.Files, dir)
-		if err != nil {
+		started := *image
+		var err error
+		if started.Initrd, err = initrdWith(ctx, image.Initrd, s.Files, o.Program, dir); err != nil {
 			return nil, err
 		}
-		started := *image
-		started.Initrd = initrd
-		o.Image = &started
-		return qemuArgs(dir, o, devices, accel, port)
+		return qemuArgs(dir, &started, s, g.cold, accel, port)
 	}
-	return g, g.power(ctx, o.Image, o.Terminal)
+	return g, begin(g)
+}
+
+// overlay makes a disk that differs from another one, which may be an overlay too,
+// by what is written to it.
+func overlay(ctx context.Context, disk, file string) error {
+	format := strings.TrimPrefix(filepath.Ext(disk), ".")
+	return run(ctx, exec.CommandContext(ctx, "qemu-img", "create", "-q", "-f", "qcow2", "-F", format, "-b", disk, file))
+}
+
+// coldPlug claims the ports of the devices that are there at the guest's start.
+func (g *Guest) coldPlug(devices []Device) ([]Device, error) {
+	claimed := make([]Device, len(devices))
+	for i, d := range devices {
+		var err error
+		if claimed[i], err = g.claim(d); err != nil {
+			return nil, err
+		}
+	}
+	return claimed, nil
 }
 
 // power starts QEMU with the kernel of an image, and waits for the guest.
@@ -124,7 +151,7 @@ func (g *Guest) power(ctx context.Context, image *Image, terminal bool) error {
 	if err != nil {
 		return err
 	}
-	if err := g.start(args, terminal); err != nil {
+	if err := g.launch(args, terminal); err != nil {
 		return err
 	}
 	if g.qmp, err = g.dialQMP(ctx); err != nil {
@@ -137,19 +164,34 @@ func (g *Guest) power(ctx context.Context, image *Image, terminal bool) error {
 }
 
 // initrdWith returns an initrd with files added, made in dir: the kernel unpacks
-// one archive after the other.
-func initrdWith(ctx context.Context, initrd string, files map[string]string, dir string) (string, error) {
-	if len(files) == 0 {
+// one archive after the other. program, if there is one, is the guest's driverd.
+func initrdWith(ctx context.Context, initrd string, files map[string]string, program, dir string) (string, error) {
+	if len(files) == 0 && program == "" {
 		return initrd, nil
 	}
 	tree := filepath.Join(dir, "files")
-	for path, text := range files {
+	add := func(path string, text []byte, mode os.FileMode) error {
 		path = filepath.Join(tree, path)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return "", fmt.Errorf("cannot lay files over the disk: %w", err)
+			return fmt.Errorf("cannot lay files over the disk: %w", err)
 		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			return "", fmt.Errorf("cannot lay files over the disk: %w", err)
+		if err := os.WriteFile(path, text, mode); err != nil {
+			return fmt.Errorf("cannot lay files over the disk: %w", err)
+		}
+		return nil
+	}
+	for path, text := range files {
+		if err := add(path, []byte(text), 0o644); err != nil {
+			return "", err
+		}
+	}
+	if program != "" {
+		text, err := os.ReadFile(program)
+		if err != nil {
+			return "", fmt.Errorf("cannot put driverd into the guest: %w", err)
+		}
+		if err := add(programPath, text, 0o755); err != nil {
+			return "", err
 		}
 	}
 	pack := exec.CommandContext(ctx, "sh", "-c", `{ cat "$1"; find files | cpio --quiet -o -H newc -R 0:0; } >initrd`, "sh", initrd)
@@ -157,7 +199,8 @@ func initrdWith(ctx context.Context, initrd string, files map[string]string, dir
 	return filepath.Join(dir, "initrd"), run(ctx, pack)
 }
 
-// serve starts the package repository's server and returns its port.
+// serve starts the server of the package repository, and of the program that a
+// restored guest is to have. It returns its port.
 func (g *Guest) serve(o Options) (int, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -167,13 +210,19 @@ func (g *Guest) serve(o Options) (int, error) {
 	if handler == nil {
 		handler = http.FileServer(http.Dir(o.Image.Repo))
 	}
+	if o.Program != "" {
+		mux := http.NewServeMux()
+		mux.Handle("/", handler)
+		mux.HandleFunc(programPath, func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, o.Program) })
+		handler = mux
+	}
 	g.server = &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
 	go func() { _ = g.server.Serve(listener) }() // ends with Close
 	return listener.Addr().(*net.TCPAddr).Port, nil
 }
 
-// start starts QEMU.
-func (g *Guest) start(args []string, terminal bool) error {
+// launch starts QEMU.
+func (g *Guest) launch(args []string, terminal bool) error {
 	var err error
 	if g.output, err = os.Create(filepath.Join(g.dir, "qemu")); err != nil {
 		return err

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"driverd/lab/stage"
 )
 
 // hostPackages are what the lab, the RPM build and the tests use of Debian 12.
@@ -67,18 +69,18 @@ func Prepare(ctx context.Context) error {
 		return nil
 	}
 
-	say("reading Debian's package lists into %s", dir)
+	stage.Say("reading Debian's package lists into %s", dir)
 	if err := apt("update"); err != nil {
 		return err
 	}
 	if len(missing) > 0 {
-		say("installing %s", strings.Join(missing, " "))
+		stage.Say("installing %s", strings.Join(missing, " "))
 		if err := apt(append([]string{"install", "--no-install-recommends"}, missing...)...); err != nil {
 			return err
 		}
 	}
 	if old {
-		say("installing %s from bookworm-backports", strings.Join(backports, " "))
+		stage.Say("installing %s from bookworm-backports", strings.Join(backports, " "))
 		if err := apt(append([]string{"install", "--no-install-recommends", "-t", "bookworm-backports"}, backports...)...); err != nil {
 			return err
 		}
@@ -88,7 +90,7 @@ func Prepare(ctx context.Context) error {
 
 // aptDir makes the private apt configuration's folder and sources.
 func aptDir() (string, error) {
-	cache, err := CacheDir()
+	cache, err := stage.Dir()
 	if err != nil {
 		return "", err
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"driverd/lab/stage"
 	packaging "driverd/packaging/kernel"
 )
 
@@ -93,7 +94,7 @@ func buildImage(ctx context.Context, prefix, root, repo string, kernel kernelFil
 	}
 
 	capability := packaging.CapabilityVersion(kernel.release)
-	dir, err := stage(ctx, name, append(inputs, sum), func(ctx context.Context, dir string) error {
+	dir, err := stage.Get(ctx, name, append(inputs, sum), func(ctx context.Context, dir string) error {
 		if err := needRoot("guest image"); err != nil {
 			return err
 		}
@@ -116,7 +117,7 @@ func buildImage(ctx context.Context, prefix, root, repo string, kernel kernelFil
 // modules and what they need: under software emulation the stock one takes three times as long.
 func bootFiles(ctx context.Context, name string, kernel kernelFiles, modules []string) (string, error) {
 	inputs := append([]string{kernel.modules, initScript}, modules...)
-	return stage(ctx, name, inputs, func(ctx context.Context, dir string) error {
+	return stage.Get(ctx, name, inputs, func(ctx context.Context, dir string) error {
 		if err := run(ctx, exec.CommandContext(ctx, "cp", kernel.vmlinuz, filepath.Join(dir, "vmlinuz"))); err != nil {
 			return err
 		}

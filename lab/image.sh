@@ -20,9 +20,8 @@ mount -t overlay -o "lowerdir=$root,upperdir=$work/upper,workdir=$work/overlay" 
 # Debian's kernel goes: it comes back through RPMs, as much of it as is base.
 rm -rf "$guest"/usr/lib/modules/* "$guest"/boot/* "$guest"/vmlinuz* "$guest"/initrd.img*
 cp -r "$files/." "$guest/"
-mkdir -p "$guest/etc/pki/rpm-gpg" "$guest/etc/dnf/vars"
+mkdir -p "$guest/etc/pki/rpm-gpg"
 cp "$repo/key.asc" "$guest/etc/pki/rpm-gpg/lab.asc"
-echo 0 >"$guest/etc/dnf/vars/labport"
 
 echo guest >"$guest/etc/hostname"
 # An id of its own: with none, systemd would take every boot for the first one.
@@ -62,7 +61,7 @@ if [ -n "$finish" ]; then
 	sed -i 's,^baseurl=.*,baseurl=file:///run/repo,' "$guest/etc/yum.repos.d/lab.repo"
 	mount --rbind "$guest" "$guest/mnt"
 	chroot "$guest" sh -euc "$finish"
-	umount -R "$guest/mnt"
+	umount --recursive --lazy "$guest/mnt"
 	cp "$files/etc/yum.repos.d/lab.repo" "$guest/etc/yum.repos.d/"
 fi
 chroot "$guest" dnf5 clean all

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"driverd/lab/stage"
 )
 
 // DebianKernel names one of Debian's kernels.
@@ -49,7 +51,7 @@ func (k DebianKernel) Modules(ctx context.Context) (string, error) {
 // files fetches the kernel's packages and unpacks them. They are never
 // installed: their scripts do not run.
 func (k DebianKernel) files(ctx context.Context) (kernelFiles, error) {
-	dir, err := stage(ctx, "kernel-"+k.Suite+"-"+k.Flavour, []string{k.Suite, k.Flavour}, func(ctx context.Context, dir string) error {
+	dir, err := stage.Get(ctx, "kernel-"+k.Suite+"-"+k.Flavour, []string{k.Suite, k.Flavour}, func(ctx context.Context, dir string) error {
 		debs, err := k.download(ctx, dir)
 		if err != nil {
 			return err
@@ -110,7 +112,7 @@ func (k DebianKernel) download(ctx context.Context, dir string) ([]string, error
 	if len(packages) == 0 {
 		return nil, fmt.Errorf("cannot find what Debian's linux-image-%s needs in %q", k.Flavour, tail(out))
 	}
-	say("fetching %s", strings.Join(packages, " "))
+	stage.Say("fetching %s", strings.Join(packages, " "))
 	if err := run(ctx, apt("apt-get", append([]string{"download"}, packages...)...)); err != nil {
 		return nil, err
 	}
@@ -136,7 +138,7 @@ func ofRelease(depends, flavour string) []string {
 // /usr, and depmod's files.
 func (k DebianKernel) settle(ctx context.Context, dir string) error {
 	lib := filepath.Join(dir, "lib")
-	if isDir(lib) {
+	if info, err := os.Stat(lib); err == nil && info.IsDir() {
 		if err := run(ctx, exec.CommandContext(ctx, "cp", "-al", lib, filepath.Join(dir, "usr"))); err != nil {
 			return err
 		}

@@ -15,10 +15,11 @@ import (
 	"time"
 
 	"driverd/lab"
+	"driverd/lab/stage"
 )
 
 // bareGuest boots a guest without driverd, and saves its logs if t fails.
-func bareGuest(t *testing.T, o lab.Options) *lab.Guest {
+func bareGuest(t *testing.T, o lab.Options, s lab.Start) *lab.Guest {
 	t.Helper()
 	if err := lab.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
@@ -28,7 +29,7 @@ func bareGuest(t *testing.T, o lab.Options) *lab.Guest {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	guest, err := lab.Boot(within(t, 2*time.Minute), o)
+	guest, err := lab.Boot(within(t, 2*time.Minute), o, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +74,7 @@ func until(t *testing.T, g *lab.Guest, script string) {
 
 // TestBareGuest follows a device by hand through what driverd does by itself.
 func TestBareGuest(t *testing.T) {
-	g := bareGuest(t, lab.Options{Devices: []lab.Device{{ID: "cold", Driver: "edu"}}})
+	g := bareGuest(t, lab.Options{}, lab.Start{Devices: []lab.Device{{ID: "cold", Driver: "edu"}}})
 
 	t.Run("a command's output and exit code come back", func(t *testing.T) {
 		r, err := g.Run(within(t, time.Minute), "echo out; echo err >&2; exit 7")
@@ -176,10 +177,10 @@ func TestBareGuest(t *testing.T) {
 // TestEveryDevice plugs in at once what the tests of driverd do.
 func TestEveryDevice(t *testing.T) {
 	var requests atomic.Int32
-	g := bareGuest(t, lab.Options{Devices: []lab.Device{lab.NVMe("disk0")}, Repo: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	g := bareGuest(t, lab.Options{Repo: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		requests.Add(1)
 		http.Error(w, "broken on purpose", http.StatusInternalServerError)
-	})})
+	})}, lab.Start{Devices: []lab.Device{lab.NVMe("disk0")}})
 	devices := []lab.Device{lab.NVMe("disk1"), lab.BochsDisplay("gpu1")}
 	for _, driver := range []string{"igb", "e1000e", "vmxnet3", "megasas", "mptsas1068", "edu"} {
 		devices = append(devices, lab.Device{ID: driver + "-1", Driver: driver})
@@ -215,7 +216,7 @@ func TestEveryDevice(t *testing.T) {
 }
 
 func init() {
-	lab.Progress = io.Writer(testProgress{})
+	stage.Progress = io.Writer(testProgress{})
 }
 
 // testProgress prints at once what a test's log would keep until the end: a

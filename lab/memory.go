@@ -7,6 +7,8 @@ import (
 	_ "embed" // for memory.sh
 	"os/exec"
 	"path/filepath"
+
+	"driverd/lab/stage"
 )
 
 //go:embed memory.sh
@@ -17,7 +19,7 @@ var memoryScript string
 // which no disk of QEMU's does with a distribution's kernel; nor does a network
 // card, or the port that the agent has elsewhere. Options.Files are for a disk.
 func InMemory(ctx context.Context, image *Image) (*Image, error) {
-	dir, err := stage(ctx, "memory", []string{image.Disk, memoryScript}, func(ctx context.Context, dir string) error {
+	dir, err := stage.Get(ctx, "memory", []string{image.Disk, memoryScript}, func(ctx context.Context, dir string) error {
 		if err := needRoot("guest in memory"); err != nil {
 			return err
 		}

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"driverd/lab/stage"
 )
 
 const qemuBinary = "qemu-system-x86_64"
@@ -72,12 +74,12 @@ func acceleration(ctx context.Context, o Options) ([]string, error) {
 		return nil, fmt.Errorf("cannot run QEMU: %w", err)
 	}
 	inputs := append([]string{string(host.Release[:]), model, string(version)}, hardware...)
-	dir, err := stage(ctx, "kvm-verdict", inputs, func(ctx context.Context, dir string) error {
+	dir, err := stage.Get(ctx, "kvm-verdict", inputs, func(ctx context.Context, dir string) error {
 		verdict := "no"
 		if kvmRuns(ctx, image) {
 			verdict = "yes"
 		}
-		say("does KVM run a guest here? %s", verdict)
+		stage.Say("does KVM run a guest here? %s", verdict)
 		return errors.Join(ctx.Err(), os.WriteFile(filepath.Join(dir, verdict), nil, 0o644))
 	})
 	if err != nil {
@@ -102,21 +104,31 @@ func kvmRuns(ctx context.Context, image *Image) bool {
 	return err == nil && strings.Contains(string(out), "lab: guest runs")
 }
 
+// RepoURL is where a guest finds its package repository, whatever the port on the
+// host: QEMU connects its user network's address to that, through a program. Nothing
+// else of the host can be reached.
+const RepoURL = "http://10.0.2.100/"
+
+// network is QEMU's network, with the repository at a port of the host's loopback.
+func network(port int) string {
+	return fmt.Sprintf("user,id=net,restrict=on,guestfwd=tcp:10.0.2.100:80-cmd:/bin/busybox nc 127.0.0.1 %d", port)
+}
+
 // qemuArgs returns QEMU's arguments for a guest whose sockets, console and
-// overlay are in dir.
-func qemuArgs(dir string, o Options, devices []Device, accel []string, port int) ([]string, error) {
+// overlay are in dir, and whose repository is at a port of the host.
+func qemuArgs(dir string, image *Image, s Start, devices []Device, accel []string, port int) ([]string, error) {
 	args := append([]string{
 		"-machine", "q35,sata=off,usb=off,smbus=off,vmport=off", "-smp", strconv.Itoa(guestCPUs), "-m", "1024",
 		"-nodefaults", "-nographic",
-		"-kernel", o.Image.Kernel, "-initrd", o.Image.Initrd,
+		"-kernel", image.Kernel, "-initrd", image.Initrd,
 		"-qmp", "unix:" + filepath.Join(dir, "qmp") + ",server=on,wait=off",
 		"-qmp", "unix:" + filepath.Join(dir, "monitor") + ",server=on,wait=off",
 	}, accel...)
-	serial, words := "file:"+filepath.Join(dir, "console"), slices.Concat(kernelArgs, []string{"lab.port=" + strconv.Itoa(port)}, o.Words)
-	if o.Image.Disk == "" {
+	serial, words := "file:"+filepath.Join(dir, "console"), slices.Concat(kernelArgs, s.Words)
+	if image.Disk == "" {
 		words = append(words, "8250.nr_uarts=2") // the second is the agent's
 	}
-	if o.Terminal {
+	if s.Terminal {
 		serial = "mon:stdio"
 	} else {
 		words = append(words, "systemd.mask=serial-getty@ttyS0.service")
@@ -131,11 +143,11 @@ func qemuArgs(dir string, o Options, devices []Device, accel []string, port int)
 		args = append(args, "-device", port)
 	}
 	args = append(args,
-		"-netdev", "user,id=net",
+		"-netdev", network(port),
 		"-chardev", "socket,id=agent,server=on,wait=off,path="+filepath.Join(dir, "agent"),
 		"-device", "virtio-rng-pci,addr=0xb",
 	)
-	if o.Image.Disk == "" {
+	if image.Disk == "" {
 		args = append(args, "-device", "isa-serial,chardev=agent")
 	} else {
 		args = append(args,
@@ -145,7 +157,7 @@ func qemuArgs(dir string, o Options, devices []Device, accel []string, port int)
 			"-device", "virtserialport,id=agent,chardev=agent,name=org.qemu.guest_agent.0",
 		)
 	}
-	if !o.NoNIC {
+	if !s.NoNIC {
 		args = append(args, "-device", "virtio-net-pci,netdev=net,romfile=,addr=0x9")
 	}
 	for _, d := range devices {

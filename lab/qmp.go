@@ -29,6 +29,7 @@ type qmpEvent struct {
 		Device string // DEVICE_DELETED: the id
 		ID     string // VSERPORT_CHANGE: the port's id
 		Open   bool   // VSERPORT_CHANGE
+		Status string // MIGRATION: "completed", "failed"...
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"driverd/lab/repo"
+	"driverd/lab/stage"
 )
 
 // rootPackages are what a guest is made of; the rest comes by dependency. The
@@ -48,7 +49,7 @@ func Root(ctx context.Context) (string, error) {
 // buildRoot builds a root of packages in a stage of the given name.
 func buildRoot(ctx context.Context, name string, packages ...string) (string, error) {
 	args := rootArgs(packages...)
-	return stage(ctx, name, args, func(ctx context.Context, dir string) error {
+	return stage.Get(ctx, name, args, func(ctx context.Context, dir string) error {
 		if err := needRoot("guest root"); err != nil {
 			return err
 		}
@@ -99,7 +100,7 @@ func buildRepo(ctx context.Context, name string, in repo.Input) (string, error) 
 	for _, k := range in.Kernels {
 		inputs = append(inputs, k.ModulesDir, fmt.Sprint(k.Unsplit, k.Hardware, k.NoAliases, k.Dracut))
 	}
-	return stage(ctx, name, inputs, func(ctx context.Context, dir string) error {
+	return stage.Get(ctx, name, inputs, func(ctx context.Context, dir string) error {
 		return repo.Build(ctx, in, dir)
 	})
 }

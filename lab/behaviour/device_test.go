@@ -20,7 +20,7 @@ import (
 // that nobody knows, and one that came while the service was away.
 func TestOneDeviceAfterAnother(t *testing.T) {
 	t.Parallel()
-	g := boot(t, lab.Options{Devices: []lab.Device{{ID: "nic", Driver: "igb"}}})
+	g := boot(t, lab.Options{}, lab.Start{Devices: []lab.Device{{ID: "nic", Driver: "igb"}}})
 	nic := hwdetect.Slot{Bus: 1}
 	intact := g.watchLifeline()
 
@@ -299,10 +299,7 @@ func (g guest) noDNF() {
 // TestEightDevicesAtOnce plugs in devices of every kind together.
 func TestEightDevicesAtOnce(t *testing.T) {
 	t.Parallel()
-	g := boot(t, lab.Options{})
-	// The catalog is there before the devices come, as in a guest that has been
-	// up for a minute.
-	g.until("test -s /var/lib/driverd/catalog-$(uname -r).json")
+	g := resume(t, lab.Options{})
 	want := []struct {
 		device lab.Device
 		driver string // empty: unsupported
@@ -343,8 +340,7 @@ func TestEightDevicesAtOnce(t *testing.T) {
 // TestUnplugAndRestart takes devices and the service away at the worst moments.
 func TestUnplugAndRestart(t *testing.T) {
 	t.Parallel()
-	g := boot(t, lab.Options{})
-	g.until("test -s /var/lib/driverd/catalog-$(uname -r).json")
+	g := resume(t, lab.Options{})
 
 	t.Run("unplugged before driverd has looked", func(t *testing.T) {
 		g := g.in(t)

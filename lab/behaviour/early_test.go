@@ -36,9 +36,9 @@ func TestLoadEarly(t *testing.T) {
 	extra, key := brokenRepo(t, image.Release, map[string][]byte{
 		edu: forged, testdev: halved[:len(halved)/2],
 	})
-	g := boot(t, lab.Options{Image: image, Repo: extraRepo{image.Repo, extra}})
+	g := resume(t, lab.Options{Image: image, Repo: extraRepo{image.Repo, extra}})
 	g.sh("cat >/etc/pki/rpm-gpg/extra.asc <<'EOF'\n%s\nEOF\nrpm --import /etc/pki/rpm-gpg/extra.asc", key)
-	g.sh(`sed 's/lab/extra/; s,\$extraport/,$labport/extra/,' /etc/yum.repos.d/lab.repo >/etc/yum.repos.d/extra.repo`)
+	g.sh(`sed 's/lab/extra/; s,^baseurl=.*,&extra/,' /etc/yum.repos.d/lab.repo >/etc/yum.repos.d/extra.repo`)
 	g.sh("systemctl restart driverd.service; systemctl stop dnf5daemon-server.service")
 	g.until("grep -q kernel-modules-forged /var/lib/driverd/catalog-$(uname -r).json")
 

@@ -15,6 +15,24 @@ func rows() []row {
 	return slices.Concat(backend(), packages(), otherRepositories(), surroundings(), kills(), hotplug()) // the longest first
 }
 
+// kind names one row of each kind of fault, by the fault and the moment. They are
+// such as do not make driverd wait long.
+var kind = map[string]string{
+	"dnf5daemon restarted":        "downloading",
+	"repository: package missing": "from the start",
+	"no space in dnf's cache":     "from the start",
+	"repository: not signed":      "from the start",
+	"polkit denies":               "from the start",
+	"driverd killed":              "unpacked",
+	"the guest reset":             "in the transaction",
+	"the card taken out":          "in a scriptlet",
+}
+
+// oneOfEachKind are the rows of which there is one of each kind of fault.
+func oneOfEachKind() []row {
+	return slices.DeleteFunc(rows(), func(r row) bool { return kind[r.fault] != r.when.name })
+}
+
 // steps are those of a card's timeline.
 var steps = []string{"seen", "decided", "resolved", "downloaded", "unpacked", "loaded", "bound", "settled"}
 

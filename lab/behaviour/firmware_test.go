@@ -26,8 +26,7 @@ func TestFirmware(t *testing.T) {
 	t.Parallel()
 	image := buildImage(t)
 	repos, key := firmwareRepos(t, image)
-	g := boot(t, lab.Options{
-		Image: image, Repo: repos,
+	g := boot(t, lab.Options{Image: image, Repo: repos}, lab.Start{
 		Devices: []lab.Device{{ID: "gpu", Driver: "ati-vga", Props: map[string]any{"model": "rv100"}}},
 		// radeon divides by what this display has nothing of when a console comes up on it.
 		Words: []string{"drm_kms_helper.fbdev_emulation=0"},
@@ -110,7 +109,7 @@ var daqCard = lab.Device{ID: "daq", Driver: "pci-testdev", Props: map[string]any
 
 // repoFile configures a repository that firmwareRepos serves, signed with a key.
 func repoFile(name, key string) string {
-	return "[" + name + "]\nname=" + name + "\nbaseurl=http://10.0.2.2:$labport/" + name + "/\nenabled=1\n" +
+	return "[" + name + "]\nname=" + name + "\nbaseurl=" + lab.RepoURL + name + "/\nenabled=1\n" +
 		"gpgcheck=1\ngpgkey=file:///etc/pki/rpm-gpg/" + key + ".asc\n"
 }
 

@@ -25,7 +25,7 @@ func TestWhatKeepsADriverAway(t *testing.T) {
 	t.Parallel()
 	const denied, blacklisted, free = "megaraid_sas", "mptsas", "nvme" // of one package
 	image := buildImage(t)
-	g := boot(t, lab.Options{Image: image, Words: []string{"lockdown=integrity", "module_blacklist=" + denied, "modprobe.blacklist=" + blacklisted}})
+	g := boot(t, lab.Options{Image: image}, lab.Start{Words: []string{"lockdown=integrity", "module_blacklist=" + denied, "modprobe.blacklist=" + blacklisted}})
 
 	t.Run("module_blacklist= and modprobe.blacklist=", func(t *testing.T) {
 		g := g.in(t)
@@ -154,7 +154,7 @@ func TestNoModule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := boot(t, lab.Options{Image: image, Words: []string{"nomodule"}, Devices: []lab.Device{{ID: "nic", Driver: "igb"}}})
+	g := boot(t, lab.Options{Image: image}, lab.Start{Words: []string{"nomodule"}, Devices: []lab.Device{{ID: "nic", Driver: "igb"}}})
 	if got := g.sh("cat /proc/modules"); got != "" {
 		t.Errorf("loaded are %s", got)
 	}
@@ -172,7 +172,7 @@ func TestKernelOfTheHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := boot(t, lab.Options{Image: image, Devices: []lab.Device{{ID: "nic", Driver: "igb"}}})
+	g := boot(t, lab.Options{Image: image}, lab.Start{Devices: []lab.Device{{ID: "nic", Driver: "igb"}}})
 	if got := g.sh("uname -r"); got != image.Release {
 		t.Errorf("kernel %s runs", got)
 	}

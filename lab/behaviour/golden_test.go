@@ -92,7 +92,7 @@ func TestGoldenImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := boot(t, lab.Options{Image: image, NoNIC: true, Devices: []lab.Device{
+	g := boot(t, lab.Options{Image: image}, lab.Start{NoNIC: true, Devices: []lab.Device{
 		{ID: "nic", Driver: "igb", Props: map[string]any{"netdev": "net"}},
 		{ID: "raid", Driver: "megasas"},
 	}})

@@ -18,6 +18,7 @@ import (
 	"driverd/api"
 	"driverd/hwdetect"
 	"driverd/lab"
+	"driverd/lab/stage"
 )
 
 // patience is for one thing that takes a while: an installation under software
@@ -28,7 +29,7 @@ const patience = 5 * time.Minute
 const rescan = `busctl call org.fedoraproject.Driverd1 /org/fedoraproject/Driverd1 org.fedoraproject.Driverd1.Manager Rescan 'a{sv}' 0`
 
 func TestMain(m *testing.M) {
-	lab.Progress = os.Stdout // at once, where a test's own log waits for its end
+	stage.Progress = os.Stdout // at once, where a test's own log waits for its end
 	os.Exit(m.Run())
 }
 
@@ -62,7 +63,19 @@ func buildImage(t *testing.T) *lab.Image {
 }
 
 // boot boots a guest that ends with the test. Its logs are kept if the test fails.
-func boot(t *testing.T, o lab.Options) guest {
+func boot(t *testing.T, o lab.Options, s lab.Start) guest {
+	t.Helper()
+	return begin(t, o, func(ctx context.Context, o lab.Options) (*lab.Guest, error) { return lab.Boot(ctx, o, s) })
+}
+
+// resume is boot for a test that is not about booting: the guest runs already, and
+// its driverd is ready and knows the repository.
+func resume(t *testing.T, o lab.Options) guest {
+	t.Helper()
+	return begin(t, o, lab.Resume)
+}
+
+func begin(t *testing.T, o lab.Options, start func(context.Context, lab.Options) (*lab.Guest, error)) guest {
 	t.Helper()
 	if err := lab.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
@@ -70,9 +83,10 @@ func boot(t *testing.T, o lab.Options) guest {
 	if o.Image == nil {
 		o.Image = buildImage(t)
 	}
+	o.Program = os.Getenv("DRIVERD_PROGRAM") // see make guest-test
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	g, err := lab.Boot(ctx, o)
+	g, err := start(ctx, o)
 	if err != nil {
 		t.Fatal(err)
 	}

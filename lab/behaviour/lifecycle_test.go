@@ -12,7 +12,6 @@ import (
 	"sync"
 	"testing"
 
-	"driverd/hwdetect"
 	"driverd/lab"
 )
 
@@ -91,11 +90,11 @@ func TestLifecycle(t *testing.T) {
 	repo.Handle("/", packages)
 	repo.Handle("/now/", http.StripPrefix("/now", http.FileServer(http.Dir(now))))
 	repo.Handle("/later/", http.StripPrefix("/later", http.FileServer(http.Dir(later))))
-	g := boot(t, lab.Options{Image: image, Repo: repo, Devices: []lab.Device{{ID: "nic", Driver: "igb"}}})
-	nic := hwdetect.Slot{Bus: 1}
+	g := resume(t, lab.Options{Image: image, Repo: repo})
+	nic := g.plug("nic", "igb")
 	g.bound(nic, "igb")
 	g.idle()
-	server := "http://10.0.2.2:" + g.sh("cat /etc/dnf/vars/labport")
+	server := strings.TrimSuffix(lab.RepoURL, "/")
 	first := g.life()
 	if first.release != "1" || first.enabled != "enabled" {
 		t.Fatalf("the image has %+v", first)

@@ -68,8 +68,8 @@ func TestPreinstall(t *testing.T) {
 	repos := http.NewServeMux()
 	repos.Handle("/", repo)
 	repos.Handle("/firmware/", http.StripPrefix("/firmware", http.FileServer(http.Dir(firmware))))
-	g := boot(t, lab.Options{
-		Image: image, Repo: repos, Files: lab.NoCloud(documented(t, "instances.md", "yaml")[0]+runcmd, platformsData),
+	g := boot(t, lab.Options{Image: image, Repo: repos}, lab.Start{
+		Files:   lab.NoCloud(documented(t, "instances.md", "yaml")[0]+runcmd, platformsData),
 		Devices: []lab.Device{{ID: "nic", Driver: "igb"}},
 	})
 	nic := hwdetect.Slot{Bus: 1}

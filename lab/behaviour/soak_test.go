@@ -44,7 +44,7 @@ type soak struct {
 func TestSoak(t *testing.T) {
 	image := buildImage(t)
 	repo := rpmrepo.NewRepository(image.Repo)
-	s := &soak{boot(t, lab.Options{Image: image, Repo: repo}), rand.New(rand.NewPCG(*soakSeed, 0)), repo, map[string]hwdetect.Slot{}}
+	s := &soak{resume(t, lab.Options{Image: image, Repo: repo}), rand.New(rand.NewPCG(*soakSeed, 0)), repo, map[string]hwdetect.Slot{}}
 	s.until("test -s /var/lib/driverd/catalog-$(uname -r).json")
 	pristine := s.sh("rpm -Va || true")
 

@@ -21,7 +21,7 @@ import (
 // loses no device, asks DNF once for what is missing, and is then what it was.
 func TestStorm(t *testing.T) {
 	const functions = 120
-	g := boot(t, lab.Options{
+	g := boot(t, lab.Options{}, lab.Start{
 		Devices: []lab.Device{lab.NVMeFunctions("disk", functions)},
 		Files: map[string]string{
 			// The receive buffer that older kernels allow; the guest's own allows twenty times as much.

@@ -28,7 +28,7 @@ func TestFromUnsplitToSplit(t *testing.T) {
 		t.Fatal(err)
 	}
 	split := buildImage(t)
-	g := boot(t, lab.Options{Image: old, Devices: []lab.Device{{ID: "nic", Driver: "igb"}}})
+	g := boot(t, lab.Options{Image: old}, lab.Start{Devices: []lab.Device{{ID: "nic", Driver: "igb"}}})
 	nic := hwdetect.Slot{Bus: 1}
 
 	t.Run("the old kernel has the card's driver in its base", func(t *testing.T) {

@@ -26,12 +26,10 @@ func Dracut(ctx context.Context, o Options) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	options := lab.Options{
-		Image: image, Repo: http.FileServer(http.Dir(filepath.Join(repo, "repo"))), Files: map[string]string{keyFile: string(key)},
-	}
+	options := lab.Options{Image: image, Repo: http.FileServer(http.Dir(filepath.Join(repo, "repo")))}
 	one := newContest("the same with dracut in %posttrans", 0.2)
 	var timeline Timeline
-	err = with(ctx, options, func(g *guest) error {
+	err = with(ctx, options, lab.Start{Files: map[string]string{keyFile: string(key)}}, func(g *guest) error {
 		if err := g.sh(ctx, "rpm --import "+keyFile); err != nil {
 			return err
 		}

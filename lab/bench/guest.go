@@ -25,9 +25,9 @@ type guest struct {
 const eventLog = "/run/bench-events"
 
 // boot boots a guest and waits until driverd has learned what the repository has.
-func boot(ctx context.Context, o lab.Options) (*guest, error) {
+func boot(ctx context.Context, o lab.Options, s lab.Start) (*guest, error) {
 	o.Parallel = true
-	vm, err := lab.Boot(ctx, o)
+	vm, err := lab.Boot(ctx, o, s)
 	if err != nil {
 		return nil, err
 	}
@@ -47,8 +47,8 @@ func boot(ctx context.Context, o lab.Options) (*guest, error) {
 const evidence = "dist/bench-evidence"
 
 // with boots a guest, does something with it, and ends it.
-func with(ctx context.Context, o lab.Options, do func(*guest) error) error {
-	g, err := boot(ctx, o)
+func with(ctx context.Context, o lab.Options, s lab.Start, do func(*guest) error) error {
+	g, err := boot(ctx, o, s)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func Peers(ctx context.Context, o Options) (report Report, err error) {
 	if err != nil {
 		return report, err
 	}
-	err = with(ctx, lab.Options{Image: image}, func(g *guest) error {
+	err = with(ctx, lab.Options{Image: image}, lab.Start{}, func(g *guest) error {
 		chain, err := g.chain(ctx)
 		if err != nil {
 			return err

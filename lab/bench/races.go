@@ -27,7 +27,7 @@ func Races(ctx context.Context, o Options) (Report, error) {
 	}
 	one := newContest("a card's event to its driver bound", 0.5)
 	var timeline Timeline
-	err = with(ctx, lab.Options{Image: image}, func(g *guest) error {
+	err = with(ctx, lab.Options{Image: image}, lab.Start{}, func(g *guest) error {
 		for n := range o.Repetitions {
 			driverd, root, err := g.both(ctx, oneCard, n%2 == 1)
 			if err != nil {
@@ -54,12 +54,12 @@ func Eight(ctx context.Context, o Options) (Report, error) {
 	eight := newContest("eight devices of four groups at once: first event to last driver bound", 0.5)
 	for range (o.Repetitions + 1) / 2 {
 		var driverd, root Lap
-		err := with(ctx, lab.Options{Image: image}, func(g *guest) (err error) {
+		err := with(ctx, lab.Options{Image: image}, lab.Start{}, func(g *guest) (err error) {
 			driverd, err = g.byDriverd(ctx, eightDevices)
 			return err
 		})
 		if err == nil {
-			err = with(ctx, lab.Options{Image: image}, func(g *guest) (err error) { root, err = g.byShell(ctx, eightDevices); return err })
+			err = with(ctx, lab.Options{Image: image}, lab.Start{}, func(g *guest) (err error) { root, err = g.byShell(ctx, eightDevices); return err })
 		}
 		if err != nil {
 			return Report{}, err

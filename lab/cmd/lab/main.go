@@ -4,6 +4,7 @@
 // person to look around. It is run inside driverd's source tree:
 //
 //	go run ./lab/cmd/lab host          install what is needed on this machine
+//	go run ./lab/cmd/lab repo          the same, and build what is needed of no RPM
 //	go run ./lab/cmd/lab build [RPM]   the same, and build every stage
 //	go run ./lab/cmd/lab boot [RPM]    the same, then a guest on this terminal,
 //	                                   logged in as root; Ctrl-A X ends it
@@ -22,7 +23,7 @@ import (
 	"driverd/lab"
 )
 
-const usage = "usage: lab host | build [RPM] | boot [RPM]"
+const usage = "usage: lab host | repo | build [RPM] | boot [RPM]"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -51,6 +52,12 @@ func run(ctx context.Context, args []string) error {
 	switch {
 	case args[0] == "host" && rpm == "":
 		return lab.Prepare(ctx)
+	case args[0] == "repo" && rpm == "":
+		if err := lab.Prepare(ctx); err != nil {
+			return err
+		}
+		_, err := lab.Repo(ctx)
+		return err
 	case args[0] == "build", args[0] == "boot":
 		if err := lab.Prepare(ctx); err != nil {
 			return err
@@ -65,7 +72,7 @@ func run(ctx context.Context, args []string) error {
 }
 
 func boot(ctx context.Context, image *lab.Image) (err error) {
-	guest, err := lab.Boot(ctx, lab.Options{Image: image, Terminal: true})
+	guest, err := lab.Boot(ctx, lab.Options{Image: image}, lab.Start{Terminal: true})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command testrun runs driverd's tests in the root of the module, two parts at a
+// time on two processors, and shows them to a person: each test of the top level as
+// it ends, all that a failed one said, the ten slowest parts, and at the end a line
+// "N passed, N failed" that counts subtests too. It exits with 1 unless something
+// passed and nothing failed.
+//
+//	testrun [-within DURATION] [-only TEST] [-soak DURATION] TIER...
+//
+// A TIER is test, rest or long; parts.go says what is in each. With -within, a part
+// that would not end in time is left out, and named. With -only there is but that test.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+	"time"
+)
+
+func main() {
+	within := flag.Duration("within", 0, "leave out what would take longer")
+	only := flag.String("only", "", "run this test alone")
+	soak := flag.Duration("soak", 30*time.Minute, "how long TestSoak goes on")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	tests, err := labTests()
+	if err != nil {
+		fail(err)
+	}
+	all, err := complete(parts(*soak), tests)
+	if err != nil {
+		fail(err)
+	}
+	var chosen, others []part
+	for _, p := range all {
+		if slices.Contains(flag.Args(), string(p.tier)) && (*only == "" || slices.Contains(p.tests, *only)) {
+			chosen = append(chosen, p)
+		} else {
+			others = append(others, p)
+		}
+	}
+	if len(chosen) == 0 {
+		fmt.Fprintln(os.Stderr, "usage: testrun [-within DURATION] test|rest|long...")
+		os.Exit(2)
+	}
+	r := newRun()
+	if *within > 0 {
+		r.until = time.Now().Add(*within)
+	}
+	if err := r.compile(ctx, chosen); err != nil {
+		fail(err)
+	}
+	r.all(ctx, chosen)
+	if err := ctx.Err(); err != nil {
+		fail(fmt.Errorf("the tests were interrupted: %w", context.Cause(ctx)))
+	}
+	r.closing(others)
+	if r.failed > 0 || r.passed == 0 {
+		os.Exit(1)
+	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "testrun:", err)
+	os.Exit(1)
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// programs is where the compiled tests lie.
+const programs = "dist/tests"
+
+// run is one run of some parts.
+type run struct {
+	until time.Time // no part begins that would end later; zero for no limit
+
+	mu             sync.Mutex // of what follows, and of what is printed
+	passed, failed int
+	took           []took
+	leftOut        []part
+}
+
+func newRun() *run { return &run{} }
+
+// compile compiles the tests that need the lab, once for all parts of a package.
+func (r *run) compile(ctx context.Context, chosen []part) error {
+	started := time.Now()
+	var packages []string
+	for _, p := range chosen {
+		if p.pkg != "" && !slices.Contains(packages, p.pkg) {
+			packages = append(packages, p.pkg)
+		}
+	}
+	if len(packages) == 0 {
+		return nil
+	}
+	if err := os.MkdirAll(programs, 0o755); err != nil {
+		return fmt.Errorf("cannot compile the tests: %w", err)
+	}
+	fmt.Printf("== compiling the tests of %s\n", strings.Join(packages, ", "))
+	for _, pkg := range packages {
+		cmd := exec.CommandContext(ctx, "go", "test", "-race", "-tags", "lab,long", "-c", "-o", program(pkg), "./"+pkg)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("cannot compile the tests of %s: %w\n%s", pkg, err, out)
+		}
+	}
+	r.note("compiling the tests", time.Since(started))
+	return nil
+}
+
+func program(pkg string) string {
+	return filepath.Join(programs, strings.ReplaceAll(pkg, "/", "-")+".test")
+}
+
+// all runs parts, as many at a time as there are processors. One after the other is
+// begun in their order.
+func (r *run) all(ctx context.Context, parts []part) {
+	next := make(chan part)
+	var workers sync.WaitGroup
+	for range runtime.NumCPU() {
+		workers.Go(func() {
+			for p := range next {
+				if ctx.Err() != nil {
+					continue
+				}
+				if !r.until.IsZero() && time.Now().Add(p.takes).After(r.until) {
+					r.mu.Lock()
+					r.leftOut = append(r.leftOut, p)
+					r.mu.Unlock()
+					continue
+				}
+				r.part(ctx, p)
+			}
+		})
+	}
+	for _, p := range parts {
+		next <- p
+	}
+	close(next)
+	workers.Wait()
+}
+
+// part runs one part.
+func (r *run) part(ctx context.Context, p part) {
+	started := time.Now()
+	r.print("run   %s\n", p.name())
+	if p.pkg == "" && !slices.Contains(p.command, "-json") {
+		out, err := command(ctx, p.command...).CombinedOutput()
+		r.note(p.name(), time.Since(started))
+		if err != nil {
+			r.count(false)
+			r.print("FAIL  %s: %v\n%s", p.name(), err, out)
+		} else {
+			r.print("ok    %s (%.1f s)\n", p.name(), time.Since(started).Seconds())
+		}
+		return
+	}
+	tests, converter := r.command(ctx, p)
+	if err := r.tally(tests, converter); err != nil && ctx.Err() == nil {
+		r.count(false)
+		r.print("FAIL  %s: %v\n", p.name(), err)
+	}
+}
+
+// command returns the process of a part, and what makes go test's JSON of its output,
+// which is nil if it does that itself.
+func (r *run) command(ctx context.Context, p part) (tests, converter *exec.Cmd) {
+	if p.pkg == "" {
+		return command(ctx, p.command...), nil
+	}
+	file, err := filepath.Abs(program(p.pkg))
+	if err != nil {
+		file = program(p.pkg) // and starting it says why
+	}
+	argv := append([]string{file, "-test.v=test2json", "-test.timeout=2h",
+		"-test.run=^(" + strings.Join(p.tests, "|") + ")$"}, p.args...)
+	tests = command(ctx, argv...)
+	tests.Dir = p.pkg
+	return tests, command(context.WithoutCancel(ctx), "go", "tool", "test2json", "-t", "-p", "driverd/"+p.pkg)
+}
+
+// command is a process that ends with this one.
+func command(ctx context.Context, argv ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+// print prints a line, or some, at once.
+func (r *run) print(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fmt.Printf(format, args...)
+}
+
+// count counts one result.
+func (r *run) count(passed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if passed {
+		r.passed++
+	} else {
+		r.failed++
+	}
+}
