@@ -69,8 +69,8 @@ func show(ctx context.Context, rpm string) (err error) {
 	if err := d.virtualFunctions(ctx, slot); err != nil {
 		return err
 	}
-	heading("What it did, and what other drivers would cost")
-	if err := d.run(ctx, "driverd status", "driverd plan passthrough", "driverd history"); err != nil {
+	heading("What it has done")
+	if err := d.run(ctx, "driverd status", "driverd history"); err != nil {
 		return err
 	}
 	heading("Done: the guest ends here")
