@@ -60,7 +60,7 @@ type Start struct {
 
 // Guest is a running guest. Its methods may be called from several goroutines.
 type Guest struct {
-	dir    string
+	scratch
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when QEMU has ended
 	output *os.File      // what QEMU itself says
@@ -89,12 +89,12 @@ func start(ctx context.Context, o Options, s Start, verb, disk string, begin fun
 	if err != nil {
 		return nil, err
 	}
-	// A short path: a unix socket's has at most 107 characters.
-	dir, err := os.MkdirTemp("", "driverd-guest-")
+	own, err := newScratch()
 	if err != nil {
 		return nil, fmt.Errorf("cannot %s a guest: %w", verb, err)
 	}
-	g := &Guest{dir: dir, agent: &agent{socket: filepath.Join(dir, "agent")}, plugged: map[string]Device{}}
+	dir := own.dir
+	g := &Guest{scratch: own, agent: &agent{socket: filepath.Join(dir, "agent")}, plugged: map[string]Device{}}
 	defer func() {
 		if err != nil {
 			console, _ := os.ReadFile(filepath.Join(dir, "console"))
@@ -433,7 +433,7 @@ func (g *Guest) Close() error {
 	if g.output != nil {
 		errs = append(errs, g.output.Close())
 	}
-	return errors.Join(append(errs, os.RemoveAll(g.dir))...)
+	return errors.Join(append(errs, g.remove())...)
 }
 
 // dieWithParent makes a process end with this one, however this one ends.

@@ -71,7 +71,7 @@ func Prepare(ctx context.Context) error {
 
 	stage.Say("reading Debian's package lists into %s", dir)
 	if err := apt("update"); err != nil {
-		return err
+		return fetched(err)
 	}
 	if len(missing) > 0 {
 		stage.Say("installing %s", strings.Join(missing, " "))
@@ -149,6 +149,14 @@ func qemuVersion(ctx context.Context) int {
 	major, _, _ := strings.Cut(version, ".")
 	n, _ := strconv.Atoi(major)
 	return n
+}
+
+// fetched says of the failure of what fetches packages what it needs.
+func fetched(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w; it fetches packages from %s, which this machine must reach: run it again then", err, debianMirror)
 }
 
 // run runs cmd with its output going where a failure can show it, and makes

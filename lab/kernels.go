@@ -102,7 +102,7 @@ func (k DebianKernel) download(ctx context.Context, dir string) ([]string, error
 		return cmd
 	}
 	if err := run(ctx, apt("apt-get", "update")); err != nil {
-		return nil, err
+		return nil, fetched(err)
 	}
 	out, err := apt("apt-cache", "--no-recommends", "--no-suggests", "--recurse", "depends", "linux-image-"+k.Flavour).Output()
 	if err != nil {
@@ -114,7 +114,7 @@ func (k DebianKernel) download(ctx context.Context, dir string) ([]string, error
 	}
 	stage.Say("fetching %s", strings.Join(packages, " "))
 	if err := run(ctx, apt("apt-get", append([]string{"download"}, packages...)...)); err != nil {
-		return nil, err
+		return nil, fetched(err)
 	}
 	return filepath.Glob(filepath.Join(dir, "*.deb"))
 }

@@ -55,7 +55,7 @@ func buildRoot(ctx context.Context, name string, packages ...string) (string, er
 		}
 		argv := append(append([]string{"mmdebstrap"}, args...),
 			"--format=directory", "testing", dir, "deb "+debianMirror+" testing main")
-		return run(ctx, isolated(ctx, argv...))
+		return fetched(run(ctx, isolated(ctx, argv...)))
 	})
 }
 
