@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"driverd/lab/stage"
@@ -40,7 +39,7 @@ func Resume(ctx context.Context, o Options) (*Guest, error) {
 			return err
 		}
 		if err := g.migrate(ctx, "migrate-incoming", filepath.Join(saved, "memory")); err != nil {
-			return err
+			return fmt.Errorf("%w; to have that guest made anew, remove %s", err, saved)
 		}
 		if err := g.qmp.execute(ctx, "cont", nil, nil); err != nil {
 			return err
@@ -80,15 +79,11 @@ func settled(ctx context.Context, o Options) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot run QEMU: %w", err)
 	}
-	// The memory belongs to that very disk: one that was built again, of the same
-	// inputs, is another.
 	disk, err := os.Stat(o.Image.Disk)
 	if err != nil {
 		return "", fmt.Errorf("cannot save a guest: %w", err)
 	}
-	inputs := slices.Concat(args, []string{
-		o.Image.Disk, disk.ModTime().String(), string(version), time.Now().Truncate(savedFor).UTC().String(), settle,
-	})
+	inputs := append(args, savedOf(string(version), o.Image.Disk, disk.ModTime(), time.Now())...)
 	return stage.Get(ctx, "guest", inputs, func(ctx context.Context, dir string) (err error) {
 		g, err := Boot(ctx, Options{Image: o.Image}, Start{})
 		if err != nil {
@@ -100,6 +95,12 @@ func settled(ctx context.Context, o Options) (string, error) {
 		}
 		return g.save(ctx, o.Image.Disk, dir)
 	})
+}
+
+// savedOf is what a saved guest is made of beside QEMU's arguments. Its memory belongs
+// to that very disk: one that was built again, of the same inputs, is another.
+func savedOf(qemu, disk string, built, now time.Time) []string {
+	return []string{qemu, disk, built.UTC().String(), now.UTC().Truncate(savedFor).String(), settle}
 }
 
 // settle succeeds when the boot is over and driverd has nothing to do. Debian's
