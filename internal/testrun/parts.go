@@ -67,7 +67,7 @@ func parts(soak time.Duration) []part {
 		test string
 		s    time.Duration
 	}{
-		{everyday, "lab", "TestGroups", 100},
+		{everyday, "lab", "TestBase", 80},
 		{everyday, behaviour, "TestPreinstall", 200},
 		{everyday, behaviour, "TestFaults", 150},
 		{everyday, behaviour, "TestUnplugAndRestart", 120},
@@ -75,6 +75,7 @@ func parts(soak time.Duration) []part {
 		{everyday, behaviour, "TestMainJob", 20},
 		{everyday, behaviour, "TestSizeBudget", 1},
 		{rest, behaviour, "TestFaultMatrix", 1000},
+		{rest, "lab", "TestGroups", 200},
 		{rest, behaviour, "TestOneDeviceAfterAnother", 200},
 		{rest, behaviour, "TestLifecycle", 240},
 		{rest, behaviour, "TestFromUnsplitToSplit", 200},
