@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	packaging "driverd/kernelsplit"
 	"driverd/lab/stage"
-	packaging "driverd/packaging/kernel"
 )
 
 // rootfs is laid over the guest root: the lab's settings, as they lie there.

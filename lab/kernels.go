@@ -42,7 +42,7 @@ func (k DebianKernel) arch() string {
 }
 
 // Modules returns the kernel's module tree after depmod, as ReadTree of
-// packaging/kernel takes it. It needs the network once, and no root.
+// kernelsplit takes it. It needs the network once, and no root.
 func (k DebianKernel) Modules(ctx context.Context) (string, error) {
 	files, err := k.files(ctx)
 	return files.modules, err

@@ -13,8 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	kernel "driverd/kernelsplit"
 	"driverd/lab"
-	"driverd/packaging/kernel"
 )
 
 // wishes are what testdata/drivers says: the group of each driver.

@@ -7,7 +7,7 @@ import (
 	_ "embed" // for fedora.rules
 	"fmt"
 
-	packaging "driverd/packaging/kernel"
+	packaging "driverd/kernelsplit"
 
 	"driverd/lab/repo"
 )

@@ -13,7 +13,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"driverd/packaging/kernel"
+	kernel "driverd/kernelsplit"
 )
 
 const usage = `Usage: driverd-kernel-split [-rules FILE] COMMAND /lib/modules/RELEASE ...

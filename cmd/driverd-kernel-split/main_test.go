@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"driverd/packaging/kernel"
-	"driverd/packaging/kernel/kerneltest"
+	kernel "driverd/kernelsplit"
+	"driverd/kernelsplit/kerneltest"
 )
 
 func tree(t *testing.T) string {

@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"driverd/daemon/load"
-	"driverd/packaging/kernel"
-	"driverd/packaging/kernel/kerneltest"
+	kernel "driverd/kernelsplit"
+	"driverd/kernelsplit/kerneltest"
 )
 
 const (

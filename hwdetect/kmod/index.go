@@ -25,7 +25,7 @@ import (
 // The files of /lib/modules/RELEASE that are read. modules.alias and modules.dep are
 // depmod's, modules.builtin.modinfo comes from the kernel's build. (modules.builtin.alias
 // exists as a binary index only, made from the latter.) modules.catalog comes
-// with a kernel that packaging/kernel has split.
+// with a kernel that kernelsplit has split.
 const (
 	aliasFile   = "modules.alias"
 	depFile     = "modules.dep"

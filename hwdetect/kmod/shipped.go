@@ -24,7 +24,7 @@ type shipped struct {
 	aliases *modalias.Table // its values are indexes into modules
 }
 
-// readShipped reads modules.catalog; see CatalogFile of packaging/kernel for its
+// readShipped reads modules.catalog; see CatalogFile of kernelsplit for its
 // form. A stanza without a sensible name, lines out of place and keys that are
 // not known are passed over. It is read line by line, as it describes thousands of
 // modules, of which few are kept.

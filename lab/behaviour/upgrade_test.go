@@ -14,8 +14,8 @@ import (
 
 	"driverd/api"
 	"driverd/hwdetect"
+	kernel "driverd/kernelsplit"
 	"driverd/lab"
-	"driverd/packaging/kernel"
 )
 
 // TestFromUnsplitToSplit takes a guest from a kernel divided as Fedora does it

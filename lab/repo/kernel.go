@@ -14,7 +14,7 @@ import (
 	"strings"
 	"text/template"
 
-	"driverd/packaging/kernel"
+	kernel "driverd/kernelsplit"
 )
 
 // kernelBuild is one build of a kernel: what its packages are made of.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package repo makes the lab's package repository: the guest's kernel, divided
-// by packaging/kernel and packed as signed RPMs.
+// by kernelsplit and packed as signed RPMs.
 //
 // It also holds what the main job must not fall for, a newer build of the same
 // kernel, and what RPM misses on a Debian root: a stub that provides what
@@ -18,7 +18,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"driverd/packaging/kernel"
+	kernel "driverd/kernelsplit"
 )
 
 // Kernel is a kernel to pack. Nothing of it is changed.

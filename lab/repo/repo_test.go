@@ -11,9 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	kernel "driverd/kernelsplit"
+	"driverd/kernelsplit/kerneltest"
 	"driverd/lab/repo"
-	"driverd/packaging/kernel"
-	"driverd/packaging/kernel/kerneltest"
 )
 
 const release = "7.2.12+deb14-amd64"

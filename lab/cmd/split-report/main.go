@@ -14,8 +14,8 @@ import (
 	"slices"
 	"syscall"
 
+	kernel "driverd/kernelsplit"
 	"driverd/lab"
-	"driverd/packaging/kernel"
 )
 
 // limits are the most that a group should have, in compressed bytes.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kernel divides one built module tree into subpackages: a base that
+// Package kernelsplit divides one built module tree into subpackages: a base that
 // every guest needs, one each for SR-IOV network cards, graphics cards and
 // other passed-through devices, and one for all other hardware.
 //
@@ -11,7 +11,7 @@
 //
 // The RPM metadata that it writes follows Fedora's kernel.spec and
 // kernel-srpm-macros to the letter, because driverd finds a driver by them.
-package kernel
+package kernelsplit
 
 import (
 	"cmp"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package kernel_test
+package kernelsplit_test
 
 import (
 	"os"
@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"driverd/packaging/kernel"
-	"driverd/packaging/kernel/kerneltest"
+	kernel "driverd/kernelsplit"
+	"driverd/kernelsplit/kerneltest"
 )
 
 func TestReport(t *testing.T) {

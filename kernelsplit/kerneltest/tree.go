@@ -15,7 +15,7 @@ import (
 	"strings"
 	"testing"
 
-	"driverd/packaging/kernel"
+	kernel "driverd/kernelsplit"
 )
 
 // WriteTree writes the modules below dir/lib/modules/release, with the files of

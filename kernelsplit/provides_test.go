@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package kernel_test
+package kernelsplit_test
 
 import (
 	"os"
@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"driverd/packaging/kernel"
+	kernel "driverd/kernelsplit"
 )
 
 // The forms are those that Fedora's kmod.attr and modalias.prov write.

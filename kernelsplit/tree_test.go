@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package kernel_test
+package kernelsplit_test
 
 import (
 	"bytes"
@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"driverd/packaging/kernel"
-	"driverd/packaging/kernel/kerneltest"
+	kernel "driverd/kernelsplit"
+	"driverd/kernelsplit/kerneltest"
 )
 
 const release = "7.2.12+deb14-amd64"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package kernel_test
+package kernelsplit_test
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"driverd/packaging/kernel"
+	kernel "driverd/kernelsplit"
 )
 
 func TestDefaultRules(t *testing.T) {

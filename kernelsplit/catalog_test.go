@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package kernel_test
+package kernelsplit_test
 
 import (
 	"path/filepath"
@@ -10,7 +10,7 @@ import (
 
 	"driverd/hwdetect"
 	"driverd/hwdetect/kmod"
-	"driverd/packaging/kernel"
+	kernel "driverd/kernelsplit"
 )
 
 // The daemon reads what the split writes.

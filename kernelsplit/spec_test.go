@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package kernel_test
+package kernelsplit_test
 
 import (
 	"os"
@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"driverd/packaging/kernel"
+	kernel "driverd/kernelsplit"
 )
 
 func TestWrite(t *testing.T) {

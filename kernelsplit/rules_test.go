@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package kernel_test
+package kernelsplit_test
 
 import (
 	"maps"
@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"driverd/packaging/kernel"
+	kernel "driverd/kernelsplit"
 )
 
 func TestRules(t *testing.T) {
