@@ -10,12 +10,12 @@ import (
 
 	"driverd/hwdetect"
 	"driverd/hwdetect/kmod"
-	kernel "driverd/kernelsplit"
+	"driverd/kernelsplit"
 )
 
 // The daemon reads what the split writes.
 func TestCatalogIsRead(t *testing.T) {
-	split, err := kernel.Divide(release, []*kernel.Module{
+	split, err := kernelsplit.Divide(release, []*kernelsplit.Module{
 		{Path: "kernel/net/qede.ko.xz", Depends: []string{"qed"}, SoftDepends: []string{"crc"}, Firmware: []string{"qede.bin"},
 			Aliases: []string{"pci:v00001077d00001664sv*sd*bc*sc*i*", "of:N*T*Cqlogic,qede"}},
 		{Path: "kernel/net/qed.ko.xz", Firmware: []string{"qed/init values.bin", "qed/init.bin"}},

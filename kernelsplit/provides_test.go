@@ -12,29 +12,29 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	kernel "driverd/kernelsplit"
+	"driverd/kernelsplit"
 )
 
 // The forms are those that Fedora's kmod.attr and modalias.prov write.
 func TestProvides(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		module kernel.Module
+		module kernelsplit.Module
 		want   []string
 	}{
 		{
 			"one alias",
-			kernel.Module{Path: "kernel/igb.ko.xz", Aliases: []string{"pci:v00008086d000010C9sv*sd*bc*sc*i*"}},
+			kernelsplit.Module{Path: "kernel/igb.ko.xz", Aliases: []string{"pci:v00008086d000010C9sv*sd*bc*sc*i*"}},
 			[]string{"kmod(igb.ko)", "modalias(pci:v00008086d000010C9sv*sd*bc*sc*i*)"},
 		},
 		{
 			"the file's name keeps its dashes",
-			kernel.Module{Path: "kernel/nvme-core.ko"},
+			kernelsplit.Module{Path: "kernel/nvme-core.ko"},
 			[]string{"kmod(nvme-core.ko)"},
 		},
 		{
 			"neighbours become a set, others do not",
-			kernel.Module{Path: "kernel/ath9k.ko.zst", Aliases: []string{
+			kernelsplit.Module{Path: "kernel/ath9k.ko.zst", Aliases: []string{
 				"pci:v0000168Cd00000029sv*sd*bc*sc*i*", "pci:v0000168Cd00000023sv*sd*bc*sc*i*",
 				"pci:v0000168Cd00000027sv*sd*bc*sc*i*", "pci:v0000168Cd00000024sv*sd*bc*sc*i*",
 				"pci:v0000168Cd0000002Asv*sd*bc*sc*i*", "pci:v0000168Dd0000002Bsv*sd*bc*sc*i*",
@@ -47,27 +47,27 @@ func TestProvides(t *testing.T) {
 		},
 		{
 			"a set stays in the place where it began",
-			kernel.Module{Path: "kernel/a.ko", Aliases: []string{"pci:v1d1", "pci:v1d2", "pci:v2d2"}},
+			kernelsplit.Module{Path: "kernel/a.ko", Aliases: []string{"pci:v1d1", "pci:v1d2", "pci:v2d2"}},
 			[]string{"kmod(a.ko)", "modalias(pci:v1d[12])", "modalias(pci:v2d2)"},
 		},
 		{
 			"what means something in a pattern is never put into a set",
-			kernel.Module{Path: "kernel/a.ko", Aliases: []string{"pci:v*", "pci:v1", "pci:v?"}},
+			kernelsplit.Module{Path: "kernel/a.ko", Aliases: []string{"pci:v*", "pci:v1", "pci:v?"}},
 			[]string{"kmod(a.ko)", "modalias(pci:v*)", "modalias(pci:v1)", "modalias(pci:v?)"},
 		},
 		{
 			"the version, with what RPM cannot take replaced",
-			kernel.Module{Path: "kernel/a.ko", Version: "5.6.0-k,1", Aliases: []string{"pci:v*d*sv*sd*bc01sc08i02*"}},
+			kernelsplit.Module{Path: "kernel/a.ko", Version: "5.6.0-k,1", Aliases: []string{"pci:v*d*sv*sd*bc01sc08i02*"}},
 			[]string{"kmod(a.ko)", "modalias(pci:v*d*sv*sd*bc01sc08i02*) = 5.6.0_k_1"},
 		},
 		{
 			"characters that RPM ends a name at",
-			kernel.Module{Path: "kernel/a.ko", Aliases: []string{"of:N*T*Cfsl,imx(1) %x", "", "dmi*:pn:[a-c]?:"}},
+			kernelsplit.Module{Path: "kernel/a.ko", Aliases: []string{"of:N*T*Cfsl,imx(1) %x", "", "dmi*:pn:[a-c]?:"}},
 			[]string{"kmod(a.ko)", "modalias(dmi*:pn:[a-c]?:)", "modalias(of:N*T*Cfsl_imx_1___x)"},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := kernel.Provides([]*kernel.Module{&test.module})
+			got := kernelsplit.Provides([]*kernelsplit.Module{&test.module})
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -86,7 +86,7 @@ func TestProvidesAreFedoras(t *testing.T) {
 		t.Errorf("only %d modules", len(stanzas))
 	}
 	for _, stanza := range stanzas {
-		var m kernel.Module
+		var m kernelsplit.Module
 		var want []string
 		for line := range strings.Lines(stanza) {
 			key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -103,7 +103,7 @@ func TestProvidesAreFedoras(t *testing.T) {
 			}
 		}
 		slices.Sort(want)
-		if diff := cmp.Diff(want, kernel.Provides([]*kernel.Module{&m})); diff != "" {
+		if diff := cmp.Diff(want, kernelsplit.Provides([]*kernelsplit.Module{&m})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", m.Path, diff)
 		}
 	}
@@ -116,7 +116,7 @@ func TestProvidesKeepsEveryAlias(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		aliases := rapid.SliceOf(alias).Draw(t, "aliases")
 		var got []string
-		for _, p := range kernel.Provides([]*kernel.Module{{Path: "kernel/a.ko", Aliases: aliases}})[1:] {
+		for _, p := range kernelsplit.Provides([]*kernelsplit.Module{{Path: "kernel/a.ko", Aliases: aliases}})[1:] {
 			parts := set.FindStringSubmatch(p)
 			if parts == nil {
 				got = append(got, strings.TrimSuffix(strings.TrimPrefix(p, "modalias("), ")"))
@@ -146,7 +146,7 @@ func TestCapabilityVersion(t *testing.T) {
 		"6.12.87":                            "6.12.87",
 		"6.12.0-55.20.1.el10_0.x86_64+debug": "6.12.0-55.20.1.el10_0.x86_64+debug",
 	} {
-		if got := kernel.CapabilityVersion(release); got != want {
+		if got := kernelsplit.CapabilityVersion(release); got != want {
 			t.Errorf("%s: want %s, got %s", release, want, got)
 		}
 	}

@@ -9,21 +9,21 @@ import (
 	"strings"
 	"testing"
 
-	kernel "driverd/kernelsplit"
+	"driverd/kernelsplit"
 	"driverd/kernelsplit/kerneltest"
 )
 
 func TestReport(t *testing.T) {
-	dir := kerneltest.WriteTree(t, t.TempDir(), release, []*kernel.Module{
+	dir := kerneltest.WriteTree(t, t.TempDir(), release, []*kernelsplit.Module{
 		{Path: "kernel/drivers/net/veth.ko.xz"},
 		{Path: "kernel/net/plain.ko", Firmware: []string{strings.Repeat("compresses well ", 4000)}},
 		{Path: "kernel/drivers/leds/led.ko.xz"},
 	})
-	tree, err := kernel.ReadTree(t.Context(), dir)
+	tree, err := kernelsplit.ReadTree(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	split, err := kernel.Divide(release, tree.Modules, kernel.DefaultRules())
+	split, err := kernelsplit.Divide(release, tree.Modules, kernelsplit.DefaultRules())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base, all := split.Sum(packed, kernel.Base), split.Sum(packed, kernel.Groups()...)
+	base, all := split.Sum(packed, kernelsplit.Base), split.Sum(packed, kernelsplit.Groups()...)
 	var onDisk int64
 	for _, m := range tree.Modules {
 		info, err := os.Stat(filepath.Join(dir, m.Path))

@@ -8,17 +8,17 @@ import (
 	"strings"
 	"testing"
 
-	kernel "driverd/kernelsplit"
+	"driverd/kernelsplit"
 )
 
 func TestRules(t *testing.T) {
-	igb := &kernel.Module{
+	igb := &kernelsplit.Module{
 		Path:    "kernel/drivers/net/ethernet/intel/igb/igb-core.ko.xz",
 		Imports: []string{"pci_enable_sriov"},
 		Aliases: []string{"pci:v00008086d000010C9sv*sd*bc*sc*i*"},
 		Depends: []string{"lib_core"},
 	}
-	lib := &kernel.Module{Path: "kernel/lib-core.ko", Imports: []string{"printk"}}
+	lib := &kernelsplit.Module{Path: "kernel/lib-core.ko", Imports: []string{"printk"}}
 	for rule, want := range map[string]bool{
 		"path=kernel/drivers/net/":                  true,
 		"path=kernel/drivers/net":                   false,
@@ -39,11 +39,11 @@ func TestRules(t *testing.T) {
 		"path=kernel/ name=igb* alias=usb:*":              false,
 	} {
 		rules := parse(t, "sriov "+rule+"  # comment\n\n# comment\nhardware path=kernel/")
-		split, err := kernel.Divide(release, []*kernel.Module{igb, lib}, rules)
+		split, err := kernelsplit.Divide(release, []*kernelsplit.Module{igb, lib}, rules)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := slices.Contains(split.In(kernel.SRIOV), igb); got != want {
+		if got := slices.Contains(split.In(kernelsplit.SRIOV), igb); got != want {
 			t.Errorf("%s: want %v, got %v", rule, want, got)
 		}
 	}
@@ -58,15 +58,15 @@ func TestParseRulesRefuses(t *testing.T) {
 		"base name=a,,b":           `bad pattern "" in "name=a,,b"`,
 		"base name=[a":             `bad pattern "[a" in "name=[a"`,
 	} {
-		if _, err := kernel.ParseRules(text); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := kernelsplit.ParseRules(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want %q", text, err, want)
 		}
 	}
 }
 
-func parse(t *testing.T, text string) kernel.Rules {
+func parse(t *testing.T, text string) kernelsplit.Rules {
 	t.Helper()
-	rules, err := kernel.ParseRules(text)
+	rules, err := kernelsplit.ParseRules(text)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,12 +10,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	kernel "driverd/kernelsplit"
+	"driverd/kernelsplit"
 )
 
 func TestWrite(t *testing.T) {
 	rules := parse(t, "base name=dca\nsriov name=igb\nhardware path=kernel/")
-	split, err := kernel.Divide("6.12.0-55.el10.x86_64+64k-debug", []*kernel.Module{
+	split, err := kernelsplit.Divide("6.12.0-55.el10.x86_64+64k-debug", []*kernelsplit.Module{
 		{Path: "kernel/net/igb/igb.ko.xz", Depends: []string{"dca"}, Aliases: []string{"pci:v00008086d000010C9sv*sd*bc*sc*i*"}},
 		{Path: "kernel/dca/dca.ko.xz"},
 	}, rules)
@@ -56,10 +56,10 @@ func TestWrite(t *testing.T) {
 			"%ghost %attr(0644, root, root) " + root + "/modules.symbols.bin\n" +
 			"%ghost %attr(0644, root, root) " + root + "/modules.weakdep\n",
 		"modules-core.provides": "Provides: kmod(dca.ko)\n",
-		kernel.CatalogFile: "# modules of Linux 6.12.0-55.el10.x86_64+64k-debug\n" +
+		kernelsplit.CatalogFile: "# modules of Linux 6.12.0-55.el10.x86_64+64k-debug\n" +
 			"\nmodule dca\ngroup base\nfile kernel/dca/dca.ko.xz\n" +
 			"\nmodule igb\ngroup sriov\nfile kernel/net/igb/igb.ko.xz\ndepends dca\nalias pci:v00008086d000010C9sv*sd*bc*sc*i*\n",
-		kernel.FragmentFile: section("modules-core", "Kernel modules that every guest needs", capability,
+		kernelsplit.FragmentFile: section("modules-core", "Kernel modules that every guest needs", capability,
 			"Provides: %{name}-modules-split\n"+
 				"Requires: (%{name}-modules-sriov-uname-r = "+capability+" if (%{name}-modules-core without %{name}-modules-split))\n"+
 				"Requires: (%{name}-modules-gpu-uname-r = "+capability+" if (%{name}-modules-core without %{name}-modules-split))\n"+
@@ -115,7 +115,7 @@ func section(sub, summary, capability, requires, trigger string) string {
 }
 
 func TestWriteRefuses(t *testing.T) {
-	split := &kernel.Split{Release: release}
+	split := &kernelsplit.Split{Release: release}
 	parent := t.TempDir()
 	there := filepath.Join(parent, "there")
 	if err := split.Write(there); err != nil {

@@ -14,14 +14,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	kernel "driverd/kernelsplit"
+	"driverd/kernelsplit"
 )
 
 func TestDefaultRules(t *testing.T) {
 	const net, hw = "kernel/drivers/net/ethernet/", "kernel/drivers/infiniband/hw/"
 	pci := []string{"pci:v00001234d00005678sv*sd*bc*sc*i*"}
 	sriov := []string{"pci_enable_sriov"}
-	modules := []*kernel.Module{
+	modules := []*kernelsplit.Module{
 		{Path: net + "intel/igb/igb.ko.xz", Imports: sriov, Aliases: pci},
 		{Path: net + "intel/igbvf/igbvf.ko", Aliases: pci},
 		{Path: net + "intel/i40e/i40e.ko", Imports: []string{"pci_sriov_configure_simple"}, Aliases: pci},
@@ -61,28 +61,28 @@ func TestDefaultRules(t *testing.T) {
 		{Path: "kernel/net/mac80211/mac80211.ko"},
 		{Path: "kernel/fs/overlayfs/overlay.ko"},
 	}
-	want := map[kernel.Group]string{
+	want := map[kernelsplit.Group]string{
 		// virtio-gpu draws drm into the base; ttm is amdgpu's alone.
-		kernel.Base: "drm ena mana nvme overlay sd_mod veth virtio_gpu virtio_net vmxnet3 xt_comment",
+		kernelsplit.Base: "drm ena mana nvme overlay sd_mod veth virtio_gpu virtio_net vmxnet3 xt_comment",
 		// qede and irdma import nothing themselves.
-		kernel.SRIOV:       "cxgb4 cxgbit efa i40e igb igbvf irdma mana_ib qed qede",
-		kernel.GPU:         "amdgpu bochs habanalabs ttm xe",
-		kernel.Passthrough: "e1000e intel_qat lpfc megaraid_sas mptsas ptp realtek",
-		kernel.Hardware:    "iwlwifi mac80211 pci_pf_stub sdhci_pci snd_es1370",
+		kernelsplit.SRIOV:       "cxgb4 cxgbit efa i40e igb igbvf irdma mana_ib qed qede",
+		kernelsplit.GPU:         "amdgpu bochs habanalabs ttm xe",
+		kernelsplit.Passthrough: "e1000e intel_qat lpfc megaraid_sas mptsas ptp realtek",
+		kernelsplit.Hardware:    "iwlwifi mac80211 pci_pf_stub sdhci_pci snd_es1370",
 	}
 
-	split, err := kernel.Divide(release, modules, kernel.DefaultRules())
+	split, err := kernelsplit.Divide(release, modules, kernelsplit.DefaultRules())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, g := range kernel.Groups() {
+	for _, g := range kernelsplit.Groups() {
 		if diff := cmp.Diff(want[g], names(split.In(g))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", g, diff)
 		}
 	}
 }
 
-func names(modules []*kernel.Module) string {
+func names(modules []*kernelsplit.Module) string {
 	set := map[string]bool{}
 	for _, m := range modules {
 		set[m.Name()] = true
@@ -92,7 +92,7 @@ func names(modules []*kernel.Module) string {
 
 func TestDivideSaysWhy(t *testing.T) {
 	rules := parse(t, "sriov name=nic\npassthrough name=hba\nhardware path=kernel/")
-	split, err := kernel.Divide(release, []*kernel.Module{
+	split, err := kernelsplit.Divide(release, []*kernelsplit.Module{
 		{Path: "kernel/nic.ko", Depends: []string{"ptp"}},
 		{Path: "kernel/hba.ko", Depends: []string{"ptp"}},
 		{Path: "kernel/ptp.ko"},
@@ -139,23 +139,23 @@ func TestDivideRefuses(t *testing.T) {
 	rules := parse(t, "sriov name=nic\nbase name=nic path=kernel/odd/\nbase name=veth\nhardware name=radio\nbase path=kernel/")
 	for _, test := range []struct {
 		name    string
-		modules []*kernel.Module
+		modules []*kernelsplit.Module
 		want    string
 	}{
-		{"no rule", []*kernel.Module{{Path: "updates/a.ko"}}, "updates/a.ko: no rule matches it"},
-		{"no such dependency", []*kernel.Module{{Path: "kernel/a.ko", Depends: []string{"b"}}}, "kernel/a.ko: it depends on b"},
-		{"one name twice", []*kernel.Module{{Path: "kernel/x/a-b.ko"}, {Path: "kernel/y/a_b.ko"}}, "kernel/x/a-b.ko has the same name"},
-		{"a circle", []*kernel.Module{
+		{"no rule", []*kernelsplit.Module{{Path: "updates/a.ko"}}, "updates/a.ko: no rule matches it"},
+		{"no such dependency", []*kernelsplit.Module{{Path: "kernel/a.ko", Depends: []string{"b"}}}, "kernel/a.ko: it depends on b"},
+		{"one name twice", []*kernelsplit.Module{{Path: "kernel/x/a-b.ko"}, {Path: "kernel/y/a_b.ko"}}, "kernel/x/a-b.ko has the same name"},
+		{"a circle", []*kernelsplit.Module{
 			{Path: "kernel/a.ko", Depends: []string{"b"}}, {Path: "kernel/b.ko", Depends: []string{"c"}}, {Path: "kernel/c.ko", Depends: []string{"a"}},
 		}, "kernel/a.ko: it depends on kernel/c.ko, which depends on it"},
-		{"two rules that name it", []*kernel.Module{{Path: "kernel/odd/nic.ko"}}, `kernel/odd/nic.ko: rules "sriov name=nic" and "base name=nic path=kernel/odd/" both name it`},
-		{"a rule that names it, and another's dependency", []*kernel.Module{{Path: "kernel/veth.ko", Depends: []string{"radio"}}, {Path: "kernel/radio.ko"}},
+		{"two rules that name it", []*kernelsplit.Module{{Path: "kernel/odd/nic.ko"}}, `kernel/odd/nic.ko: rules "sriov name=nic" and "base name=nic path=kernel/odd/" both name it`},
+		{"a rule that names it, and another's dependency", []*kernelsplit.Module{{Path: "kernel/veth.ko", Depends: []string{"radio"}}, {Path: "kernel/radio.ko"}},
 			`kernel/radio.ko: rule "hardware name=radio" names it, and rule "base name=veth" for kernel/veth.ko, which depends on it, wants it in base`},
-		{"a soft dependency that a rule forbids", []*kernel.Module{{Path: "kernel/veth.ko", SoftDepends: []string{"radio"}}, {Path: "kernel/radio.ko"}},
+		{"a soft dependency that a rule forbids", []*kernelsplit.Module{{Path: "kernel/veth.ko", SoftDepends: []string{"radio"}}, {Path: "kernel/radio.ko"}},
 			"kernel/radio.ko"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			split, err := kernel.Divide(release, test.modules, rules)
+			split, err := kernelsplit.Divide(release, test.modules, rules)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, error %v, want %q", split, err, test.want)
 			}
@@ -165,12 +165,12 @@ func TestDivideRefuses(t *testing.T) {
 
 // anyModules draws modules that depend on each other, softly in any way, and on
 // those before them, each with a wish of its own, and the rules that say so.
-func anyModules(t *rapid.T) ([]*kernel.Module, kernel.Rules) {
+func anyModules(t *rapid.T) ([]*kernelsplit.Module, kernelsplit.Rules) {
 	n := rapid.IntRange(0, 25).Draw(t, "modules")
-	var modules []*kernel.Module
+	var modules []*kernelsplit.Module
 	var text strings.Builder
 	for i := range n {
-		m := &kernel.Module{Path: fmt.Sprintf("kernel/m-%d.ko.xz", i)}
+		m := &kernelsplit.Module{Path: fmt.Sprintf("kernel/m-%d.ko.xz", i)}
 		depends := func(n int, label string) (names []string) {
 			for _, d := range rapid.SliceOfNDistinct(rapid.IntRange(0, max(0, n-1)), 0, min(n, 3), rapid.ID[int]).Draw(t, label) {
 				names = append(names, fmt.Sprintf("m_%d", d))
@@ -179,9 +179,9 @@ func anyModules(t *rapid.T) ([]*kernel.Module, kernel.Rules) {
 		}
 		m.Depends, m.SoftDepends = depends(i, "depends"), depends(n, "softdep")
 		modules = append(modules, m)
-		fmt.Fprintf(&text, "%s path=kernel/m-%d.ko\n", rapid.SampledFrom(kernel.Groups()).Draw(t, "group"), i)
+		fmt.Fprintf(&text, "%s path=kernel/m-%d.ko\n", rapid.SampledFrom(kernelsplit.Groups()).Draw(t, "group"), i)
 	}
-	rules, err := kernel.ParseRules(text.String())
+	rules, err := kernelsplit.ParseRules(text.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,12 +191,12 @@ func anyModules(t *rapid.T) ([]*kernel.Module, kernel.Rules) {
 func TestDivideProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		modules, rules := anyModules(t)
-		split, err := kernel.Divide(release, modules, rules)
+		split, err := kernelsplit.Divide(release, modules, rules)
 		if err != nil {
 			t.Fatal(err)
 		}
-		group := map[string]kernel.Group{}
-		for _, g := range kernel.Groups() { // partition
+		group := map[string]kernelsplit.Group{}
+		for _, g := range kernelsplit.Groups() { // partition
 			for _, m := range split.In(g) {
 				if before, twice := group[m.Name()]; twice {
 					t.Errorf("%s is in %s and in %s", m.Path, before, g)
@@ -226,7 +226,7 @@ func TestWriteIsDeterministic(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		modules, rules := anyModules(rt)
 		write := func() map[string]string {
-			split, err := kernel.Divide(release, modules, rules)
+			split, err := kernelsplit.Divide(release, modules, rules)
 			if err != nil {
 				rt.Fatal(err)
 			}
@@ -265,13 +265,13 @@ func contents(t rapid.TB, dir string) map[string]string {
 }
 
 func TestGroupsAreALattice(t *testing.T) {
-	for _, a := range kernel.Groups() {
-		for _, b := range kernel.Groups() {
+	for _, a := range kernelsplit.Groups() {
+		for _, b := range kernelsplit.Groups() {
 			meet := a.Meet(b)
 			if meet != b.Meet(a) || !a.Reaches(meet) || !b.Reaches(meet) {
 				t.Errorf("%s and %s meet in %s", a, b, meet)
 			}
-			for _, c := range kernel.Groups() {
+			for _, c := range kernelsplit.Groups() {
 				if a.Reaches(c) && b.Reaches(c) && !meet.Reaches(c) {
 					t.Errorf("%s and %s meet in %s, but both reach %s", a, b, meet, c)
 				}

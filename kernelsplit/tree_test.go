@@ -12,14 +12,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	kernel "driverd/kernelsplit"
+	"driverd/kernelsplit"
 	"driverd/kernelsplit/kerneltest"
 )
 
 const release = "7.2.12+deb14-amd64"
 
 func TestReadTree(t *testing.T) {
-	want := []*kernel.Module{
+	want := []*kernelsplit.Module{
 		{
 			Path:     "kernel/drivers/net/ethernet/intel/igb/igb.ko.xz",
 			Depends:  []string{"dca", "i2c_algo_bit"},
@@ -33,12 +33,12 @@ func TestReadTree(t *testing.T) {
 		{Path: "kernel/fs/fuse/fuse.ko", Aliases: []string{"fs-fuse"}},
 	}
 	dir := kerneltest.WriteTree(t, t.TempDir(), release, want)
-	tree, err := kernel.ReadTree(t.Context(), dir)
+	tree, err := kernelsplit.ReadTree(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	byPath := cmpopts.SortSlices(func(a, b *kernel.Module) bool { return a.Path < b.Path })
-	if diff := cmp.Diff(want, tree.Modules, byPath, cmpopts.IgnoreFields(kernel.Module{}, "Size")); diff != "" {
+	byPath := cmpopts.SortSlices(func(a, b *kernelsplit.Module) bool { return a.Path < b.Path })
+	if diff := cmp.Diff(want, tree.Modules, byPath, cmpopts.IgnoreFields(kernelsplit.Module{}, "Size")); diff != "" {
 		t.Errorf("modules (-want +got):\n%s", diff)
 	}
 	if tree.Release != release || tree.Dir != dir {
@@ -50,13 +50,13 @@ func TestReadTree(t *testing.T) {
 			t.Errorf("size of %s: %d, file: %v %v", m.Path, m.Size, info, err)
 		}
 	}
-	if diff := cmp.Diff([]string{"kmod(virtio_pci.ko)"}, kernel.BuiltinProvides(tree)); diff != "" {
+	if diff := cmp.Diff([]string{"kmod(virtio_pci.ko)"}, kernelsplit.BuiltinProvides(tree)); diff != "" {
 		t.Errorf("built in (-want +got):\n%s", diff)
 	}
 }
 
 func TestReadTreeReadsSoftDependencies(t *testing.T) {
-	dir := kerneltest.WriteTree(t, t.TempDir(), release, []*kernel.Module{
+	dir := kerneltest.WriteTree(t, t.TempDir(), release, []*kernelsplit.Module{
 		{Path: "kernel/nic.ko"},
 		{Path: "kernel/phy-lib.ko"},
 		{Path: "kernel/crc.ko", Aliases: []string{"crypto-crc32c"}},
@@ -67,7 +67,7 @@ softdep nic crc_x86
 softdep nic pre: phy-lib crypto-crc32c platform:built-in post: crc phy_lib
 softdep elsewhere pre: nic
 `))
-	tree, err := kernel.ReadTree(t.Context(), dir)
+	tree, err := kernelsplit.ReadTree(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ softdep elsewhere pre: nic
 }
 
 func TestReadTreeRefuses(t *testing.T) {
-	fuse := &kernel.Module{Path: "kernel/fs/fuse/fuse.ko"}
+	fuse := &kernelsplit.Module{Path: "kernel/fs/fuse/fuse.ko"}
 	for _, test := range []struct {
 		name  string
 		spoil func(t *testing.T, tree string)
@@ -121,9 +121,9 @@ func TestReadTreeRefuses(t *testing.T) {
 		}, `no colon in "garbage"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			dir := kerneltest.WriteTree(t, t.TempDir(), release, []*kernel.Module{fuse})
+			dir := kerneltest.WriteTree(t, t.TempDir(), release, []*kernelsplit.Module{fuse})
 			test.spoil(t, dir)
-			tree, err := kernel.ReadTree(t.Context(), dir)
+			tree, err := kernelsplit.ReadTree(t.Context(), dir)
 			if err == nil {
 				t.Fatalf("read %v", tree)
 			}

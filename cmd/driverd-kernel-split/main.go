@@ -13,7 +13,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	kernel "driverd/kernelsplit"
+	"driverd/kernelsplit"
 )
 
 const usage = `Usage: driverd-kernel-split [-rules FILE] COMMAND /lib/modules/RELEASE ...
@@ -60,21 +60,21 @@ func wellFormed(args []string) bool {
 }
 
 func run(ctx context.Context, rulesFile string, args []string, out io.Writer) error {
-	rules := kernel.DefaultRules()
+	rules := kernelsplit.DefaultRules()
 	if rulesFile != "" {
 		text, err := os.ReadFile(rulesFile)
 		if err != nil {
 			return fmt.Errorf("cannot read rules: %w", err)
 		}
-		if rules, err = kernel.ParseRules(string(text)); err != nil {
+		if rules, err = kernelsplit.ParseRules(string(text)); err != nil {
 			return fmt.Errorf("%s: %w", rulesFile, err)
 		}
 	}
-	tree, err := kernel.ReadTree(ctx, args[1])
+	tree, err := kernelsplit.ReadTree(ctx, args[1])
 	if err != nil {
 		return err
 	}
-	split, err := kernel.Divide(tree.Release, tree.Modules, rules)
+	split, err := kernelsplit.Divide(tree.Release, tree.Modules, rules)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func run(ctx context.Context, rulesFile string, args []string, out io.Writer) er
 	}
 }
 
-func report(ctx context.Context, tree *kernel.Tree, split *kernel.Split, out io.Writer) error {
+func report(ctx context.Context, tree *kernelsplit.Tree, split *kernelsplit.Split, out io.Writer) error {
 	packed, err := tree.Compress(ctx)
 	if err != nil {
 		return err

@@ -8,13 +8,13 @@ import (
 	"strings"
 	"testing"
 
-	kernel "driverd/kernelsplit"
+	"driverd/kernelsplit"
 	"driverd/kernelsplit/kerneltest"
 )
 
 func tree(t *testing.T) string {
 	t.Helper()
-	return kerneltest.WriteTree(t, t.TempDir(), "7.2.12", []*kernel.Module{
+	return kerneltest.WriteTree(t, t.TempDir(), "7.2.12", []*kernelsplit.Module{
 		{Path: "kernel/drivers/net/ethernet/intel/igb/igb.ko", Imports: []string{"pci_enable_sriov"}, Depends: []string{"dca"}},
 		{Path: "kernel/drivers/dca/dca.ko.xz"},
 		{Path: "kernel/drivers/net/veth.ko.xz"},
@@ -44,7 +44,7 @@ func TestCommands(t *testing.T) {
 			}
 		})
 	}
-	for _, file := range []string{kernel.FragmentFile, kernel.CatalogFile, "modules-sriov.list", "modules.provides"} {
+	for _, file := range []string{kernelsplit.FragmentFile, kernelsplit.CatalogFile, "modules-sriov.list", "modules.provides"} {
 		if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
 			t.Error(err)
 		}

@@ -15,13 +15,13 @@ import (
 	"strings"
 	"testing"
 
-	kernel "driverd/kernelsplit"
+	"driverd/kernelsplit"
 )
 
 // WriteTree writes the modules below dir/lib/modules/release, with the files of
 // the kernel's build, a modules.dep from their Depends and a modules.softdep
 // from their SoftDepends, and returns that folder. A module whose path has a compression suffix is compressed so.
-func WriteTree(t testing.TB, dir, release string, modules []*kernel.Module) string {
+func WriteTree(t testing.TB, dir, release string, modules []*kernelsplit.Module) string {
 	t.Helper()
 	tree := filepath.Join(dir, "lib", "modules", release)
 	paths := map[string]string{}
@@ -69,7 +69,7 @@ func Write(t testing.TB, file string, data []byte) {
 
 // Object returns a relocatable ELF file with the module's .modinfo section and
 // its imports as undefined symbols. It exports Symbol(its name).
-func Object(m *kernel.Module) []byte {
+func Object(m *kernelsplit.Module) []byte {
 	var info bytes.Buffer
 	entry := func(key, value string) { fmt.Fprintf(&info, "%s=%s\x00", key, value) }
 	for _, a := range m.Aliases {
