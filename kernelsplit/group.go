@@ -5,6 +5,8 @@ package kernelsplit
 import (
 	"fmt"
 	"slices"
+
+	"driverd/kernelbuild"
 )
 
 // Group is one of the subpackages that a module tree is divided into.
@@ -13,15 +15,21 @@ type Group string
 // The groups. Every group requires Base, and Hardware requires all others, so
 // that a machine with kernel-modules has every module of the build.
 const (
-	Base        Group = "base"        // what a guest needs before any device event
-	SRIOV       Group = "sriov"       // network cards with virtual functions, and what rides on them
-	GPU         Group = "gpu"         // displays and accelerators
-	Passthrough Group = "passthrough" // the other devices that a host plausibly hands to a guest
-	Hardware    Group = "hardware"    // the rest
+	Base        Group = kernelbuild.Base
+	SRIOV       Group = kernelbuild.SRIOV
+	GPU         Group = kernelbuild.GPU
+	Passthrough Group = kernelbuild.Passthrough
+	Hardware    Group = kernelbuild.Hardware
 )
 
 // Groups lists every group, what is required before what requires it.
-func Groups() []Group { return []Group{Base, SRIOV, GPU, Passthrough, Hardware} }
+func Groups() []Group {
+	var groups []Group
+	for _, name := range kernelbuild.Groups() {
+		groups = append(groups, Group(name))
+	}
+	return groups
+}
 
 // ParseGroup reads the name of a group.
 func ParseGroup(s string) (Group, error) {
@@ -64,18 +72,8 @@ func (g Group) Meet(other Group) Group {
 }
 
 // Suffix is what the subpackage's name adds to the name of the kernel's source
-// package. Base and Hardware keep the names that Fedora gave them, so that
-// whoever asks for kernel-modules gets what kernel-modules always held.
-func (g Group) Suffix() string {
-	switch g {
-	case Base:
-		return "modules-core"
-	case Hardware:
-		return "modules"
-	default:
-		return "modules-" + string(g)
-	}
-}
+// package.
+func (g Group) Suffix() string { return kernelbuild.Subpackage(string(g)) }
 
 // summary is the Summary tag of the subpackage.
 func (g Group) summary() string {

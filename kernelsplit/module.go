@@ -5,7 +5,8 @@ package kernelsplit
 import (
 	"path"
 	"slices"
-	"strings"
+
+	"driverd/kernelbuild"
 )
 
 // Module is one loadable module, as its file and depmod describe it.
@@ -37,20 +38,16 @@ func (m *Module) File() string { return path.Base(m.uncompressedPath()) }
 
 // Name is the name that the kernel and kmod know the module by, where a dash
 // in the file's name is an underscore (modprobe(8)).
-func (m *Module) Name() string { return moduleName(m.File()) }
+func (m *Module) Name() string { return kernelbuild.ModuleOfFile(m.Path) }
 
 // needs lists what has to be reachable wherever the module is.
 func (m *Module) needs() []string { return slices.Concat(m.Depends, m.SoftDepends) }
 
+// uncompressedPath is the file below /lib/modules/RELEASE without the suffix of
+// its compression. One in a way that kmod does not know keeps it.
 func (m *Module) uncompressedPath() string {
-	for suffix := range decompressors {
-		if p, ok := strings.CutSuffix(m.Path, suffix); ok {
-			return p
-		}
+	if plain, ok := kernelbuild.UncompressedFile(m.Path); ok {
+		return plain
 	}
 	return m.Path
-}
-
-func moduleName(file string) string {
-	return strings.ReplaceAll(strings.TrimSuffix(file, ".ko"), "-", "_")
 }

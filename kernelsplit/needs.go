@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"driverd/kernelbuild"
 )
 
 // readSoftdep fills in the soft dependencies from a modules.softdep: lines of
@@ -22,18 +24,18 @@ func (t *Tree) readSoftdep(file string) error {
 	for _, m := range t.Modules {
 		byName[m.Name()] = m
 		for _, a := range m.Aliases {
-			byAlias[moduleName(a)] = append(byAlias[moduleName(a)], m.Name())
+			byAlias[kernelbuild.ModuleName(a)] = append(byAlias[kernelbuild.ModuleName(a)], m.Name())
 		}
 	}
 	for _, line := range lines {
 		fields := strings.Fields(line)
-		if fields[0] != "softdep" || len(fields) < 2 || byName[moduleName(fields[1])] == nil {
+		if fields[0] != "softdep" || len(fields) < 2 || byName[kernelbuild.ModuleName(fields[1])] == nil {
 			continue
 		}
-		m := byName[moduleName(fields[1])]
+		m := byName[kernelbuild.ModuleName(fields[1])]
 		mode := ""
 		for _, word := range fields[2:] {
-			switch name := moduleName(word); {
+			switch name := kernelbuild.ModuleName(word); {
 			case word == "pre:" || word == "post:":
 				mode = word
 			case mode != "pre:":

@@ -9,6 +9,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"driverd/kernelbuild"
 )
 
 //go:embed default.rules
@@ -90,7 +92,7 @@ func parseRule(fields []string) (Rule, error) {
 				return Rule{}, fmt.Errorf("bad pattern %q in %q", p, field)
 			}
 			if key == "name" || key == "depends" {
-				c.patterns[i] = strings.ReplaceAll(p, "-", "_")
+				c.patterns[i] = kernelbuild.ModulePattern(p)
 			}
 		}
 		rule.conditions = append(rule.conditions, c)

@@ -3,15 +3,19 @@
 package kernelsplit
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
+
+	"driverd/kernelbuild"
 )
 
-// Why says in a few lines why the module of that name, dashes or underscores,
-// is where it is: the rule that wanted it somewhere, and who had it moved.
+// Why says in a few lines why the module of that name, dashes or underscores, or
+// in that file, is where it is: the rule that wanted it somewhere, and who had it moved.
 func (s *Split) Why(name string) (string, error) {
+	wanted := cmp.Or(kernelbuild.ModuleOfFile(name), kernelbuild.ModuleName(name))
 	for _, p := range s.Placements {
-		if p.Name() == moduleName(name) {
+		if p.Name() == wanted {
 			return p.why(), nil
 		}
 	}

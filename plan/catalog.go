@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"driverd/hwdetect/modalias"
+	"driverd/kernelbuild"
 )
 
 // Package is one package of the running kernel's build, as far as a decision
@@ -23,7 +24,7 @@ type Package struct {
 // Holder is a package of the catalog, as an explanation shows it.
 type Holder struct {
 	Package        // without its Provides
-	Group   string // "base", "sriov", "gpu", "passthrough" or "hardware"
+	Group   string // one of kernelbuild.Groups
 }
 
 // Catalog knows which package of one kernel release holds the driver of which
@@ -45,7 +46,7 @@ func NewCatalog(packages []Package) *Catalog {
 	for i, p := range packages {
 		provides := p.Provides
 		p.Provides = nil
-		c.packages = append(c.packages, Holder{Package: p, Group: groupOf(provides)})
+		c.packages = append(c.packages, Holder{Package: p, Group: kernelbuild.GroupOf(provides)})
 		for _, capability := range provides {
 			// Repositories are not trusted: a pattern like "*" must not
 			// claim every device there is.
@@ -53,8 +54,9 @@ func NewCatalog(packages []Package) *Catalog {
 				aliases.Add(pattern, i)
 				c.patterns++
 			}
-			if file, ok := argument(capability, "kmod("); ok {
-				c.modules[moduleName(file)] = i
+			file, _ := argument(capability, "kmod(")
+			if module := kernelbuild.ModuleOfFile(file); module != "" {
+				c.modules[module] = i
 			}
 		}
 	}
@@ -126,13 +128,6 @@ func (c *Catalog) pick(indexes []int) []Holder {
 	return packages
 }
 
-// moduleName turns the file name of kmod(snd-hda-intel.ko) into the name that
-// the kernel and depmod use, snd_hda_intel.
-func moduleName(file string) string {
-	name, _, _ := strings.Cut(file, ".")
-	return strings.ReplaceAll(name, "-", "_")
-}
-
 // argument returns what stands between the parentheses of a capability such as
 // "modalias(pci:v*)" or "modalias(pci:v*) = 1.0". Patterns hold no parenthesis.
 func argument(capability, opening string) (string, bool) {
@@ -142,25 +137,4 @@ func argument(capability, opening string) (string, bool) {
 	}
 	text, _, ok := strings.Cut(rest, ")")
 	return text, ok && text != ""
-}
-
-// groupOf reads the group from the "kernel-modules-GROUP-uname-r" capability,
-// which every kernel subpackage carries; variants put their own word in front
-// ("kernel-64k-modules-GROUP-uname-r").
-func groupOf(provides []string) string {
-	for _, capability := range provides {
-		name, _, _ := strings.Cut(capability, " ")
-		stem, ok := strings.CutSuffix(name, "-uname-r")
-		if !ok {
-			continue
-		}
-		_, group, isModules := strings.Cut(stem+"-", "-modules-")
-		switch group = strings.TrimSuffix(group, "-"); {
-		case isModules && (group == "sriov" || group == "gpu" || group == "passthrough"):
-			return group
-		case isModules && group != "core":
-			return "hardware"
-		}
-	}
-	return "base"
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"driverd/hwdetect"
+	"driverd/kernelbuild"
 	"driverd/reason"
 )
 
@@ -114,7 +115,7 @@ func (f Facts) toInstall(d hwdetect.Device) Decision {
 	}
 	decision := f.fromCatalog(d, modules)
 	decision.Modules, decision.Firmware = modules, firmware
-	if decision.Group == "" && len(shipped) > 0 && slices.Contains(Groups, shipped[0].Group) {
+	if decision.Group == "" && len(shipped) > 0 && slices.Contains(kernelbuild.Groups(), shipped[0].Group) {
 		decision.Group = shipped[0].Group
 	}
 	return decision
@@ -129,7 +130,7 @@ func (f Facts) fromCatalog(d hwdetect.Device, modules []string) Decision {
 			packages = f.Catalog.holders(modules)
 		}
 		if len(packages) > 0 {
-			if group := packages[0].Group; Chipset(d.Class) && (group == "base" || group == "hardware") {
+			if group := packages[0].Group; Chipset(d.Class) && (group == kernelbuild.Base || group == kernelbuild.Hardware) {
 				return stop(reason.Policy,
 					"this is a part of the virtual machine itself, which works without a driver: %s is not installed for it", packages[0].NEVRA)
 			}

@@ -12,9 +12,6 @@ import (
 	"driverd/reason"
 )
 
-// Groups are the groups that a package can be of.
-var Groups = []string{"base", "sriov", "gpu", "passthrough", "hardware"}
-
 // Policy is what an administrator says that may be done; see driverd.toml(5).
 // It is about what would be done: a device that has a driver keeps it.
 type Policy struct {

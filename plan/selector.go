@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"driverd/hwdetect"
+	"driverd/kernelbuild"
 )
 
 // Selector names what somebody wants to have installed: for a device, or by
@@ -23,12 +24,11 @@ type Selector struct {
 // ParseSelector reads a slot, a modalias, vendor and product, the name of a
 // group, kmod(x.ko), or firmware(x).
 func ParseSelector(text string) (Selector, error) {
-	switch text {
-	case "sriov", "gpu", "passthrough", "hardware":
+	if slices.Contains(kernelbuild.OptionalGroups(), text) {
 		return Selector{text: text, group: text}, nil
 	}
 	if file, ok := argument(text, "kmod("); ok && text == "kmod("+file+")" && strings.HasSuffix(file, ".ko") && file != ".ko" {
-		return Selector{text: text, module: moduleName(file)}, nil
+		return Selector{text: text, module: kernelbuild.ModuleOfFile(file)}, nil
 	}
 	if file, ok := argument(text, "firmware("); ok && text == "firmware("+file+")" && hwdetect.IsFirmware(file) {
 		return Selector{text: text, firmware: file}, nil
@@ -38,8 +38,8 @@ func ParseSelector(text string) (Selector, error) {
 	}
 	return Selector{}, fmt.Errorf("cannot understand %.80q: want a slot (0000:01:00.0), "+
 		"a modalias (pci:v00008086d000010C9sv...), vendor and product (8086:10c9), "+
-		"a group (sriov, gpu, passthrough, hardware), kmod(NAME.ko), "+
-		"or firmware(FILE), as drivers name it (qed/init.bin)", text)
+		"a group (%s), kmod(NAME.ko), "+
+		"or firmware(FILE), as drivers name it (qed/init.bin)", text, strings.Join(kernelbuild.OptionalGroups(), ", "))
 }
 
 // String returns the selector as it was given.

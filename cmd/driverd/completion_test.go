@@ -6,16 +6,20 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"driverd/kernelbuild"
 )
 
 // init makes the test's own program serve as driverd where a shell or a script
@@ -165,5 +169,14 @@ func (t *terminal) typed(keys, shows string) {
 		case <-deadline:
 			t.Fatalf("after %q the terminal shows %q, not %q", keys, t.shown, shows)
 		}
+	}
+}
+
+// Each group that can be installed is offered with a word about it.
+func TestGroupSummaries(t *testing.T) {
+	t.Parallel()
+	described := slices.Sorted(maps.Keys(groupSummaries))
+	if want := slices.Sorted(slices.Values(kernelbuild.OptionalGroups())); !slices.Equal(described, want) {
+		t.Errorf("described are %q, want %q", described, want)
 	}
 }

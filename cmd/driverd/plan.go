@@ -13,12 +13,13 @@ import (
 
 	"driverd/api"
 	"driverd/internal/printable"
+	"driverd/kernelbuild"
 	"driverd/plan"
 )
 
 // selectors is what plan and install take, and say of it.
-const selectors = "A SELECTOR is a slot (0000:01:00.0), a modalias, vendor and product (8086:10c9),\n" +
-	"a group (sriov, gpu, passthrough, hardware), a module, kmod(igb.ko), or a file\n" +
+var selectors = "A SELECTOR is a slot (0000:01:00.0), a modalias, vendor and product (8086:10c9),\n" +
+	"a group (" + strings.Join(kernelbuild.OptionalGroups(), ", ") + "), a module, kmod(igb.ko), or a file\n" +
 	"of firmware, firmware(qed/init.bin). Without one it is about all that the\n" +
 	"devices of this guest need now."
 
@@ -95,11 +96,21 @@ func (f *fields) planned(label string, packages []api.Package) {
 	}
 }
 
+// groupSummaries says in a few words what a group holds.
+var groupSummaries = map[string]string{
+	kernelbuild.SRIOV:       "drivers of SR-IOV network cards",
+	kernelbuild.GPU:         "drivers of GPUs",
+	kernelbuild.Passthrough: "drivers of what else is passed through",
+	kernelbuild.Hardware:    "drivers of all other hardware",
+}
+
 // completeSelectors offers the slots of the devices, and the groups.
 func (c console) completeSelectors(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return append(c.slots(cmd.Context(), args),
-		"sriov\tdrivers of SR-IOV network cards", "gpu\tdrivers of GPUs",
-		"passthrough\tdrivers of what else is passed through", "hardware\tdrivers of all other hardware"), cobra.ShellCompDirectiveNoFileComp
+	offered := c.slots(cmd.Context(), args)
+	for _, group := range kernelbuild.OptionalGroups() {
+		offered = append(offered, group+"\t"+groupSummaries[group])
+	}
+	return offered, cobra.ShellCompDirectiveNoFileComp
 }
 
 // slots offers the slots of the devices, with their names, but for those given.

@@ -11,6 +11,7 @@ import (
 
 	"driverd/api"
 	"driverd/daemon"
+	"driverd/kernelbuild"
 	"driverd/plan"
 	"driverd/reason"
 )
@@ -124,5 +125,5 @@ func concernOf(d api.Device) concern {
 // hypervisor emulates: a bridge or an SMBus controller whose driver is in no
 // package for devices that are passed through.
 func isChipset(d api.Device) bool {
-	return plan.Chipset(d.Class) && (d.Group == "" || d.Group == "base" || d.Group == "hardware")
+	return plan.Chipset(d.Class) && (d.Group == "" || d.Group == kernelbuild.Base || d.Group == kernelbuild.Hardware)
 }

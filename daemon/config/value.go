@@ -12,7 +12,7 @@ import (
 	"driverd/daemon/gate"
 	"driverd/hwdetect"
 	"driverd/hwdetect/modalias"
-	"driverd/plan"
+	"driverd/kernelbuild"
 )
 
 func parseSlot(text string) (string, error) {
@@ -41,8 +41,8 @@ func parseClass(text string) (string, error) {
 }
 
 func parseGroup(text string) (string, error) {
-	if !slices.Contains(plan.Groups, text) {
-		return "", fmt.Errorf("there is no group %.80q: want one of %s", text, strings.Join(plan.Groups, ", "))
+	if !slices.Contains(kernelbuild.Groups(), text) {
+		return "", fmt.Errorf("there is no group %.80q: want one of %s", text, strings.Join(kernelbuild.Groups(), ", "))
 	}
 	return text, nil
 }
@@ -56,7 +56,7 @@ func parseGate(text string) (string, error) {
 
 // parseModule turns the name into the kernel's spelling.
 func parseModule(text string) (string, error) {
-	return strings.ReplaceAll(text, "-", "_"), checkPattern(text)
+	return kernelbuild.ModulePattern(text), checkPattern(text)
 }
 
 func parsePackage(text string) (string, error) { return text, checkPattern(text) }

@@ -18,6 +18,7 @@ import (
 
 	"driverd/hwdetect/kmod"
 	"driverd/hwdetect/modalias"
+	"driverd/kernelbuild"
 )
 
 // Early lets modprobe load a driver before depmod(8) has indexed it: a
@@ -130,7 +131,7 @@ func (e *Early) closure(ctx context.Context) ([]string, error) {
 			}
 		}
 		for _, need := range needs {
-			need = strings.ReplaceAll(need, "-", "_")
+			need = kernelbuild.ModuleName(need)
 			switch {
 			case slices.Contains(all, need) || e.tree.BuiltIn(need):
 			case e.tree.Path(need) == "":

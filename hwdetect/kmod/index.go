@@ -20,6 +20,7 @@ import (
 
 	"driverd/hwdetect"
 	"driverd/hwdetect/modalias"
+	"driverd/kernelbuild"
 )
 
 // The files of /lib/modules/RELEASE that are read. modules.alias and modules.dep are
@@ -109,7 +110,7 @@ func readInstalled(dir, prefix string) (owners, error) {
 	all := b.build()
 	all.files = make(map[string]string, len(all.modules))
 	for file := range indexed(text) {
-		if n, known := b.numbers[moduleOf(file)]; known && !filepath.IsAbs(file) {
+		if n, known := b.numbers[kernelbuild.ModuleOfFile(file)]; known && !filepath.IsAbs(file) {
 			all.files[all.modules[n]] = filepath.Join(dir, file)
 		}
 	}
@@ -242,7 +243,7 @@ func (b *ownersBuilder) add(pattern, module []byte) {
 	if !mayMatch(pattern, b.prefix) || len(module) == 0 {
 		return
 	}
-	name := normalize(string(module))
+	name := kernelbuild.ModuleName(string(module))
 	n, known := b.numbers[name]
 	if !known {
 		if b.numbers == nil {
@@ -274,16 +275,10 @@ func mayMatch(pattern []byte, prefix string) bool {
 	return len(pattern) >= len(prefix)
 }
 
-// normalize spells a module's name as the kernel does in /sys/module and
-// /proc/modules: with '_' for '-' (MODULE names, scripts/Makefile.lib).
-func normalize(module string) string {
-	return strings.ReplaceAll(module, "-", "_")
-}
-
 // Loaded says whether the kernel that owns the sysfs under root has this module
 // loaded, or loading, or built in with parameters or a version.
 func Loaded(root, module string) bool {
-	name := normalize(module)
+	name := kernelbuild.ModuleName(module)
 	if name == "" || name == "." || name == ".." || strings.Contains(name, "/") {
 		return false
 	}

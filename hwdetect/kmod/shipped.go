@@ -16,6 +16,7 @@ import (
 
 	"driverd/hwdetect"
 	"driverd/hwdetect/modalias"
+	"driverd/kernelbuild"
 )
 
 // shipped are those modules of a build that claim PCI devices.
@@ -127,7 +128,7 @@ func (b *shippedBuilder) line(line []byte) {
 func (b *shippedBuilder) end() {
 	s := &b.stanza
 	if s.Name != "" && len(s.aliases)+len(s.Firmware) > 0 {
-		name := normalize(s.Name)
+		name := kernelbuild.ModuleName(s.Name)
 		i, known := b.known[name]
 		if !known {
 			i = len(b.stanzas)
@@ -166,7 +167,7 @@ func (b *shippedBuilder) build() shipped {
 			aliases.Add(pattern, len(all.modules))
 		}
 		for _, name := range s.depends {
-			i, known := b.known[normalize(name)]
+			i, known := b.known[kernelbuild.ModuleName(name)]
 			if !known {
 				continue
 			}

@@ -9,10 +9,11 @@ import (
 	"iter"
 	"maps"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"driverd/kernelbuild"
 )
 
 // Tree says where the module files of a kernel release are, and what depmod(8)
@@ -26,9 +27,6 @@ type Tree struct {
 	builtIn map[string]bool
 	soft    []Softdep
 }
-
-// compressions are the suffixes of a module's file that kmod knows.
-var compressions = []string{"", ".xz", ".zst", ".gz"}
 
 // own is the folder of the modules that modules.order lists: the kernel's own
 // (kernel: scripts/Makefile.modinst).
@@ -48,17 +46,17 @@ func ReadTree(dir string) (*Tree, error) {
 		return nil, err
 	}
 	for file, needs := range indexed(text) {
-		name := moduleOf(file)
+		name := kernelbuild.ModuleOfFile(file)
 		t.indexed[name] = file
 		for need := range strings.FieldsSeq(needs) {
-			t.depends[name] = append(t.depends[name], moduleOf(need))
+			t.depends[name] = append(t.depends[name], kernelbuild.ModuleOfFile(need))
 		}
 	}
 	if text, err = readFile(dir, "modules.builtin"); err != nil {
 		return nil, err
 	}
 	for line := range strings.FieldsSeq(string(text)) {
-		t.builtIn[moduleOf(line)] = true
+		t.builtIn[kernelbuild.ModuleOfFile(line)] = true
 	}
 	if text, err = readFile(dir, "modules.softdep"); err != nil {
 		return nil, err
@@ -85,7 +83,7 @@ func ReadTree(dir string) (*Tree, error) {
 // look looks for fresh modules in a folder and below.
 func (t *Tree) look(folder string) error {
 	err := fs.WalkDir(os.DirFS(t.dir), folder, func(file string, entry fs.DirEntry, err error) error {
-		name := moduleOf(file)
+		name := kernelbuild.ModuleOfFile(file)
 		if err != nil || name == "" || !entry.Type().IsRegular() || t.indexed[name] == file {
 			return err
 		}
@@ -112,10 +110,10 @@ func (t *Tree) inOrder(name string) string {
 		file := strings.TrimSpace(line) // before it is compressed
 		stem, ok := strings.CutSuffix(file, ".ko")
 		from := len(stem) - len(name)
-		if !ok || from < 1 || stem[from-1] != '/' || normalize(stem[from:]) != name || !fs.ValidPath(file) {
+		if !ok || from < 1 || stem[from-1] != '/' || kernelbuild.ModuleName(stem[from:]) != name || !fs.ValidPath(file) {
 			continue
 		}
-		for _, c := range compressions {
+		for _, c := range kernelbuild.Compressions() {
 			if info, err := os.Lstat(filepath.Join(t.dir, file+c)); err == nil && info.Mode().IsRegular() {
 				return file + c
 			}
@@ -149,14 +147,14 @@ func (t *Tree) Fresh() ([]string, error) {
 
 // IsFresh says whether a module is there that depmod has not indexed yet.
 func (t *Tree) IsFresh(module string) bool {
-	name := normalize(module)
+	name := kernelbuild.ModuleName(module)
 	return t.indexed[name] == "" && t.Path(name) != ""
 }
 
 // Path returns the file of a module below /lib/modules/RELEASE, empty if there
 // is none.
 func (t *Tree) Path(module string) string {
-	name := normalize(module)
+	name := kernelbuild.ModuleName(module)
 	if name == "" {
 		return "" // though there may be garbage under it
 	}
@@ -172,10 +170,10 @@ func (t *Tree) Path(module string) string {
 }
 
 // BuiltIn says whether the module is a part of the kernel's image.
-func (t *Tree) BuiltIn(module string) bool { return t.builtIn[normalize(module)] }
+func (t *Tree) BuiltIn(module string) bool { return t.builtIn[kernelbuild.ModuleName(module)] }
 
 // Depends returns the modules that an indexed one needs, by depmod's word.
-func (t *Tree) Depends(module string) []string { return t.depends[normalize(module)] }
+func (t *Tree) Depends(module string) []string { return t.depends[kernelbuild.ModuleName(module)] }
 
 // Softdeps returns the soft dependencies of the indexed modules.
 func (t *Tree) Softdeps() []Softdep { return t.soft }
@@ -194,7 +192,7 @@ func Softdeps(text []byte) []Softdep {
 	for line := range bytes.Lines(text) {
 		words := strings.Fields(string(line))
 		if len(words) > 2 && words[0] == "softdep" {
-			all = append(all, Softdep{Pattern: normalize(words[1]), Modules: SoftdepModules(strings.Join(words[2:], " "))})
+			all = append(all, Softdep{Pattern: kernelbuild.ModulePattern(words[1]), Modules: SoftdepModules(strings.Join(words[2:], " "))})
 		}
 	}
 	return all
@@ -206,14 +204,3 @@ var notNames = strings.NewReplacer("pre:", " ", "post:", " ")
 
 // SoftdepModules returns the names in "pre: NAME... post: NAME...".
 func SoftdepModules(softdep string) []string { return strings.Fields(notNames.Replace(softdep)) }
-
-// moduleOf returns the name of the module in a file, empty if it is none.
-func moduleOf(file string) string {
-	base := path.Base(file)
-	for _, c := range compressions {
-		if name, ok := strings.CutSuffix(base, ".ko"+c); ok {
-			return normalize(name)
-		}
-	}
-	return ""
-}
