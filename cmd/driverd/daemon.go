@@ -32,9 +32,9 @@ import (
 	"driverd/dnfbridge"
 	"driverd/hwdetect/firmware"
 	"driverd/hwdetect/kmod"
-	"driverd/hwdetect/pciids"
 	"driverd/hwdetect/sysfs"
 	"driverd/hwdetect/udev"
+	"driverd/internal/guest"
 	"driverd/plan"
 	"driverd/reason"
 )
@@ -69,13 +69,9 @@ type modules struct{ *kmod.Cache }
 
 func (m modules) Modules() (plan.Kernel, error) { return m.Index() }
 
-type names struct{}
-
-func (names) Names(vendor, product uint16) (string, string) { return pciids.Names(vendor, product) }
-
 func runDaemon(ctx context.Context, log zerolog.Logger) error {
 	stayOffHugePages(log)
-	release, err := kernelRelease()
+	release, err := guest.RunningKernel()
 	if err != nil {
 		return err
 	}
@@ -83,7 +79,7 @@ func runDaemon(ctx context.Context, log zerolog.Logger) error {
 	if address == "" {
 		address = "unix:path=/run/dbus/system_bus_socket"
 	}
-	closed := gateOf("/")
+	closed := guest.Gate("/")
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil && closed == nil {
 		return fmt.Errorf("cannot tell this boot from others: %w", err)
@@ -104,12 +100,12 @@ func runDaemon(ctx context.Context, log zerolog.Logger) error {
 		Outside:        outside.Guest{Folders: outside.Folders},
 		Backend:        dnfbridge.NewDNF5(dnfbridge.SystemBus, log),
 		Loader:         load.Units{},
-		Namer:          names{},
+		Namer:          guest.Names{},
 		Cache:          state.Catalogs{Dir: stateDirectory()},
 		HistoryFile:    state.History{Dir: stateDirectory()},
 		ModeFile:       state.Mode{Dir: stateDirectory()},
 		UnfinishedFile: state.Unfinished{Dir: stateDirectory()},
-		Next:           (&successor{dir: "/lib/modules", running: release}).next,
+		Next:           (&guest.Successor{Dir: "/lib/modules", Running: release}).Next,
 		Log:            log,
 		Configuration:  func() (config.Config, error) { return config.Load("/") },
 		SmallMemory:    smallMemory(),

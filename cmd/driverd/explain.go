@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"driverd/api"
+	"driverd/internal/guest"
 	"driverd/plan"
 )
 
@@ -58,7 +59,7 @@ func explainCommand(c console) *cobra.Command {
 func (c console) explanation(ctx context.Context, what, root string) (x api.Explanation, err error) {
 	defer func() {
 		if x.Device != nil {
-			x.KernelLog = kernelLog(cmp.Or(root, c.root), x.Device.Slot)
+			x.KernelLog = guest.KernelLogAbout(cmp.Or(root, c.root), x.Device.Slot)
 		}
 	}()
 	subject, err := plan.ParseSubject(what)
@@ -75,6 +76,18 @@ func (c console) explanation(ctx context.Context, what, root string) (x api.Expl
 	if errors.Is(err, api.ErrNoService) {
 		_, _ = fmt.Fprintf(c.stderr, "driverd: %v: this is what it would decide\n", err)
 		return explainLocally(what, subject, c.root)
+	}
+	return x, err
+}
+
+// explainLocally is what the service would decide about the guest under root.
+func explainLocally(what string, subject plan.Subject, root string) (api.Explanation, error) {
+	x, err := guest.Explain(what, subject, root)
+	switch {
+	case errors.Is(err, guest.ErrNoDevice):
+		err = status{exitUnknown, err}
+	case err != nil:
+		err = status{exitFailed, err}
 	}
 	return x, err
 }

@@ -13,8 +13,6 @@ import (
 
 	"driverd/daemon"
 	"driverd/daemon/bus"
-	"driverd/daemon/config"
-	"driverd/daemon/gate"
 	"driverd/internal/printable"
 	"driverd/reason"
 )
@@ -22,18 +20,6 @@ import (
 // idleTime is how long a service that can do nothing waits for questions: the
 // bus starts it again for the next one.
 const idleTime = 10 * time.Second
-
-// gateOf says why nothing can be done in the guest whose files are under root,
-// nil if something can. A configuration that cannot be read lets no gate be
-// passed over.
-func gateOf(root string) error {
-	release, err := releaseOf(root)
-	if err != nil {
-		return nil // and the service says why it cannot run
-	}
-	configured, _ := config.Load(root)
-	return gate.Check(root, release, configured.IgnoreGates)
-}
 
 // answerInactive is the life of the service behind a closed gate: it says so
 // once, answers whoever asks, and goes when nobody does any more.

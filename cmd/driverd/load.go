@@ -13,6 +13,7 @@ import (
 	"driverd/daemon/load"
 	"driverd/hwdetect"
 	"driverd/hwdetect/kmsg"
+	"driverd/internal/guest"
 	"driverd/reason"
 )
 
@@ -45,7 +46,7 @@ func loadStep(ctx context.Context, slot hwdetect.Slot, log zerolog.Logger) error
 			return err
 		}
 	}
-	release, err := kernelRelease()
+	release, err := guest.RunningKernel()
 	if err == nil {
 		err = load.Step(ctx, release, slot, kmsg.Inherit(int(os.Stdin.Fd())))
 	}

@@ -6,13 +6,13 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
+
+	"driverd/internal/guest"
 )
 
 // version is set by the build.
@@ -32,7 +32,7 @@ func begin(root string) int {
 		terminal: terminal,
 		color:    terminal && os.Getenv("NO_COLOR") == "",
 		person:   isTerminal(os.Stdin),
-		gate:     func() error { return gateOf(root) },
+		gate:     func() error { return guest.Gate(root) },
 	})
 }
 
@@ -57,13 +57,4 @@ func rootCommand(c console) *cobra.Command {
 	root.AddCommand(statusCommand(c), explainCommand(c), planCommand(c), installCommand(c), rescanCommand(c), modeCommand(c),
 		preinstallCommand(c), historyCommand(c), watchCommand(c), recordCommand(c), daemonCommand(c), loadCommand())
 	return root
-}
-
-// kernelRelease returns the release of the running kernel, as uname -r does.
-func kernelRelease() (string, error) {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return "", fmt.Errorf("cannot ask for the kernel's release: %w", err)
-	}
-	return unix.ByteSliceToString(u.Release[:]), nil
 }

@@ -18,6 +18,7 @@ import (
 
 	"driverd/api"
 	"driverd/daemon/config"
+	"driverd/internal/guest"
 	"driverd/internal/printable"
 )
 
@@ -75,7 +76,7 @@ func (p preinstall) run(ctx context.Context) error {
 	if len(wish.Selectors) == 0 && !wish.Present {
 		return p.say("nothing is asked for")
 	}
-	release, err := kernelRelease()
+	release, err := guest.RunningKernel()
 	if err != nil {
 		return p.failed(exitFailed, err)
 	}

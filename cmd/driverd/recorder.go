@@ -22,13 +22,13 @@ import (
 	"driverd/hwdetect"
 	"driverd/hwdetect/kmod"
 	"driverd/hwdetect/sysfs"
+	"driverd/internal/guest"
 	"driverd/plan"
 )
 
 const (
 	pciDevices     = "sys/bus/pci/devices"
 	modulesDir     = "lib/modules"
-	stateDir       = "var/lib/driverd"
 	journalEntries = "20000" // the newest; some megabytes
 )
 
@@ -114,7 +114,7 @@ func (r *recorder) hardware(context.Context) error {
 
 // kernel copies the index of the running kernel's modules.
 func (r *recorder) kernel(context.Context) (err error) {
-	if r.release, err = releaseOf(r.root); err != nil {
+	if r.release, err = guest.Kernel(r.root); err != nil {
 		r.lack("the module index: %v", err)
 		return nil
 	}
@@ -154,11 +154,11 @@ func (r *recorder) configuration(context.Context) error {
 func (r *recorder) state(context.Context) error {
 	var problem error
 	if r.release != "" {
-		problem = r.copy(filepath.Join(stateDir, "catalog-"+r.release+".json"), nil, true)
+		problem = r.copy(filepath.Join(guest.StateDir, "catalog-"+r.release+".json"), nil, true)
 	}
 	return errors.Join(problem,
-		r.copy(filepath.Join(stateDir, "history.json"), redact, false),
-		r.copy(filepath.Join(stateDir, "mode"), nil, false))
+		r.copy(filepath.Join(guest.StateDir, "history.json"), redact, false),
+		r.copy(filepath.Join(guest.StateDir, "mode"), nil, false))
 }
 
 // service adds what the service says, or else what it would decide.
@@ -168,7 +168,7 @@ func (r *recorder) service(ctx context.Context) error {
 		if err != nil {
 			return api.Explanation{}, err
 		}
-		return explainLocally(slot, subject, r.root)
+		return guest.Explain(slot, subject, r.root)
 	}
 	var report statusReport
 	client, err := api.Connect(ctx, r.bus)
@@ -235,7 +235,7 @@ func (r *recorder) journal(ctx context.Context) error {
 
 // kernelLog adds what the kernel has logged about the devices, in its own form.
 func (r *recorder) kernelLog(context.Context) error {
-	log, err := readKernelLog(r.root)
+	log, err := guest.KernelLog(r.root)
 	if errors.Is(err, fs.ErrPermission) {
 		r.lack("what the kernel has logged about the devices: you may not read it; root may")
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"driverd/api"
+	"driverd/internal/guest"
 )
 
 // TestScripts runs testdata/script: every command, as it is typed, against the
@@ -110,7 +111,7 @@ func (s *script) awaitCommand(ts *testscript.TestScript, args []string) {
 	case len(args) == 1 && args[0] == "settled":
 		s.service.await(s, settledAll)
 	case len(args) == 1 && args[0] == "history":
-		kept := filepath.Join(s.root, stateDir, "history.json") // written beside all else: no signal tells
+		kept := filepath.Join(s.root, guest.StateDir, "history.json") // written beside all else: no signal tells
 		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 			if _, err := os.Stat(kept); err == nil {
 				return

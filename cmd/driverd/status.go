@@ -11,6 +11,7 @@ import (
 
 	"driverd/api"
 	"driverd/daemon"
+	"driverd/internal/guest"
 	"driverd/kernelbuild"
 	"driverd/plan"
 	"driverd/reason"
@@ -28,7 +29,7 @@ func statusCommand(c console) *cobra.Command {
 				if report, err = statusOf(cmd.Context(), client); err != nil {
 					return err
 				}
-				report.NextKernel, err = nextKernelIn(filepath.Join(c.root, "lib/modules"), report.KernelRelease, report.Devices)
+				report.NextKernel, err = guest.FindNextKernel(filepath.Join(c.root, "lib/modules"), report.KernelRelease, report.Devices)
 				return err
 			})
 			if errors.Is(err, api.ErrNoService) {
@@ -59,7 +60,7 @@ type statusReport struct {
 	Jobs    []api.Job    `json:"jobs"`
 
 	// NextKernel is nil if the newest one runs.
-	NextKernel *nextKernel `json:"next_kernel,omitempty"`
+	NextKernel *guest.NextKernel `json:"next_kernel,omitempty"`
 }
 
 func statusOf(ctx context.Context, client *api.Client) (report statusReport, err error) {
@@ -83,7 +84,7 @@ func (c console) printStatus(r statusReport, asJSON bool) error {
 // inactive is what the service would say of itself behind a closed gate, for
 // where it does not even run.
 func inactive(closed error) statusReport {
-	release, _ := kernelRelease()
+	release, _ := guest.RunningKernel()
 	return statusReport{Devices: []api.Device{}, Jobs: []api.Job{}, Manager: api.Manager{
 		Version: version, KernelRelease: release, Platform: "unknown", Backend: "none", Mode: string(daemon.Auto),
 		Status: string(daemon.Inactive), Reason: string(reason.Of(closed)), Message: closed.Error(), Counts: map[string]uint32{},

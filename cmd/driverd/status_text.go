@@ -29,7 +29,7 @@ func (c console) statusText(m statusReport) string {
 	b.WriteString("\n")
 	fmt.Fprintf(&b, "%s\n", shorten(printable.Text(fmt.Sprintf("kernel %s, platform %s, %s, mode %s", m.KernelRelease, m.Platform, m.Backend, m.Mode))))
 	if m.NextKernel != nil {
-		fmt.Fprintf(&b, "%s\n", strings.Join(wrap(m.NextKernel.text(), 0), "\n"))
+		fmt.Fprintf(&b, "%s\n", strings.Join(wrap(m.NextKernel.Text(), 0), "\n"))
 	}
 	switch {
 	case m.Message != "":

@@ -30,6 +30,7 @@ import (
 	"driverd/hwdetect/firmware"
 	"driverd/hwdetect/kmod"
 	"driverd/hwdetect/sysfs"
+	"driverd/internal/guest"
 	"driverd/internal/testbus"
 	"driverd/reason"
 )
@@ -61,7 +62,7 @@ func tree(t testing.TB, root string) string {
 	write(t, filepath.Join(root, "lib/modules", release, "modules.builtin.modinfo"),
 		"virtio_pci.alias=pci:v00001AF4d*sv*sd*bc*sc*i*\x00")
 	write(t, filepath.Join(root, "proc/modules"), "")
-	dir := filepath.Join(root, stateDir)
+	dir := filepath.Join(root, guest.StateDir)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -288,7 +289,7 @@ func serve(t testing.TB) service {
 func serveTree(t testing.TB, root string) service {
 	t.Helper()
 	s := service{root: root, bus: testbus.Start(t), backend: newBackend(root)}
-	kept := filepath.Join(root, stateDir)
+	kept := filepath.Join(root, guest.StateDir)
 	var server *bus.Server
 	looked := make(chan struct{}, 1)
 	s.engine = daemon.New(daemon.Config{

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package guest
 
 import (
 	"path/filepath"
@@ -11,10 +11,10 @@ import (
 // shownLines is how much of the kernel's log an explanation shows.
 const shownLines = 5
 
-// kernelLog returns the last lines of the kernel's log that name a slot. Who may
+// KernelLogAbout returns the last lines of the kernel's log that name a slot. Who may
 // not read it sees none of it.
-func kernelLog(root, slot string) (lines []string) {
-	entries, _ := readKernelLog(root)
+func KernelLogAbout(root, slot string) (lines []string) {
+	entries, _ := KernelLog(root)
 	for _, e := range entries {
 		if e.Mentions(slot) {
 			lines = append(lines, e.Text)
@@ -23,7 +23,8 @@ func kernelLog(root, slot string) (lines []string) {
 	return lines[max(0, len(lines)-shownLines):]
 }
 
-func readKernelLog(root string) ([]kmsg.Entry, error) {
+// KernelLog reads the log of the kernel whose files are under root.
+func KernelLog(root string) ([]kmsg.Entry, error) {
 	log, err := kmsg.Open(filepath.Join(root, "dev/kmsg"))
 	if err != nil {
 		return nil, err

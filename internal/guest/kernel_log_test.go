@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package guest_test
 
 import (
 	"fmt"
@@ -10,12 +10,14 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"driverd/internal/guest"
 )
 
 func TestKernelLog(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	if got := kernelLog(root, "0000:01:00.0"); got != nil {
+	if got := guest.KernelLogAbout(root, "0000:01:00.0"); got != nil {
 		t.Errorf("no log, and yet %q", got)
 	}
 	var log strings.Builder
@@ -33,7 +35,7 @@ func TestKernelLog(t *testing.T) {
 	for n := 2; n < 7; n++ {
 		want = append(want, fmt.Sprintf("igb 0000:01:00.0: step %d; and on", n))
 	}
-	if diff := cmp.Diff(want, kernelLog(root, "0000:01:00.0")); diff != "" {
+	if diff := cmp.Diff(want, guest.KernelLogAbout(root, "0000:01:00.0")); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package guest
 
 import (
 	"fmt"
@@ -15,18 +15,18 @@ import (
 	"driverd/hwdetect/kmod"
 )
 
-// nextKernel is an installed kernel that is newer than the running one: what
+// NextKernel is an installed kernel that is newer than the running one: what
 // the devices will find after a reboot.
-type nextKernel struct {
+type NextKernel struct {
 	Release string   `json:"release"`
 	Ready   bool     `json:"ready"`
 	Missing []string `json:"missing"` // slots of devices whose driver it lacks
 	groups  []string // that hold the drivers
 }
 
-// nextKernelIn looks for it in a folder like /lib/modules; nil means that the
+// FindNextKernel looks for it in a folder like /lib/modules; nil means that the
 // newest kernel runs.
-func nextKernelIn(dir, running string, devices []api.Device) (*nextKernel, error) {
+func FindNextKernel(dir, running string, devices []api.Device) (*NextKernel, error) {
 	next, err := newestIn(dir, running)
 	if err != nil || next == running {
 		return nil, err
@@ -39,7 +39,7 @@ func nextKernelIn(dir, running string, devices []api.Device) (*nextKernel, error
 	if err != nil {
 		return nil, err
 	}
-	k := &nextKernel{Release: next, Missing: []string{}}
+	k := &NextKernel{Release: next, Missing: []string{}}
 	for _, d := range devices {
 		// A driver that is no module here is none there.
 		if d.State != "bound" || len(now.Installed(d.Modalias)) == 0 ||
@@ -68,35 +68,37 @@ func newestIn(dir, running string) (string, error) {
 	return newest, err
 }
 
-// successor shows the engine the next kernel, as soon as its modules are indexed:
+// Successor shows the engine the next kernel, as soon as its modules are indexed:
 // until then DNF is not through with it.
-type successor struct {
-	dir, running string
-	index        *kmod.Cache
-	daemon.Next
+type Successor struct {
+	Dir, Running string // the folder of all kernels, and the release of the running one
+
+	index *kmod.Cache
+	last  daemon.Next
 }
 
-func (s *successor) next() daemon.Next {
-	release, err := newestIn(s.dir, s.running)
-	if err != nil || release == s.running {
+// Next returns the next kernel, or nothing if the running one is the newest.
+func (s *Successor) Next() daemon.Next {
+	release, err := newestIn(s.Dir, s.Running)
+	if err != nil || release == s.Running {
 		return daemon.Next{}
 	}
-	if _, err := os.Stat(filepath.Join(s.dir, release, "modules.alias")); err != nil {
+	if _, err := os.Stat(filepath.Join(s.Dir, release, "modules.alias")); err != nil {
 		return daemon.Next{}
 	}
-	if release != s.Release {
-		s.index = kmod.NewCache(filepath.Join(s.dir, release))
+	if release != s.last.Release {
+		s.index = kmod.NewCache(filepath.Join(s.Dir, release))
 	}
 	index, err := s.index.Index()
 	if err != nil {
 		return daemon.Next{}
 	}
-	s.Next = daemon.Next{Release: release, Kernel: index}
-	return s.Next
+	s.last = daemon.Next{Release: release, Kernel: index}
+	return s.last
 }
 
-// text says whether the next kernel is ready, and if not what would make it so.
-func (k nextKernel) text() string {
+// Text says whether the next kernel is ready, and if not what would make it so.
+func (k NextKernel) Text() string {
 	if k.Ready {
 		return fmt.Sprintf("next kernel %s: ready", k.Release)
 	}

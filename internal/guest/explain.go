@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+// Package guest reads from a guest's files, under a given root, what driverd has to
+// know without its service: which kernel runs and which comes next, whether a gate
+// is closed, and what the service would decide.
+package guest
 
 import (
 	"errors"
@@ -16,36 +19,49 @@ import (
 	"driverd/daemon/state"
 	"driverd/hwdetect/firmware"
 	"driverd/hwdetect/kmod"
+	"driverd/hwdetect/pciids"
 	"driverd/hwdetect/sysfs"
 	"driverd/plan"
 )
 
-// explainLocally works an explanation out from the files under root: what the
-// service would decide if it ran there now.
-func explainLocally(what string, subject plan.Subject, root string) (api.Explanation, error) {
+// StateDir is where the service keeps its state, below the root of a guest.
+const StateDir = "var/lib/driverd"
+
+// ErrNoDevice means that there is no device in the slot that is asked about.
+var ErrNoDevice = errors.New("there is no device")
+
+// Names finds the names of vendors and products in this system's list.
+type Names struct{}
+
+// Names returns what pciids.Names does.
+func (Names) Names(vendor, product uint16) (string, string) { return pciids.Names(vendor, product) }
+
+// Explain works an explanation out from the files under root: what the service
+// would decide if it ran there now.
+func Explain(what string, subject plan.Subject, root string) (api.Explanation, error) {
 	device := subject.Device
 	if subject.BySlot {
 		var err error
 		device, err = sysfs.New(root).Device(device.Slot)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return api.Explanation{}, status{exitUnknown, fmt.Errorf("there is no device in slot %s", subject.Device.Slot)}
+			return api.Explanation{}, fmt.Errorf("%w in slot %s", ErrNoDevice, subject.Device.Slot)
 		case err != nil:
-			return api.Explanation{}, status{exitFailed, err}
+			return api.Explanation{}, err
 		}
 	}
-	facts, err := localFacts(root, device.Modalias)
+	facts, err := readFacts(root, device.Modalias)
 	if err != nil {
-		return api.Explanation{}, status{exitFailed, err}
+		return api.Explanation{}, err
 	}
-	x := daemon.Explain(what, device, facts, names{}, firmware.Guest{Root: root, Release: facts.Release})
+	x := daemon.Explain(what, device, facts, Names{}, firmware.Guest{Root: root, Release: facts.Release})
 	if _, err := os.Stat(filepath.Join(root, "lib/firmware")); err != nil && filepath.Clean(root) != "/" {
 		x.Firmware = nil // a record does not say which files the guest has
 	}
 	if subject.BySlot {
-		entries, err := state.History{Dir: filepath.Join(root, stateDir)}.Read()
+		entries, err := state.History{Dir: filepath.Join(root, StateDir)}.Read()
 		if err != nil {
-			return api.Explanation{}, status{exitFailed, fmt.Errorf("cannot read the history: %w", err)}
+			return api.Explanation{}, fmt.Errorf("cannot read the history: %w", err)
 		}
 		x.History = daemon.About(device.Slot, entries)
 		d := x.Decision
@@ -58,9 +74,9 @@ func explainLocally(what string, subject plan.Subject, root string) (api.Explana
 	return api.NewExplanation(bus.Explanation(x))
 }
 
-// localFacts reads what a decision about a device rests on.
-func localFacts(root, modalias string) (plan.Facts, error) {
-	release, err := releaseOf(root)
+// readFacts reads what a decision about a device rests on.
+func readFacts(root, modalias string) (plan.Facts, error) {
+	release, err := Kernel(root)
 	if err != nil {
 		return plan.Facts{}, err
 	}
@@ -73,7 +89,7 @@ func localFacts(root, modalias string) (plan.Facts, error) {
 		Release: release, Kernel: index,
 		Policy: configured.Policy, Observe: configured.Observe, PolicyProblem: err,
 	}
-	kept := filepath.Join(root, stateDir)
+	kept := filepath.Join(root, StateDir)
 	if mode, err := (state.Mode{Dir: kept}).Read(); mode != "" || err != nil {
 		facts.Observe = mode != daemon.Auto // as the engine takes it
 	}
@@ -85,21 +101,4 @@ func localFacts(root, modalias string) (plan.Facts, error) {
 		facts.CatalogProblem = err
 	}
 	return facts, nil
-}
-
-// releaseOf is the kernel release that a tree is about: that of the running
-// kernel for the system's own, else the only one with modules.
-func releaseOf(root string) (string, error) {
-	if filepath.Clean(root) == "/" {
-		return kernelRelease()
-	}
-	dir := filepath.Join(root, "lib/modules")
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return "", fmt.Errorf("cannot tell the kernel's release: %w", err)
-	}
-	if len(entries) != 1 {
-		return "", fmt.Errorf("cannot tell the kernel's release: %s holds %d entries, want one", dir, len(entries))
-	}
-	return entries[0].Name(), nil
 }
