@@ -13,7 +13,7 @@ import (
 
 // preinstallOf runs driverd preinstall with what one file says, and returns its
 // exit status and what it said.
-func preinstallOf(t *testing.T, s service, done, text string) (code int, said string) {
+func preinstallOf(t *testing.T, s testService, done, text string) (code int, said string) {
 	t.Helper()
 	root := t.TempDir()
 	write(t, filepath.Join(root, "etc/driverd/preinstall.d/50.toml"), text)

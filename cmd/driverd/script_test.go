@@ -71,7 +71,7 @@ type scriptKey struct{}
 type script struct {
 	testing.TB
 	root    string
-	service service
+	service testService
 }
 
 func of(command func(*script, *testscript.TestScript, []string)) func(*testscript.TestScript, bool, []string) {
@@ -184,7 +184,7 @@ func (s *script) scrub(ts *testscript.TestScript, _ []string) {
 }
 
 // await waits until the devices are as wanted.
-func (s service) await(t testing.TB, wanted func([]api.Device) bool) {
+func (s testService) await(t testing.TB, wanted func([]api.Device) bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -10,7 +10,7 @@ import (
 )
 
 // onTerminal runs driverd at a terminal of its own.
-func (s service) onTerminal(t *testing.T, env []string, args ...string) *terminal {
+func (s testService) onTerminal(t *testing.T, env []string, args ...string) *terminal {
 	t.Helper()
 	this, err := os.Executable()
 	if err != nil {

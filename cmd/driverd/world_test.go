@@ -32,6 +32,7 @@ import (
 	"driverd/hwdetect/sysfs"
 	"driverd/internal/guest"
 	"driverd/internal/testbus"
+	"driverd/plan"
 	"driverd/reason"
 )
 
@@ -271,8 +272,13 @@ func (namer) Names(vendor, _ uint16) (string, string) {
 	return map[uint16]string{0x8086: "Intel Corporation", 0x1af4: "Red Hat, Inc."}[vendor], "\x1b[31mCard of the " + strings.Repeat("very ", 12) + "long name"
 }
 
-// service is an engine over a tree, on a bus of its own.
-type service struct {
+// modules gives the engine the module index of a tree.
+type modules struct{ *kmod.Cache }
+
+func (m modules) Modules() (plan.Kernel, error) { return m.Index() }
+
+// testService is an engine over a tree, on a bus of its own.
+type testService struct {
 	root    string
 	bus     *testbus.Bus
 	backend *backend
@@ -281,14 +287,14 @@ type service struct {
 	stop    func()
 }
 
-func serve(t testing.TB) service {
+func serve(t testing.TB) testService {
 	t.Helper()
 	return serveTree(t, tree(t, t.TempDir()))
 }
 
-func serveTree(t testing.TB, root string) service {
+func serveTree(t testing.TB, root string) testService {
 	t.Helper()
-	s := service{root: root, bus: testbus.Start(t), backend: newBackend(root)}
+	s := testService{root: root, bus: testbus.Start(t), backend: newBackend(root)}
 	kept := filepath.Join(root, guest.StateDir)
 	var server *bus.Server
 	looked := make(chan struct{}, 1)
@@ -362,7 +368,7 @@ func (a authority) CheckAuthorization(_ subjectOf, _ string, _ map[string]string
 }
 
 // polkit puts an authority on the bus.
-func (s service) polkit(t testing.TB, a authority) {
+func (s testService) polkit(t testing.TB, a authority) {
 	t.Helper()
 	conn := s.bus.Connect(t)
 	if err := conn.Export(a, "/org/freedesktop/PolicyKit1/Authority", "org.freedesktop.PolicyKit1.Authority"); err != nil {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+// Package service runs the service: it makes the engine of its parts, connects it to
+// the guest, to the bus and to systemd, and ends with it.
+package service
 
 import (
 	"context"
@@ -19,13 +21,11 @@ import (
 	notify "github.com/coreos/go-systemd/v22/daemon"
 	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/rs/zerolog"
-	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"driverd/daemon"
 	"driverd/daemon/bus"
 	"driverd/daemon/config"
-	"driverd/daemon/journal"
 	"driverd/daemon/load"
 	"driverd/daemon/outside"
 	"driverd/daemon/state"
@@ -36,32 +36,7 @@ import (
 	"driverd/hwdetect/udev"
 	"driverd/internal/guest"
 	"driverd/plan"
-	"driverd/reason"
 )
-
-func daemonCommand(c console) *cobra.Command {
-	var check bool
-	var root string
-	cmd := &cobra.Command{
-		Use:   "daemon",
-		Short: "Run the service (what driverd.service does)",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if check {
-				return c.checkConfig(root)
-			}
-			log := journal.New(zerolog.InfoLevel)
-			if err := runDaemon(cmd.Context(), log); err != nil {
-				log.Error().Str("event", "service-failed").Str("reason", string(reason.Of(err))).Msg(err.Error())
-				return status{code: exitFailed}
-			}
-			return nil
-		},
-	}
-	cmd.Flags().BoolVar(&check, "check-config", false, "only say whether driverd.toml(5) is right")
-	cmd.Flags().StringVar(&root, "root", "/", "with --check-config: of the tree in `DIR`")
-	return cmd
-}
 
 // modules gives the engine the module index of one release, read anew when it
 // has changed on disk.
@@ -69,7 +44,9 @@ type modules struct{ *kmod.Cache }
 
 func (m modules) Modules() (plan.Kernel, error) { return m.Index() }
 
-func runDaemon(ctx context.Context, log zerolog.Logger) error {
+// Run is the service's life: it returns when ctx ends or the service cannot go on.
+// version is what the service says of itself.
+func Run(ctx context.Context, version string, log zerolog.Logger) error {
 	stayOffHugePages(log)
 	release, err := guest.RunningKernel()
 	if err != nil {

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"driverd/daemon/journal"
+	"driverd/internal/service"
+	"driverd/reason"
+)
+
+func daemonCommand(c console) *cobra.Command {
+	var check bool
+	var root string
+	cmd := &cobra.Command{
+		Use:   "daemon",
+		Short: "Run the service (what driverd.service does)",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if check {
+				return c.checkConfig(root)
+			}
+			log := journal.New(zerolog.InfoLevel)
+			if err := service.Run(cmd.Context(), version, log); err != nil {
+				log.Error().Str("event", "service-failed").Str("reason", string(reason.Of(err))).Msg(err.Error())
+				return status{code: exitFailed}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&check, "check-config", false, "only say whether driverd.toml(5) is right")
+	cmd.Flags().StringVar(&root, "root", "/", "with --check-config: of the tree in `DIR`")
+	return cmd
+}
