@@ -4,17 +4,15 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
 	"driverd/api"
 	"driverd/internal/printable"
+	"driverd/internal/report"
 )
 
 // console is where a command talks to.
@@ -27,9 +25,6 @@ type console struct {
 	bus            string       // address of the bus, empty for the system's
 	gate           func() error // why nothing can be done in this guest, nil if something can
 }
-
-// columns is how wide text for people may be: that of a serial console.
-const columns = 80
 
 // The colours of a terminal: "select graphic rendition" of ECMA-48.
 const (
@@ -85,34 +80,16 @@ func (c console) print(text string) error {
 
 // printJSON writes v to standard output, readable for people too.
 func (c console) printJSON(v any) error {
-	encoder := json.NewEncoder(c.stdout)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(v); err != nil {
+	if err := report.WriteJSON(c.stdout, v); err != nil {
 		return fmt.Errorf("cannot write: %w", err)
 	}
 	return nil
 }
 
-// wrap breaks text into lines that fit behind an indent. A word that is too
-// long for a line gets one of its own.
-func wrap(text string, indent int) []string {
-	var lines []string
-	var line string
-	for _, word := range strings.Fields(printable.Text(text)) {
-		if line != "" && indent+utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > columns {
-			lines = append(lines, line)
-			line = ""
-		}
-		line = strings.TrimPrefix(line+" "+word, " ")
-	}
-	return append(lines, line)
-}
-
 // shorten cuts a line that is too long for the console.
 func shorten(line string) string {
-	if r := []rune(line); len(r) > columns {
-		return string(r[:columns-3]) + "..."
+	if r := []rune(line); len(r) > printable.Columns {
+		return string(r[:printable.Columns-3]) + "..."
 	}
 	return line
 }

@@ -21,7 +21,7 @@ type fields struct{ strings.Builder }
 const labelWidth = 12
 
 func (f *fields) add(label, text string) {
-	for _, line := range wrap(text, labelWidth) {
+	for _, line := range printable.Wrap(text, labelWidth) {
 		f.line(label, line)
 		label = ""
 	}

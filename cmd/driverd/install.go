@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"driverd/api"
+	"driverd/internal/printable"
 )
 
 func installCommand(c console) *cobra.Command {
@@ -122,7 +123,7 @@ func (w *waiting) ended(ctx context.Context, job api.Job) error {
 // done tells what was installed and which driver each device has, and of those
 // that have none why.
 func (w *waiting) done(ctx context.Context, job api.Job) error {
-	text := strings.Join(wrap("Done: "+job.Message+".", 0), "\n") + "\n"
+	text := strings.Join(printable.Wrap("Done: "+job.Message+".", 0), "\n") + "\n"
 	devices, err := w.client.Devices(ctx)
 	if err != nil {
 		return err

@@ -69,7 +69,7 @@ func (p *progress) line(j api.Job) string {
 		what += " the driver for " + strings.Join(j.Devices, " ")
 	}
 	const indent = len(time.TimeOnly) + 2
-	return strings.Join(wrap(what, indent), "\n"+strings.Repeat(" ", indent))
+	return strings.Join(printable.Wrap(what, indent), "\n"+strings.Repeat(" ", indent))
 }
 
 // transferred is how much of a download there is.
@@ -90,7 +90,7 @@ func width() int {
 	if size, err := unix.IoctlGetWinsize(int(os.Stdout.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 {
 		return int(size.Col) - 1
 	}
-	return columns - 1
+	return printable.Columns - 1
 }
 
 func clip(line string, width int) string { return string([]rune(line)[:min(width, len([]rune(line)))]) }

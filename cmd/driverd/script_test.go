@@ -20,6 +20,7 @@ import (
 
 	"driverd/api"
 	"driverd/internal/guest"
+	"driverd/internal/printable"
 )
 
 // TestScripts runs testdata/script: every command, as it is typed, against the
@@ -154,8 +155,8 @@ func (s *script) exits(ts *testscript.TestScript, args []string) {
 	}
 	for line := range strings.Lines(out) {
 		word := !strings.Contains(strings.TrimSpace(line), " ") // cannot be broken
-		if utf8.RuneCountInString(strings.TrimSuffix(line, "\n")) > columns && !word {
-			ts.Fatalf("wider than %d columns: %s", columns, line)
+		if utf8.RuneCountInString(strings.TrimSuffix(line, "\n")) > printable.Columns && !word {
+			ts.Fatalf("wider than %d columns: %s", printable.Columns, line)
 		}
 	}
 }

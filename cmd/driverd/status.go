@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"path/filepath"
 
@@ -12,9 +11,9 @@ import (
 	"driverd/api"
 	"driverd/daemon"
 	"driverd/internal/guest"
+	"driverd/internal/report"
 	"driverd/kernelbuild"
 	"driverd/plan"
-	"driverd/reason"
 )
 
 func statusCommand(c console) *cobra.Command {
@@ -24,26 +23,26 @@ func statusCommand(c console) *cobra.Command {
 		Short: "Show the devices, those that need help first",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var report statusReport
+			var shown report.Status
 			err := c.with(cmd.Context(), func(client *api.Client) (err error) {
-				if report, err = statusOf(cmd.Context(), client); err != nil {
+				if shown, err = report.ReadStatus(cmd.Context(), client); err != nil {
 					return err
 				}
-				report.NextKernel, err = guest.FindNextKernel(filepath.Join(c.root, "lib/modules"), report.KernelRelease, report.Devices)
+				shown.NextKernel, err = guest.FindNextKernel(filepath.Join(c.root, "lib/modules"), shown.KernelRelease, shown.Devices)
 				return err
 			})
 			if errors.Is(err, api.ErrNoService) {
 				if closed := c.gate(); closed != nil {
-					report, err = inactive(closed), nil
+					shown, err = report.Inactive(version, closed), nil
 				}
 			}
 			if err != nil {
 				return err
 			}
-			if err := c.printStatus(report, asJSON); err != nil {
+			if err := c.printStatus(shown, asJSON); err != nil {
 				return status{exitFailed, err}
 			}
-			if report.Status == string(daemon.Inactive) {
+			if shown.Status == string(daemon.Inactive) {
 				return status{code: exitBlocked}
 			}
 			return nil
@@ -53,42 +52,11 @@ func statusCommand(c console) *cobra.Command {
 	return cmd
 }
 
-// statusReport is the JSON of driverd status.
-type statusReport struct {
-	api.Manager
-	Devices []api.Device `json:"devices"`
-	Jobs    []api.Job    `json:"jobs"`
-
-	// NextKernel is nil if the newest one runs.
-	NextKernel *guest.NextKernel `json:"next_kernel,omitempty"`
-}
-
-func statusOf(ctx context.Context, client *api.Client) (report statusReport, err error) {
-	if report.Manager, err = client.Manager(ctx); err != nil {
-		return report, err
-	}
-	if report.Devices, err = client.Devices(ctx); err != nil {
-		return report, err
-	}
-	report.Jobs, err = client.Jobs(ctx)
-	return report, err
-}
-
-func (c console) printStatus(r statusReport, asJSON bool) error {
+func (c console) printStatus(r report.Status, asJSON bool) error {
 	if asJSON {
 		return c.printJSON(r)
 	}
 	return c.print(c.statusText(r))
-}
-
-// inactive is what the service would say of itself behind a closed gate, for
-// where it does not even run.
-func inactive(closed error) statusReport {
-	release, _ := guest.RunningKernel()
-	return statusReport{Devices: []api.Device{}, Jobs: []api.Job{}, Manager: api.Manager{
-		Version: version, KernelRelease: release, Platform: "unknown", Backend: "none", Mode: string(daemon.Auto),
-		Status: string(daemon.Inactive), Reason: string(reason.Of(closed)), Message: closed.Error(), Counts: map[string]uint32{},
-	}}
 }
 
 // concern is how much a device wants to be looked at, the most urgent first.

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"driverd/api"
+	"driverd/internal/report"
 )
 
 // Sixty virtual functions are one card to whoever looks for what is wrong.
@@ -47,7 +48,7 @@ Bound
   0000:01:00.0  igbvf  and 59 more: Intel Virtual Function
   0000:03:00.0  nvme   pci:v1
 `
-	got := console{}.statusText(statusReport{
+	got := console{}.statusText(report.Status{
 		Manager: api.Manager{Version: "1", Status: "ready", KernelRelease: "7.2", Platform: "kvm", Backend: "fake", Mode: "auto"}, Devices: devices,
 	})
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -58,7 +59,7 @@ Bound
 // Colours are for terminals; main decides what is one.
 func TestStatusInColor(t *testing.T) {
 	t.Parallel()
-	text := console{color: true}.statusText(statusReport{
+	text := console{color: true}.statusText(report.Status{
 		Manager: api.Manager{Status: "ready"}, Devices: []api.Device{{Slot: "0000:01:00.0", State: "failed", Reason: "probe-failed"}},
 	})
 	if !strings.Contains(text, "\x1b["+red+"mfailed (probe-failed)\x1b[m") {

@@ -12,11 +12,12 @@ import (
 	"driverd/api"
 	"driverd/daemon"
 	"driverd/internal/printable"
+	"driverd/internal/report"
 )
 
 // statusText puts what somebody has to act upon at the top, and what is as it
 // should be into as few lines as it needs.
-func (c console) statusText(m statusReport) string {
+func (c console) statusText(m report.Status) string {
 	by := make(map[concern][]api.Device)
 	for _, d := range m.Devices {
 		by[concernOf(d)] = append(by[concernOf(d)], d)
@@ -29,11 +30,11 @@ func (c console) statusText(m statusReport) string {
 	b.WriteString("\n")
 	fmt.Fprintf(&b, "%s\n", shorten(printable.Text(fmt.Sprintf("kernel %s, platform %s, %s, mode %s", m.KernelRelease, m.Platform, m.Backend, m.Mode))))
 	if m.NextKernel != nil {
-		fmt.Fprintf(&b, "%s\n", strings.Join(wrap(m.NextKernel.Text(), 0), "\n"))
+		fmt.Fprintf(&b, "%s\n", strings.Join(printable.Wrap(m.NextKernel.Text(), 0), "\n"))
 	}
 	switch {
 	case m.Message != "":
-		fmt.Fprintf(&b, "%s\n", strings.Join(wrap(m.Message, 0), "\n"))
+		fmt.Fprintf(&b, "%s\n", strings.Join(printable.Wrap(m.Message, 0), "\n"))
 	case m.Mode == "observe":
 		b.WriteString("It only says what it would do. To let it: driverd mode auto\n")
 	}
@@ -58,7 +59,7 @@ func (c console) statusText(m statusReport) string {
 		}
 		slices.Sort(names)
 		text := fmt.Sprintf("Chipset: %d parts, which need no help (drivers: %s).", len(parts), strings.Join(slices.Compact(names), ", "))
-		fmt.Fprintf(&b, "\n%s\n", strings.Join(wrap(text, 0), "\n"))
+		fmt.Fprintf(&b, "\n%s\n", strings.Join(printable.Wrap(text, 0), "\n"))
 	}
 	return b.String()
 }
@@ -91,7 +92,7 @@ func (c console) jobs(b *strings.Builder, jobs []api.Job) {
 		fmt.Fprintf(b, "  %s  %s\n", cmp.Or(doing[j.Phase], printable.Text(j.Phase)), text)
 		for _, text := range []string{strings.Join(j.Packages, " "), strings.Join(j.Devices, " ")} {
 			if text != "" {
-				fmt.Fprintf(b, "    %s\n", strings.Join(wrap(text, 4), "\n    "))
+				fmt.Fprintf(b, "    %s\n", strings.Join(printable.Wrap(text, 4), "\n    "))
 			}
 		}
 	}
@@ -130,7 +131,7 @@ func (c console) entries(devices []api.Device) string {
 		var b strings.Builder
 		for _, text := range []string{nameOf(d), strings.Join(d.Packages, " "), d.Message} {
 			if text != "" {
-				fmt.Fprintf(&b, "    %s\n", strings.Join(wrap(text, 4), "\n    "))
+				fmt.Fprintf(&b, "    %s\n", strings.Join(printable.Wrap(text, 4), "\n    "))
 			}
 		}
 		about := c.stateText(d.State, d.Reason, d.Driver) + "\n" + b.String()
@@ -144,7 +145,7 @@ func (c console) entries(devices []api.Device) string {
 		if all := slots[about]; len(all) == 1 {
 			fmt.Fprintf(&b, "  %s  %s", printable.Text(all[0]), about)
 		} else {
-			fmt.Fprintf(&b, "  %s\n    %s", strings.Join(wrap(strings.Join(all, " "), 2), "\n  "), about)
+			fmt.Fprintf(&b, "  %s\n    %s", strings.Join(printable.Wrap(strings.Join(all, " "), 2), "\n  "), about)
 		}
 	}
 	return b.String()

@@ -31,6 +31,7 @@ import (
 	"driverd/hwdetect/kmod"
 	"driverd/hwdetect/sysfs"
 	"driverd/internal/guest"
+	"driverd/internal/printable"
 	"driverd/internal/testbus"
 	"driverd/plan"
 	"driverd/reason"
@@ -387,8 +388,8 @@ func driverd(t *testing.T, address string, args ...string) (code int, stdout, st
 	forPrograms := []string{"--json", "completion", "__complete"}
 	if !slices.ContainsFunc(args, func(arg string) bool { return slices.Contains(forPrograms, arg) }) {
 		for line := range strings.Lines(out.String()) {
-			if utf8.RuneCountInString(strings.TrimSuffix(line, "\n")) > columns {
-				t.Errorf("driverd %v: wider than %d columns: %q", args, columns, line)
+			if utf8.RuneCountInString(strings.TrimSuffix(line, "\n")) > printable.Columns {
+				t.Errorf("driverd %v: wider than %d columns: %q", args, printable.Columns, line)
 			}
 		}
 	}

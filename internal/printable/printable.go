@@ -7,7 +7,11 @@ package printable
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
+
+// Columns is how wide text for people may be: that of a serial console.
+const Columns = 80
 
 // Text returns s with a blank for every kind of space and U+FFFD for what is not
 // for people to see.
@@ -21,4 +25,19 @@ func Text(s string) string {
 		}
 		return unicode.ReplacementChar
 	}, s)
+}
+
+// Wrap breaks text into lines that fit behind an indent. A word that is too long
+// for a line gets one of its own.
+func Wrap(text string, indent int) []string {
+	var lines []string
+	var line string
+	for _, word := range strings.Fields(Text(text)) {
+		if line != "" && indent+utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > Columns {
+			lines = append(lines, line)
+			line = ""
+		}
+		line = strings.TrimPrefix(line+" "+word, " ")
+	}
+	return append(lines, line)
 }

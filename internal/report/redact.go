@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package report
 
 import (
 	"bytes"
@@ -18,9 +18,9 @@ var (
 	queryInURL = regexp.MustCompile(`(://[^\s?"]+\?)[^\s"]+`)
 )
 
-// redact takes out of a text what a bug report must not tell: addresses of the
+// Redact takes out of a text what a bug report must not tell: addresses of the
 // network, and what gives access to a repository.
-func redact(text []byte) []byte {
+func Redact(text []byte) []byte {
 	text = userInURL.ReplaceAll(text, []byte("://REMOVED@"))
 	text = queryInURL.ReplaceAll(text, []byte("${1}REMOVED"))
 	var kept bytes.Buffer

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package report_test
 
-import "testing"
+import (
+	"testing"
+
+	"driverd/internal/report"
+)
 
 func TestRedact(t *testing.T) {
 	t.Parallel()
@@ -23,7 +27,7 @@ func TestRedact(t *testing.T) {
 		if want == "" {
 			want = text
 		}
-		if got := string(redact([]byte(text))); got != want {
+		if got := string(report.Redact([]byte(text))); got != want {
 			t.Errorf("%q became %q, want %q", text, got, want)
 		}
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package report
 
 import (
 	"bytes"
@@ -32,20 +32,19 @@ const (
 	journalEntries = "20000" // the newest; some megabytes
 )
 
-// recorder copies what is under the console's root to the same place in out,
+// recorder copies what is under the root of its source to the same place in out,
 // and adds what the service says. What cannot be had is lacking; an error is
 // what cannot be written.
 type recorder struct {
-	console
+	Source
 	out     *os.Root
 	release string
 	slots   []hwdetect.Slot
-	devices int
-	lacks   []string
+	summary Summary
 }
 
 func (r *recorder) lack(format string, args ...any) {
-	r.lacks = append(r.lacks, fmt.Sprintf(format, args...))
+	r.summary.Lacks = append(r.summary.Lacks, fmt.Sprintf(format, args...))
 }
 
 func (r *recorder) write(name string, data []byte) error {
@@ -58,7 +57,7 @@ func (r *recorder) write(name string, data []byte) error {
 // copy copies one file, changed by edit if there is something to change. One
 // that does not exist is lacking if it is needed.
 func (r *recorder) copy(name string, edit func([]byte) []byte, needed bool) error {
-	data, err := os.ReadFile(filepath.Join(r.root, name))
+	data, err := os.ReadFile(filepath.Join(r.Root, name))
 	if err != nil {
 		if needed || !errors.Is(err, fs.ErrNotExist) {
 			r.lack("%s: %v", name, cause(err))
@@ -82,12 +81,12 @@ func cause(err error) error {
 
 // hardware copies what sysfs says of the devices, as far as driverd reads it.
 func (r *recorder) hardware(context.Context) error {
-	devices, err := sysfs.New(r.root).Devices()
+	devices, err := sysfs.New(r.Root).Devices()
 	if err != nil {
 		r.lack("the devices: %v", err)
 		return nil
 	}
-	r.devices = len(devices)
+	r.summary.Devices = len(devices)
 	for _, d := range devices {
 		r.slots = append(r.slots, d.Slot)
 		dir := filepath.Join(pciDevices, d.Slot.String())
@@ -100,7 +99,7 @@ func (r *recorder) hardware(context.Context) error {
 			}
 		}
 		for _, name := range sysfs.Links {
-			target, err := os.Readlink(filepath.Join(r.root, dir, name))
+			target, err := os.Readlink(filepath.Join(r.Root, dir, name))
 			if err == nil {
 				err = r.out.Symlink(target, filepath.Join(dir, name))
 			}
@@ -114,7 +113,7 @@ func (r *recorder) hardware(context.Context) error {
 
 // kernel copies the index of the running kernel's modules.
 func (r *recorder) kernel(context.Context) (err error) {
-	if r.release, err = guest.Kernel(r.root); err != nil {
+	if r.release, err = guest.Kernel(r.Root); err != nil {
 		r.lack("the module index: %v", err)
 		return nil
 	}
@@ -131,12 +130,12 @@ func (r *recorder) kernel(context.Context) (err error) {
 }
 
 func (r *recorder) configuration(context.Context) error {
-	files, err := config.Files(r.root)
+	files, err := config.Files(r.Root)
 	if err != nil {
 		r.lack("the configuration: %v", err)
 	}
 	for _, path := range files {
-		name, err := filepath.Rel(r.root, path)
+		name, err := filepath.Rel(r.Root, path)
 		if err != nil {
 			return err
 		}
@@ -157,7 +156,7 @@ func (r *recorder) state(context.Context) error {
 		problem = r.copy(filepath.Join(guest.StateDir, "catalog-"+r.release+".json"), nil, true)
 	}
 	return errors.Join(problem,
-		r.copy(filepath.Join(guest.StateDir, "history.json"), redact, false),
+		r.copy(filepath.Join(guest.StateDir, "history.json"), Redact, false),
 		r.copy(filepath.Join(guest.StateDir, "mode"), nil, false))
 }
 
@@ -168,25 +167,25 @@ func (r *recorder) service(ctx context.Context) error {
 		if err != nil {
 			return api.Explanation{}, err
 		}
-		return guest.Explain(slot, subject, r.root)
+		return guest.Explain(slot, subject, r.Root)
 	}
-	var report statusReport
-	client, err := api.Connect(ctx, r.bus)
+	var status Status
+	client, err := api.Connect(ctx, r.Bus)
 	if err == nil {
 		defer func() { _ = client.Close() }()
-		report, err = statusOf(ctx, client)
+		status, err = ReadStatus(ctx, client)
 	}
-	closed := r.gate()
+	closed := r.Gate()
 	switch {
 	case err == nil:
 		explain = func(slot string) (api.Explanation, error) { return client.Explain(ctx, slot) }
 	case closed != nil:
-		report = inactive(closed)
+		status = Inactive(r.Version, closed)
 	default:
 		r.lack("what the service says: %v; the explanations are what it would decide", err)
 	}
-	if report.Status != "" {
-		if err := r.writeJSON("status.json", report); err != nil {
+	if status.Status != "" {
+		if err := r.writeJSON("status.json", status); err != nil {
 			return err
 		}
 	}
@@ -205,10 +204,10 @@ func (r *recorder) service(ctx context.Context) error {
 
 func (r *recorder) writeJSON(name string, v any) error {
 	var b bytes.Buffer
-	if err := (console{stdout: &b}).printJSON(v); err != nil {
+	if err := WriteJSON(&b, v); err != nil {
 		return err
 	}
-	text := redact(b.Bytes())
+	text := Redact(b.Bytes())
 	if !json.Valid(text) {
 		return fmt.Errorf("%s would be no JSON without its addresses", name)
 	}
@@ -230,12 +229,12 @@ func (r *recorder) journal(ctx context.Context) error {
 		r.lack("the journal of the service: it has no entries, or none that you may read; root may read all")
 		return nil
 	}
-	return r.write("journal", redact(text))
+	return r.write("journal", Redact(text))
 }
 
 // kernelLog adds what the kernel has logged about the devices, in its own form.
 func (r *recorder) kernelLog(context.Context) error {
-	log, err := guest.KernelLog(r.root)
+	log, err := guest.KernelLog(r.Root)
 	if errors.Is(err, fs.ErrPermission) {
 		r.lack("what the kernel has logged about the devices: you may not read it; root may")
 	}
@@ -248,11 +247,11 @@ func (r *recorder) kernelLog(context.Context) error {
 	if kept.Len() == 0 {
 		return nil
 	}
-	return r.write("dev/kmsg", redact([]byte(kept.String())))
+	return r.write("dev/kmsg", Redact([]byte(kept.String())))
 }
 
 // about says what a record is, and what it lacks.
 func (r *recorder) about() string {
 	return fmt.Sprintf("driverd %s recorded %s of a guest with kernel %s at %s.\nTo read it: driverd explain --root . SLOT\n%s",
-		version, plural(r.devices, "device"), cmp.Or(r.release, "unknown"), time.Now().UTC().Format(time.RFC3339), r.lacksText())
+		r.Version, r.summary.Counted(), cmp.Or(r.release, "unknown"), time.Now().UTC().Format(time.RFC3339), r.summary.LacksText())
 }
