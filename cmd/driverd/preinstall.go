@@ -19,6 +19,7 @@ import (
 	"driverd/api"
 	"driverd/daemon/config"
 	"driverd/internal/guest"
+	"driverd/internal/image"
 	"driverd/internal/printable"
 )
 
@@ -31,7 +32,7 @@ const (
 
 func preinstallCommand(c console) *cobra.Command {
 	p := preinstall{console: c, done: preinstalled}
-	var i image
+	var i image.Image
 	var log string
 	cmd := &cobra.Command{
 		Use:   "preinstall",
@@ -50,14 +51,14 @@ func preinstallCommand(c console) *cobra.Command {
 			if !offline {
 				return p.run(cmd.Context())
 			}
-			i.preinstall = p
-			return i.run(cmd.Context())
+			i.Root = p.root
+			return p.build(cmd.Context(), i)
 		},
 	}
 	cmd.Flags().StringVar(&p.root, "root", c.root, "for an image: the tree in `DIR`")
-	cmd.Flags().StringVar(&i.release, "for", "", "for an image: the `KERNEL` (default: the only one)")
-	cmd.Flags().StringSliceVar(&i.groups, "group", nil, "for an image: a `GROUP` to install")
-	cmd.Flags().BoolVar(&i.downloadOnly, "download-only", false, "for an image: lay the packages up in it")
+	cmd.Flags().StringVar(&i.Release, "for", "", "for an image: the `KERNEL` (default: the only one)")
+	cmd.Flags().StringSliceVar(&i.Groups, "group", nil, "for an image: a `GROUP` to install")
+	cmd.Flags().BoolVar(&i.DownloadOnly, "download-only", false, "for an image: lay the packages up in it")
 	cmd.Flags().StringVar(&log, "log", "", "append what is said to `FILE` too")
 	return cmd
 }
@@ -66,6 +67,20 @@ func preinstallCommand(c console) *cobra.Command {
 type preinstall struct {
 	console
 	done string // file that says what was done
+}
+
+// build installs into an image, and gives the result its exit status.
+func (p preinstall) build(ctx context.Context, i image.Image) error {
+	i.Say = p.say
+	result, err := i.Install(ctx)
+	code := map[image.Result]int{image.Failed: exitFailed, image.Misused: exitUsage, image.NotKnown: exitUnknown}[result]
+	switch {
+	case err != nil:
+		return p.failed(code, err)
+	case code != 0:
+		return status{code: code}
+	}
+	return nil
 }
 
 func (p preinstall) run(ctx context.Context) error {

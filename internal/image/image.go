@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+// Package image installs packages into the tree of a guest that does not run, or
+// lays them up there for the device that needs them.
+package image
 
 import (
 	"context"
@@ -30,74 +32,83 @@ const (
 	keptRepo     = "etc/yum.repos.d/driverd-packages.repo"
 )
 
-// image is the tree of a guest that does not run.
-type image struct {
-	preinstall
-	release      string // of its kernel; empty for the only one
-	groups       []string
-	downloadOnly bool
+// Result says how much was done of what was asked for.
+type Result int
+
+// The results, the one that hides others last.
+const (
+	Done     Result = iota
+	Failed          // the error says why
+	Misused         // what was asked for makes no sense for an image
+	NotKnown        // of a part nothing is known; the rest was done
+)
+
+// Image is the tree of a guest that does not run, and what is asked for in it.
+type Image struct {
+	Root         string
+	Release      string // of its kernel; empty for the only one
+	Groups       []string
+	DownloadOnly bool
+	Say          func(format string, args ...any) error // tells a person, a line each
 }
 
-// run installs into the tree, or lays up in it, what is asked for. No service
+// Install installs into the tree, or lays up in it, what is asked for. No service
 // and no device takes part: there need not be any.
-func (i image) run(ctx context.Context) error {
+func (i *Image) Install(ctx context.Context) (Result, error) {
 	facts, wanted, err := i.read()
 	if err != nil {
-		return i.failed(exitUsage, err)
+		return Misused, err
 	}
-	dnf := dnfbridge.Command{Root: i.root}
+	dnf := dnfbridge.Command{Root: i.Root}
 	packages, err := dnf.KernelPackages(ctx, facts.Release)
 	if err != nil {
-		return i.failed(exitFailed, err)
+		return Failed, err
 	}
 	facts.Catalog = daemon.NewCatalog(packages)
 	var missing, files []string
-	code := 0
+	result := Done
 	for _, s := range wanted {
 		selection, ok := s.Select(nil, facts)
 		switch d := selection.Decision; {
 		case !ok:
-			code = max(code, exitUsage)
-			_ = i.say("%s: an image has no slots", s)
+			result = max(result, Misused)
+			_ = i.Say("%s: an image has no slots", s)
 		case selection.Firmware != "":
 			files = append(files, selection.Firmware)
 		case d.Action == plan.Install:
 			missing = append(missing, d.Packages...)
 		case d.Message != "":
-			code = max(code, exitUnknown)
-			_ = i.say("%s: %s", s, d.Message)
+			result = max(result, NotKnown)
+			_ = i.Say("%s: %s", s, d.Message)
 		}
 	}
 	missing = slices.DeleteFunc(missing, func(nevra string) bool { return facts.Catalog.Holder(nevra).Installed })
 	finder := &remembering{Finder: dnf}
-	found, err := daemon.FindFirmware(ctx, finder, firmware.Guest{Root: i.root, Release: facts.Release}, files, facts.Policy)
+	found, err := daemon.FindFirmware(ctx, finder, firmware.Guest{Root: i.Root, Release: facts.Release}, files, facts.Policy)
 	if err != nil {
-		code = max(code, exitUnknown)
-		_ = i.say("%v", err)
+		result = max(result, NotKnown)
+		_ = i.Say("%v", err)
 	}
 	missing, packages = append(missing, found...), append(packages, finder.found...)
 	slices.Sort(missing)
 	missing = slices.Compact(missing)
 	err = nil
 	switch {
-	case len(missing) == 0 && code == 0:
-		err = i.say("all that is asked for is installed for kernel %s", facts.Release)
+	case len(missing) == 0 && result == Done:
+		err = i.Say("all that is asked for is installed for kernel %s", facts.Release)
 	case len(missing) == 0:
-	case i.downloadOnly:
+	case i.DownloadOnly:
 		err = i.layUp(ctx, dnf, packages, missing)
 	default:
 		err = dnf.Install(ctx, missing)
 	}
 	if err != nil {
-		return i.failed(exitFailed, err)
+		return Failed, err
 	}
 	if len(missing) > 0 {
-		_ = i.say("done for kernel %s: %s", facts.Release, strings.Join(missing, ", "))
+		_ = i.Say("done for kernel %s: %s", facts.Release, strings.Join(missing, ", "))
 	}
-	if code != 0 {
-		return status{code: code}
-	}
-	return nil
+	return result, nil
 }
 
 // remembering knows what was found with it.
@@ -114,31 +125,31 @@ func (r *remembering) Find(ctx context.Context, what []string) ([]dnfbridge.Pack
 
 // read reads the tree: its kernel, its rules, and what its files ask for beside
 // the groups that were named.
-func (i *image) read() (plan.Facts, []plan.Selector, error) {
+func (i *Image) read() (plan.Facts, []plan.Selector, error) {
 	var none plan.Facts
-	modules := filepath.Join(i.root, "usr/lib/modules")
+	modules := filepath.Join(i.Root, "usr/lib/modules")
 	entries, err := os.ReadDir(modules)
 	switch {
 	case err != nil:
-		return none, nil, fmt.Errorf("%s is not the root of a guest: %w", i.root, err)
-	case i.release != "" && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == i.release }):
-		return none, nil, fmt.Errorf("there is no kernel %s in %s", i.release, modules)
-	case i.release == "" && len(entries) != 1:
+		return none, nil, fmt.Errorf("%s is not the root of a guest: %w", i.Root, err)
+	case i.Release != "" && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == i.Release }):
+		return none, nil, fmt.Errorf("there is no kernel %s in %s", i.Release, modules)
+	case i.Release == "" && len(entries) != 1:
 		return none, nil, fmt.Errorf("%s holds %d kernels: say which with --for", modules, len(entries))
-	case i.release == "":
-		i.release = entries[0].Name()
+	case i.Release == "":
+		i.Release = entries[0].Name()
 	}
-	index, err := kmod.Read(filepath.Join(modules, i.release))
+	index, err := kmod.Read(filepath.Join(modules, i.Release))
 	if err != nil {
 		return none, nil, err
 	}
-	configured, problem := config.Load(i.root)
-	wish, err := config.LoadPreinstall(i.root)
+	configured, problem := config.Load(i.Root)
+	wish, err := config.LoadPreinstall(i.Root)
 	if err := errors.Join(problem, err); err != nil {
 		return none, nil, err
 	}
 	var wanted []plan.Selector
-	for _, text := range append(i.groups, wish.Selectors...) {
+	for _, text := range append(i.Groups, wish.Selectors...) {
 		s, err := plan.ParseSelector(text)
 		if err != nil {
 			return none, nil, err
@@ -148,13 +159,13 @@ func (i *image) read() (plan.Facts, []plan.Selector, error) {
 	if len(wanted) == 0 {
 		return none, nil, errors.New("nothing is asked for: say what with --group, or in /etc/driverd/preinstall.d of the image")
 	}
-	return plan.Facts{Release: i.release, Kernel: index, Policy: configured.Policy}, wanted, nil
+	return plan.Facts{Release: i.Release, Kernel: index, Policy: configured.Policy}, wanted, nil
 }
 
 // layUp makes a repository of the missing packages in the tree. They are as
 // signed as where they came from, and DNF asks for the same key.
-func (i *image) layUp(ctx context.Context, dnf dnfbridge.Command, packages []dnfbridge.Package, missing []string) error {
-	dir := filepath.Join(i.root, keptPackages)
+func (i *Image) layUp(ctx context.Context, dnf dnfbridge.Command, packages []dnfbridge.Package, missing []string) error {
+	dir := filepath.Join(i.Root, keptPackages)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("cannot keep packages: %w", err)
 	}
@@ -188,7 +199,7 @@ cost=1
 skip_if_unavailable=1
 metadata_expire=1
 `, keptPackages, strings.Join(slices.Compact(keys), " "))
-	if err := renameio.WriteFile(filepath.Join(i.root, keptRepo), []byte(text), 0o644); err != nil {
+	if err := renameio.WriteFile(filepath.Join(i.Root, keptRepo), []byte(text), 0o644); err != nil {
 		return fmt.Errorf("cannot tell DNF of the packages: %w", err)
 	}
 	return nil
