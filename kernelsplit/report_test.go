@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"driverd/internal/kerneltest"
 	"driverd/kernelsplit"
-	"driverd/kernelsplit/kerneltest"
 )
 
 func TestReport(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"driverd/internal/kerneltest"
 	"driverd/kernelsplit"
-	"driverd/kernelsplit/kerneltest"
 )
 
 const release = "7.2.12+deb14-amd64"

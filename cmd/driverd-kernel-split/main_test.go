@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"driverd/internal/kerneltest"
 	"driverd/kernelsplit"
-	"driverd/kernelsplit/kerneltest"
 )
 
 func tree(t *testing.T) string {

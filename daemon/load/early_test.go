@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"driverd/daemon/load"
+	"driverd/internal/kerneltest"
 	kernel "driverd/kernelsplit"
-	"driverd/kernelsplit/kerneltest"
 )
 
 const (

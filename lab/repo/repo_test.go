@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"driverd/internal/kerneltest"
 	kernel "driverd/kernelsplit"
-	"driverd/kernelsplit/kerneltest"
 	"driverd/lab/repo"
 )
 
