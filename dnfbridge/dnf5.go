@@ -28,9 +28,16 @@ func SystemBus(ctx context.Context, opts ...dbus.ConnOption) (*dbus.Conn, error)
 // DNF5 is the backend dnf5daemon-server. It holds no connection and no session
 // between calls, and is safe for concurrent use. It must not be copied.
 type DNF5 struct {
-	dial     Dialer
-	log      zerolog.Logger
-	silence  time.Duration
+	dial Dialer
+	log  zerolog.Logger
+
+	// silence is how long the server may say nothing, neither signal nor reply,
+	// before a call is given up. There is no other limit, because a kernel package's
+	// scriptlets (dracut) are long and silent.
+	silence time.Duration
+	// attempts is how often a transaction is tried that finds the package database
+	// locked, and backoff the pause before the second try. The pauses double, up to
+	// half a minute.
 	attempts int
 	backoff  time.Duration
 
@@ -41,29 +48,10 @@ type DNF5 struct {
 	started atomic.Pointer[string]
 }
 
-// Option changes a default of NewDNF5.
-type Option func(*DNF5)
-
-// Silence sets how long the server may say nothing, neither signal nor reply,
-// before a call is given up: 10 minutes by default. There is no other limit,
-// because a kernel package's scriptlets (dracut) are long and silent.
-func Silence(d time.Duration) Option { return func(b *DNF5) { b.silence = d } }
-
-// Retry sets how often a transaction is tried that finds the package database
-// locked, 8 times by default, and the pause before the second try, 1 second by
-// default. The pauses double, up to half a minute.
-func Retry(attempts int, first time.Duration) Option {
-	return func(b *DNF5) { b.attempts, b.backoff = attempts, first }
-}
-
 // NewDNF5 returns the backend on the bus that dial connects to. Nothing is
 // connected yet.
-func NewDNF5(dial Dialer, log zerolog.Logger, options ...Option) *DNF5 {
-	d := &DNF5{dial: dial, log: log, silence: 10 * time.Minute, attempts: 8, backoff: time.Second}
-	for _, option := range options {
-		option(d)
-	}
-	return d
+func NewDNF5(dial Dialer, log zerolog.Logger) *DNF5 {
+	return &DNF5{dial: dial, log: log, silence: 10 * time.Minute, attempts: 8, backoff: time.Second}
 }
 
 // Name returns "dnf5daemon".

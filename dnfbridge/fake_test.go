@@ -170,7 +170,7 @@ func (f *fakeServer) serve(t *testing.T, options ...dnfbridge.Option) (*dnfbridg
 		return dbus.Connect(bus.Address, append(opts, dbus.WithContext(ctx))...)
 	}
 	options = append([]dnfbridge.Option{dnfbridge.Retry(3, time.Millisecond)}, options...)
-	return dnfbridge.NewDNF5(dial, zerolog.Nop(), options...), bus
+	return dnfbridge.NewDNF5With(dial, zerolog.Nop(), options...), bus
 }
 
 // newItem is what Goal.resolve says of one package.

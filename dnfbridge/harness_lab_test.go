@@ -137,7 +137,7 @@ func (g *guest) backend(uid int, options ...dnfbridge.Option) *dnfbridge.DNF5 {
 	dial := func(ctx context.Context, opts ...dbus.ConnOption) (*dbus.Conn, error) {
 		return g.Dial(uid, append(opts, dbus.WithContext(ctx))...)
 	}
-	return dnfbridge.NewDNF5(dial, zerolog.Nop(), append([]dnfbridge.Option{dnfbridge.Retry(4, 50*time.Millisecond)}, options...)...)
+	return dnfbridge.NewDNF5With(dial, zerolog.Nop(), append([]dnfbridge.Option{dnfbridge.Retry(4, 50*time.Millisecond)}, options...)...)
 }
 
 // installed returns the NEVRAs in the rpmdb, keys apart, sorted.
