@@ -3,17 +3,18 @@
 package driverd_test
 
 import (
-	"encoding/json"
-	"io"
-	"os/exec"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 )
 
-// rules says which packages of this module a package may import, its own
-// subfolders apart. It is the picture in ARCHITECTURE.md, held.
-var rules = map[string][]string{
+// mayImport says for each package of this module which others of it it may
+// import, its own internal ones apart. It is the picture in ARCHITECTURE.md, held.
+// A package that is not listed is an error, and so is an import that is not
+// listed. Tests may import what they need.
+var mayImport = map[string][]string{
+	// What is pure, or reads the guest.
 	"reason":            {},
 	"kernelbuild":       {},
 	"hwdetect":          {},
@@ -24,70 +25,163 @@ var rules = map[string][]string{
 	"hwdetect/kmod":     {"hwdetect", "hwdetect/modalias", "kernelbuild"},
 	"hwdetect/udev":     {"hwdetect"},
 	"hwdetect/firmware": {"reason", "hwdetect"},
-	"plan":              {"reason", "hwdetect", "hwdetect/modalias", "kernelbuild"},
-	"dnfbridge":         {"reason"},
-	"api":               {},
-	"daemon":            {"reason", "hwdetect", "hwdetect/firmware", "plan", "dnfbridge", "daemon/config"},
-	"daemon/bus":        {"daemon", "api", "hwdetect", "hwdetect/firmware", "plan"},
-	"daemon/config":     {"hwdetect", "hwdetect/modalias", "plan", "daemon/gate", "kernelbuild"},
-	"daemon/gate":       {"reason", "hwdetect/sysfs"},
-	"daemon/journal":    {"reason"},
-	"daemon/load":       {"reason", "hwdetect", "hwdetect/modalias", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/sysfs", "internal/printable", "kernelbuild"},
-	"daemon/outside":    {},
-	"daemon/state":      {"daemon", "dnfbridge"},
+
+	// What decides, and what acts.
+	"plan":           {"reason", "hwdetect", "hwdetect/modalias", "kernelbuild"},
+	"dnfbridge":      {"reason"},
+	"daemon":         {"reason", "hwdetect", "hwdetect/firmware", "plan", "dnfbridge", "daemon/config"},
+	"daemon/bus":     {"daemon", "api", "hwdetect", "hwdetect/firmware", "plan"},
+	"daemon/config":  {"hwdetect", "hwdetect/modalias", "kernelbuild", "plan", "daemon/gate"},
+	"daemon/gate":    {"reason", "hwdetect/sysfs"},
+	"daemon/journal": {"reason"},
+	"daemon/load":    {"reason", "hwdetect", "hwdetect/modalias", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/sysfs", "kernelbuild", "internal/printable"},
+	"daemon/outside": {},
+	"daemon/state":   {"daemon", "dnfbridge"},
+
+	// What puts them together.
+	"api":                {},
+	"internal/printable": {},
+	"internal/guest":     {"api", "daemon", "daemon/bus", "daemon/config", "daemon/gate", "daemon/state", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/pciids", "hwdetect/sysfs", "plan"},
+	"internal/image":     {"daemon", "daemon/config", "dnfbridge", "hwdetect/firmware", "hwdetect/kmod", "plan"},
+	"internal/report":    {"api", "daemon", "daemon/config", "hwdetect", "hwdetect/kmod", "hwdetect/sysfs", "internal/guest", "internal/printable", "plan", "reason"},
+	"internal/service":   {"daemon", "daemon/bus", "daemon/config", "daemon/load", "daemon/outside", "daemon/state", "dnfbridge", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/sysfs", "hwdetect/udev", "internal/guest", "internal/printable", "plan", "reason"},
+	"cmd/driverd":        {"api", "daemon", "daemon/config", "daemon/journal", "daemon/load", "hwdetect", "hwdetect/kmsg", "internal/guest", "internal/image", "internal/printable", "internal/report", "internal/service", "kernelbuild", "plan", "reason"},
+
+	// The split of a kernel.
+	"kernelsplit":              {"kernelbuild"},
+	"cmd/driverd-kernel-split": {"kernelsplit"},
+
+	// What no guest runs: tools of this module, helpers of tests, the lab.
+	".":                                   {},
+	"packaging":                           {},
+	"internal/mangen":                     {},
+	"internal/tally":                      {},
+	"internal/testbus":                    {},
+	"internal/kerneltest":                 {"kernelsplit"},
+	"hwdetect/modalias/internal/cfnmatch": {},
+	"hwdetect/udev/internal/testbed":      {},
+	"lab":                                 {"api", "hwdetect", "kernelsplit", "lab/repo"},
+	"lab/behaviour":                       {},
+	"lab/bench":                           {"api", "hwdetect", "lab"},
+	"lab/bench/libkmod":                   {},
+	"lab/cmd/bench":                       {"lab", "lab/bench"},
+	"lab/cmd/demo":                        {"api", "hwdetect", "lab"},
+	"lab/cmd/lab":                         {"lab"},
+	"lab/cmd/split-report":                {"kernelsplit", "lab"},
+	"lab/dnfroot":                         {},
+	"lab/repo":                            {"kernelsplit", "lab/rpmrepo"},
+	"lab/rpmrepo":                         {},
 }
 
-// planMayUse is what pure code needs of the standard library.
-var planMayUse = []string{"fmt", "slices", "strings"}
-
-type goPackage struct {
-	ImportPath string
-	Imports    []string
+// pure says which packages of the standard library the pure packages may import.
+var pure = map[string][]string{
+	"reason":             {"errors"},
+	"kernelbuild":        {"path", "slices", "strings"},
+	"hwdetect":           {"cmp", "fmt", "io/fs", "strconv", "strings"},
+	"hwdetect/modalias":  {"cmp", "fmt", "math", "slices", "sort", "strconv", "strings"},
+	"plan":               {"fmt", "slices", "strings"},
+	"internal/printable": {"strings", "unicode", "unicode/utf8"},
 }
 
-func listPackages(t *testing.T) []goPackage {
-	t.Helper()
-	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
-	if err != nil {
-		t.Fatalf("cannot list the packages: %v", err)
-	}
-	var all []goPackage
-	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
-		var p goPackage
-		if err := decoder.Decode(&p); err == io.EOF {
-			return all
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, p)
-	}
+// cgo lists the packages that may be made of C.
+var cgo = []string{"hwdetect/modalias/internal/cfnmatch", "hwdetect/udev/internal/testbed", "lab/bench/libkmod"}
+
+// foreign says which packages of this module may import packages of others, by
+// the beginning of their path. Everything else is denied.
+var foreign = map[string][]string{
+	"github.com/coreos/go-systemd/v22/": {"daemon/journal", "daemon/load", "internal/service"},
+	"github.com/godbus/dbus/v5":         {"api", "daemon/bus", "daemon/load", "dnfbridge", "internal/testbus", "lab/dnfroot"},
+	"github.com/google/renameio/v2":     {"cmd/driverd", "daemon/state", "internal/image"},
+	"github.com/jochenvg/go-udev":       {"hwdetect/udev"}, // and with it cgo and libudev
+	"github.com/pelletier/go-toml/v2":   {"daemon/config"},
+	"github.com/rs/zerolog":             {"cmd/driverd", "daemon", "daemon/bus", "daemon/journal", "dnfbridge", "hwdetect/udev", "internal/service"},
+	"github.com/spf13/cobra":            {"cmd/driverd"},
+	"golang.org/x/sys/unix":             {"cmd/driverd", "daemon/load", "daemon/outside", "dnfbridge", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/sysfs", "internal/guest", "internal/service", "lab", "lab/dnfroot"},
 }
 
 func TestImports(t *testing.T) {
 	t.Parallel()
 	seen := make(map[string]bool)
-	for _, p := range listPackages(t) {
-		name := strings.TrimPrefix(p.ImportPath, "driverd/")
+	for _, p := range goList(t, "-tags=lab,long", "./...") {
+		name := "."
+		if ours, below := strings.CutPrefix(p.ImportPath, module); below {
+			name = ours
+		}
 		seen[name] = true
+		allowed, listed := mayImport[name]
+		if !listed {
+			t.Errorf("%s is not listed: say in mayImport what it may import", name)
+			continue
+		}
 		for _, imported := range p.Imports {
-			if imported == "github.com/jochenvg/go-udev" && name != "hwdetect/udev" {
-				t.Errorf("%s imports go-udev: only hwdetect/udev may", name)
-			}
-			ours, isOurs := strings.CutPrefix(imported, "driverd/")
-			allowed, ruled := rules[name]
+			ours, isOurs := strings.CutPrefix(imported, module)
+			host, _, _ := strings.Cut(imported, "/")
 			switch {
-			case isOurs && ruled && !slices.Contains(allowed, ours) && !strings.HasPrefix(ours, name+"/internal/"):
-				t.Errorf("%s imports %s", name, ours)
-			case isOurs && strings.HasPrefix(ours, "lab") && !strings.HasPrefix(name, "lab"):
-				t.Errorf("%s imports the lab", name)
-			case !isOurs && name == "plan" && !slices.Contains(planMayUse, imported):
-				t.Errorf("plan imports %s", imported)
+			case isOurs:
+				if !slices.Contains(allowed, ours) && !strings.HasPrefix(ours, name+"/internal/") {
+					t.Errorf("%s imports %s", name, ours)
+				}
+			case strings.Contains(host, "."):
+				if !mayImportForeign(name, imported) {
+					t.Errorf("%s imports %s", name, imported)
+				}
+			case imported == "C" && !slices.Contains(cgo, name):
+				t.Errorf("%s is made of C", name)
+			case pure[name] != nil && !slices.Contains(pure[name], imported):
+				t.Errorf("%s imports %s: it is to be pure", name, imported)
 			}
 		}
 	}
-	for name := range rules {
-		if !seen[name] {
-			t.Errorf("there is a rule for %s, but no such package", name)
+	for name, imports := range mayImport {
+		for _, each := range append(imports, name) {
+			if !seen[each] {
+				t.Errorf("the rule of %s names %s, and there is no such package", name, each)
+			}
 		}
 	}
+	for _, name := range slices.Concat(cgo, slices.Collect(maps.Keys(pure)), slices.Concat(slices.Collect(maps.Values(foreign))...)) {
+		if !seen[name] {
+			t.Errorf("there is a rule for %s, and no such package", name)
+		}
+	}
+}
+
+func mayImportForeign(name, imported string) bool {
+	for beginning, importers := range foreign {
+		if strings.HasPrefix(imported, beginning) {
+			return slices.Contains(importers, name)
+		}
+	}
+	return false
+}
+
+// The packages that the others stand on do not see what stands on them, whatever
+// mayImport is made to say.
+func TestNoWayBack(t *testing.T) {
+	t.Parallel()
+	for _, rule := range []struct{ below, above []string }{
+		// They share words through reason and kernelbuild alone.
+		{[]string{"hwdetect"}, []string{"dnfbridge", "plan", "daemon", "api"}},
+		{[]string{"dnfbridge"}, []string{"hwdetect", "plan", "daemon", "api"}},
+		{[]string{"plan"}, []string{"dnfbridge", "daemon", "api"}},
+		{[]string{"daemon", "api"}, []string{"internal/guest", "internal/image", "internal/report", "internal/service", "cmd"}},
+		// The two halves of driverd meet in the metadata of packages only.
+		{[]string{"hwdetect", "dnfbridge", "plan", "daemon", "api", "internal/guest", "internal/service", "cmd/driverd"}, []string{"kernelsplit"}},
+		{[]string{"kernelsplit"}, []string{"hwdetect", "dnfbridge", "plan", "daemon", "api"}},
+		// Nothing that a guest runs knows of the lab, or of helpers of tests.
+		{[]string{"reason", "kernelbuild", "hwdetect", "dnfbridge", "plan", "daemon", "api", "kernelsplit", "internal/guest", "internal/image", "internal/printable", "internal/report", "internal/service", "cmd"}, []string{"lab", "internal/testbus", "internal/kerneltest"}},
+	} {
+		for name, imports := range mayImport {
+			for _, imported := range imports {
+				if inAny(name, rule.below) && inAny(imported, rule.above) {
+					t.Errorf("mayImport lets %s import %s", name, imported)
+				}
+			}
+		}
+	}
+}
+
+// inAny says whether a package is one of the folders, or below one.
+func inAny(name string, folders []string) bool {
+	return slices.ContainsFunc(folders, func(folder string) bool { return name == folder || strings.HasPrefix(name, folder+"/") })
 }

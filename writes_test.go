@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package driverd_test
+
+// The packages of others by which driverd reaches beyond its own process.
+const (
+	godbus   = "github.com/godbus/dbus/v5"
+	systemd  = "github.com/coreos/go-systemd/v22/dbus"
+	notify   = "github.com/coreos/go-systemd/v22/daemon"
+	journald = "github.com/coreos/go-systemd/v22/journal"
+	goudev   = "github.com/jochenvg/go-udev"
+	renameio = "github.com/google/renameio/v2"
+	unixes   = "golang.org/x/sys/unix"
+)
+
+// writes lists the calls of driverd that can change something outside of it, by
+// file, or by the folder of a package; and what they change. A call is a function,
+// "exec PROGRAM", or the path of a package of which the file may use everything.
+var writes = []struct {
+	path, what string
+	calls      []string
+}{
+	{"api/client.go", "asks the service over the bus", []string{
+		godbus + ".Connect", godbus + ".ConnectSystemBus", "(*" + godbus + ".Conn).AddMatchSignalContext", "(*" + godbus + ".Conn).SendWithContext",
+	}},
+	{"cmd/driverd/agent.go", "polkit's agent, which asks for a password", []string{"exec pkttyagent", "(*os.Process).Signal"}},
+	{"cmd/driverd/preinstall.go", "a log, and what was done, before the service runs", []string{"os.OpenFile", "os.MkdirAll", renameio}},
+	{"daemon/bus/polkit.go", "asks polkit over the bus", []string{
+		"(*" + godbus + ".Conn).BusObject", "(*" + godbus + ".Conn).Object", "(" + godbus + ".BusObject).CallWithContext",
+	}},
+	{"daemon/bus/server.go", "the service's name and its signals", []string{
+		godbus + ".Connect", "(*" + godbus + ".Conn).Emit", "(*" + godbus + ".Conn).ReleaseName", "(*" + godbus + ".Conn).RequestName",
+	}},
+	{"daemon/journal/writer.go", "the journal", []string{journald}},
+	{"daemon/load/early.go", "a module root in the unit's private /tmp, and kmod's commands, each named where output is called", []string{
+		"exec ?", "os.MkdirAll", "os.MkdirTemp", "os.RemoveAll", "os.Symlink",
+	}},
+	{"daemon/load/offer.go", "drivers_probe of sysfs, which passes over a device that has a driver", []string{"os.OpenFile", "(*os.File).WriteString"}},
+	{"daemon/load/outcome.go", "/run/driverd/load", []string{"os.Remove", "os.Rename", "os.WriteFile"}},
+	{"daemon/load/step.go", "the modules of the kernel: it is told to load, and never to remove", []string{"exec /sbin/modprobe"}},
+	{"daemon/load/units.go", "has systemd start the load step", []string{
+		systemd,
+	}},
+	{"daemon/outside/watch.go", "a socket of rtnetlink that is only listened to", []string{unixes + ".Bind", unixes + ".Socket"}},
+	{"daemon/state", "/var/lib/driverd", []string{renameio, "os.Rename"}},
+	{"dnfbridge/command.go", "dnf5's cache in /tmp, and the packages of an image", []string{"exec dnf5", "os.MkdirTemp", "os.RemoveAll", "os.WriteFile"}},
+	{"dnfbridge/dnf5.go", "the bus, for dnf5daemon", []string{godbus + ".ConnectSystemBus"}},
+	{"dnfbridge/flush.go", "has the kernel write to the disk what others have written", []string{unixes + ".Syncfs"}},
+	{"dnfbridge/rest.go", "has systemd stop dnf5daemon", []string{
+		"(*" + godbus + ".Conn).AddMatchSignalContext", "(*" + godbus + ".Conn).Object", "(" + godbus + ".BusObject).CallWithContext",
+	}},
+	{"dnfbridge/session.go", "dnf5daemon's sessions", []string{
+		"(*" + godbus + ".Conn).BusObject", "(*" + godbus + ".Conn).Object", "(" + godbus + ".BusObject).Go",
+	}},
+	{"hwdetect/udev/udev.go", "a socket of udev that is only listened to", []string{goudev}},
+	{"internal/image/image.go", "a repository of packages, in the tree of an image", []string{"exec createrepo_c", "os.MkdirAll", renameio}},
+	{"internal/report/record.go", "a folder that somebody names, as whoever that is", []string{"os.MkdirAll", "os.OpenRoot"}},
+	{"internal/report/recorder.go", "files below that folder; journalctl only reads", []string{
+		"exec journalctl", "(*os.Root).MkdirAll", "(*os.Root).Symlink", "(*os.Root).WriteFile",
+	}},
+	{"internal/service/inactive.go", "tells systemd how it is", []string{notify}},
+	{"internal/service/service.go", "tells systemd how it is, and asks it where this guest runs", []string{
+		notify, systemd, unixes + ".Prctl", // of its own process
+	}},
+}
+
+// inert lists the packages that change nothing by themselves. What writes by them
+// has got hold of a file elsewhere.
+var inert = []string{
+	"bufio", "bytes", "cmp", "context", "crypto/sha256", "embed", "encoding/binary", "encoding/hex", "encoding/json", "encoding/xml",
+	"errors", "fmt", "hash", "io", "io/fs", "iter", "maps", "math", "math/rand/v2", "net/netip", "path", "path/filepath", "reflect",
+	"regexp", "slices", "sort", "strconv", "strings", "sync", "sync/atomic", "text/tabwriter", "time", "unicode", "unicode/utf8",
+	"github.com/pelletier/go-toml/v2", "github.com/pelletier/go-toml/v2/unstable",
+	godbus + "/introspect",
+	"github.com/rs/zerolog", // to standard error, or to the journal by daemon/journal
+}
+
+// harmless lists the functions of other packages that change nothing.
+var harmless = map[string][]string{
+	"net": {"(*IPNet).String", "(*Interface).Addrs", "(IP).IsGlobalUnicast", "Interfaces", "ParseMAC"},
+	"os": {
+		"(*File).Close", "(*File).Fd", "(*File).Name", "(*File).Read", "(*File).Readdirnames", "(*Root).Close", "(*Root).FS", "DirFS",
+		"Exit", "Getenv", "Geteuid", "Getpid", "Lstat", "NewFile", "Open", "Pipe", "ReadDir", "ReadFile", "Readlink", "Stat",
+	},
+	"os/exec":       {"(*Cmd).CombinedOutput", "(*Cmd).Output", "(*Cmd).Run", "(*Cmd).Start", "(*Cmd).Wait"}, // what runs was judged
+	"os/signal":     {"Notify", "NotifyContext", "Stop"},
+	"runtime":       {"GOMAXPROCS"},
+	"runtime/debug": {"FreeOSMemory", "Stack"},
+	"syscall":       {"(Errno).Error", "NetlinkRIB", "ParseNetlinkMessage", "ParseNetlinkRouteAttr"},
+
+	godbus: {
+		"(*Call).Store", "(*Conn).Close", "(*Conn).Context", "(*Conn).RemoveSignal", "(*Conn).Signal", "(Error).Error", "(ObjectPath).IsValid",
+		"(Signature).String", "(Variant).Signature", "(Variant).Store", "(Variant).Value", "MakeVariant", "SignatureOf", "Store",
+		"WithContext", "WithHandler", "WithMatchArg", "WithMatchInterface", "WithMatchMember", "WithMatchPathNamespace", "WithMatchSender",
+		"WithSignalHandler",
+	},
+	"github.com/spf13/cobra": {
+		"(*Command).AddCommand", "(*Command).Context", "(*Command).ExecuteContext", "(*Command).Flags", "(*Command).SetArgs",
+		"(*Command).SetErr", "(*Command).SetOut", "ExactArgs", "MaximumNArgs", "NoArgs",
+	},
+	"github.com/spf13/pflag": {"(*FlagSet).BoolVar", "(*FlagSet).Changed", "(*FlagSet).StringSliceVar", "(*FlagSet).StringVar"},
+	unixes: {
+		"(*Timespec).Nano", "ByteSliceToString", "ClockGettime", "Close", "Fstat", "Fstatat", "InotifyAddWatch", "InotifyInit1",
+		"IoctlGetTermios", "IoctlGetWinsize", "Lstat", "Read", "Readlinkat", "Seek", "SetNonblock", "Statfs", "Sysinfo", "Uname",
+	},
+}
