@@ -90,7 +90,7 @@ func buildRepo(ctx context.Context, name string, in repo.Input) (string, error) 
 	}
 	// What the repository is made by is an input like what it is made of.
 	inputs := []string{in.Root}
-	for _, dir := range []string{"kernelsplit", "lab/repo", "lab/rpmrepo", "lab/fedora.rules"} {
+	for _, dir := range []string{"kernelbuild", "kernelsplit", "lab/repo", "lab/rpmrepo", "lab/fedora.rules"} {
 		sum, err := hashFiles(isShippedCode, filepath.Join(checkout, dir))
 		if err != nil {
 			return "", err
