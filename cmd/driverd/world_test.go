@@ -15,7 +15,6 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/godbus/dbus/v5"
 	"github.com/google/renameio/v2"
 	"github.com/rs/zerolog"
 
@@ -348,36 +347,6 @@ func serveTree(t testing.TB, root string) testService {
 // settledAll says whether all that can happen has.
 func settledAll(devices []api.Device) bool {
 	return len(devices) > 0 && !slices.ContainsFunc(devices, func(d api.Device) bool { return concernOf(d) == inProgress })
-}
-
-// authority answers for polkit: "yes", "no", or "password", which stands for yes
-// to whoever can be asked for one.
-type authority string
-
-type subjectOf struct {
-	Kind    string
-	Details map[string]dbus.Variant
-}
-
-type verdict struct {
-	Authorized, Challenge bool
-	Details               map[string]string
-}
-
-func (a authority) CheckAuthorization(_ subjectOf, _ string, _ map[string]string, flags uint32, _ string) (verdict, *dbus.Error) {
-	return verdict{Authorized: a == "yes" || a == "password" && flags == 1, Challenge: a == "password"}, nil
-}
-
-// polkit puts an authority on the bus.
-func (s testService) polkit(t testing.TB, a authority) {
-	t.Helper()
-	conn := s.bus.Connect(t)
-	if err := conn.Export(a, "/org/freedesktop/PolicyKit1/Authority", "org.freedesktop.PolicyKit1.Authority"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := conn.RequestName("org.freedesktop.PolicyKit1", dbus.NameFlagReplaceExisting|dbus.NameFlagAllowReplacement); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // driverd runs the command line, and sees that its text fits the console.
