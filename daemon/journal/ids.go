@@ -2,11 +2,7 @@
 
 package journal
 
-import (
-	"maps"
-
-	"driverd/reason"
-)
+import "driverd/reason"
 
 // ids are the MESSAGE_IDs, by what an entry is about. units/driverd.catalog
 // explains them. An id is never used for anything else again; for a new one,
@@ -80,9 +76,6 @@ var ids = map[string]string{
 	string(reason.NoModuleSupport):    "e2772611f7b14afeb0f078befdca612d",
 	string(reason.ImageMode):          "29ae6c9dcb8748fca6feab1cadc0ce6f",
 }
-
-// IDs returns the MESSAGE_IDs, by event, state and reason.
-func IDs() map[string]string { return maps.Clone(ids) }
 
 // idOf returns the MESSAGE_ID of an entry with these fields. What went wrong
 // says more to a person than where it did; a device's state is news by itself.

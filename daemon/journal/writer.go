@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -19,9 +18,6 @@ import (
 // fields are those that an entry may have beside its message, which says it all
 // to a person: what a program searches by, DRIVERD_SLOT and so on.
 var fields = []string{"event", "slot", "modalias", "driver", "state", "reason", "packages"}
-
-// Fields returns the names of the fields that an entry may have.
-func Fields() []string { return slices.Clone(fields) }
 
 // New returns the logger of a process: to the journal if standard error is
 // connected to it, else to standard error.
