@@ -55,12 +55,12 @@ var mayImport = map[string][]string{
 	".":                                   {},
 	"packaging":                           {},
 	"internal/mangen":                     {},
-	"internal/tally":                      {},
+	"internal/testrun":                    {},
 	"internal/testbus":                    {},
 	"internal/kerneltest":                 {"kernelsplit"},
 	"hwdetect/modalias/internal/cfnmatch": {},
 	"hwdetect/udev/internal/testbed":      {},
-	"lab":                                 {"api", "hwdetect", "kernelsplit", "lab/repo"},
+	"lab":                                 {"api", "hwdetect", "kernelsplit", "lab/repo", "lab/stage"},
 	"lab/behaviour":                       {},
 	"lab/bench":                           {"api", "hwdetect", "lab"},
 	"lab/bench/libkmod":                   {},
@@ -71,6 +71,7 @@ var mayImport = map[string][]string{
 	"lab/dnfroot":                         {},
 	"lab/repo":                            {"kernelsplit", "lab/rpmrepo"},
 	"lab/rpmrepo":                         {},
+	"lab/stage":                           {},
 }
 
 // pure says which packages of the standard library the pure packages may import.
@@ -96,7 +97,7 @@ var foreign = map[string][]string{
 	"github.com/pelletier/go-toml/v2":   {"daemon/config"},
 	"github.com/rs/zerolog":             {"cmd/driverd", "daemon", "daemon/bus", "daemon/journal", "dnfbridge", "hwdetect/udev", "internal/service"},
 	"github.com/spf13/cobra":            {"cmd/driverd"},
-	"golang.org/x/sys/unix":             {"cmd/driverd", "daemon/load", "daemon/outside", "dnfbridge", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/sysfs", "internal/guest", "internal/service", "lab", "lab/dnfroot"},
+	"golang.org/x/sys/unix":             {"cmd/driverd", "daemon/load", "daemon/outside", "dnfbridge", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/sysfs", "internal/guest", "internal/service", "lab", "lab/dnfroot", "lab/stage"},
 }
 
 func TestImports(t *testing.T) {
