@@ -68,7 +68,7 @@ func parts(soak time.Duration) []part {
 		s    time.Duration
 	}{
 		{everyday, "lab", "TestBase", 80},
-		{everyday, behaviour, "TestPreinstall", 200},
+		{everyday, behaviour, "TestPreinstall", 120},
 		{everyday, behaviour, "TestFaults", 150},
 		{everyday, behaviour, "TestUnplugAndRestart", 120},
 		{everyday, behaviour, "TestBusctl", 120},
@@ -77,6 +77,7 @@ func parts(soak time.Duration) []part {
 		{rest, behaviour, "TestFaultMatrix", 1000},
 		{rest, "lab", "TestGroups", 200},
 		{rest, behaviour, "TestOneDeviceAfterAnother", 200},
+		{rest, behaviour, "TestPreinstallLater", 300},
 		{rest, behaviour, "TestLifecycle", 240},
 		{rest, behaviour, "TestFromUnsplitToSplit", 200},
 		{rest, behaviour, "TestWhatKeepsADriverAway", 200},

@@ -58,28 +58,45 @@ func hook(t *testing.T) string {
 	return found[0]
 }
 
-// TestPreinstall has an instance ask, by user-data and real cloud-init, for what
-// it needs, and follows it through three boots.
-func TestPreinstall(t *testing.T) {
-	t.Parallel()
-	image := cloudImage(t)
-	repo := rpmrepo.NewRepository(image.Repo)
-	firmware := namedRepo(t)
+// instance is a guest with cloud-init whose owner has asked, by user-data, for what it
+// needs, after its first boot.
+type instance struct {
+	guest
+	image    *lab.Image
+	repo     *rpmrepo.Repository
+	firmware string // folder of another repository, which is below /firmware
+	nic      hwdetect.Slot
+}
+
+func newInstance(t *testing.T) instance {
+	t.Helper()
+	i := instance{image: cloudImage(t), firmware: namedRepo(t), nic: hwdetect.Slot{Bus: 1}}
+	i.repo = rpmrepo.NewRepository(i.image.Repo)
 	repos := http.NewServeMux()
-	repos.Handle("/", repo)
-	repos.Handle("/firmware/", http.StripPrefix("/firmware", http.FileServer(http.Dir(firmware))))
-	g := boot(t, lab.Options{Image: image, Repo: repos}, lab.Start{
+	repos.Handle("/", i.repo)
+	repos.Handle("/firmware/", http.StripPrefix("/firmware", http.FileServer(http.Dir(i.firmware))))
+	i.guest = boot(t, lab.Options{Image: i.image, Repo: repos}, lab.Start{
 		Files:   lab.NoCloud(documented(t, "instances.md", "yaml")[0]+runcmd, platformsData),
 		Devices: []lab.Device{{ID: "nic", Driver: "igb"}},
 	})
-	nic := hwdetect.Slot{Bus: 1}
-	said := func(g guest) string {
-		return g.sh("journalctl -b -u driverd-preinstall.service -o cat --no-pager")
-	}
+	i.booted()
+	return i
+}
+
+// said is what driverd-preinstall.service has said since the guest's last boot.
+func said(g guest) string {
+	g.Helper()
+	return g.sh("journalctl -b -u driverd-preinstall.service -o cat --no-pager")
+}
+
+// TestPreinstall has an instance ask, by user-data and real cloud-init, for what
+// it needs.
+func TestPreinstall(t *testing.T) {
+	t.Parallel()
+	g := newInstance(t)
 
 	t.Run("first boot", func(t *testing.T) {
-		g := g.in(t)
-		g.booted()
+		image, nic, g := g.image, g.nic, g.in(t)
 		t.Log(g.sh("cloud-init status --long; grep 'driverd preinstall' /var/log/cloud-init-output.log"))
 		g.sh("systemctl is-active driverd-preinstall.service")
 		g.installed("kernel-modules-sriov", image.Release)
@@ -123,6 +140,14 @@ func TestPreinstall(t *testing.T) {
 		g := g.in(t)
 		g.sh("! test -e /etc/driverd/preinstall.d/10-platform.toml")
 	})
+}
+
+// TestPreinstallLater follows such an instance through two boots more, and what its
+// owner gets wrong.
+func TestPreinstallLater(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t)
+	g, image, repo, firmware := i.guest, i.image, i.repo, i.firmware
 
 	t.Run("second boot does nothing", func(t *testing.T) {
 		g := g.in(t)
