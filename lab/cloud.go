@@ -33,17 +33,11 @@ func BuildPeersImage(ctx context.Context, rpm string) (*Image, error) {
 // buildRicherImage makes the disk of a guest that has more of Debian's packages;
 // prefix and rootName tell its stages from those of others.
 func buildRicherImage(ctx context.Context, prefix, rootName string, more []string, script string, rpms ...string) (*Image, error) {
-	_, kernel, err := ownKernel(ctx)
+	_, repo, kernel, err := ground(ctx)
 	if err != nil {
 		return nil, err
 	}
-	repo, err := Repo(ctx)
-	if err != nil {
-		return nil, err
-	}
-	// Its kernel comes from the repository, as in the other images.
-	packages := slices.DeleteFunc(slices.Clone(rootPackages), func(name string) bool { return name == "linux-image-amd64" })
-	root, err := buildRoot(ctx, rootName, append(packages, more...)...)
+	root, err := buildRoot(ctx, rootName, slices.Concat(rootPackages, more)...)
 	if err != nil {
 		return nil, err
 	}

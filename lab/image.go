@@ -5,6 +5,7 @@ package lab
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -44,11 +45,7 @@ type Image struct {
 // RPM. The guest has kernel-core and kernel-modules-core installed, and driverd
 // unless rpm is empty.
 func BuildImage(ctx context.Context, rpm string) (*Image, error) {
-	root, kernel, err := ownKernel(ctx)
-	if err != nil {
-		return nil, err
-	}
-	repo, err := Repo(ctx)
+	root, repo, kernel, err := ground(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -56,6 +53,28 @@ func BuildImage(ctx context.Context, rpm string) (*Image, error) {
 		return buildImage(ctx, "", root, repo, kernel, "")
 	}
 	return buildImage(ctx, "", root, repo, kernel, "", rpm)
+}
+
+// Ground builds what an image is made of, but for driverd's package.
+func Ground(ctx context.Context) error {
+	_, _, _, err := ground(ctx)
+	return err
+}
+
+// ground returns the root, the repository and the kernel of a guest. The first takes
+// nothing of the others, and is built beside them.
+func ground(ctx context.Context) (root, repo string, kernel kernelFiles, err error) {
+	built := make(chan error, 1)
+	go func() {
+		var err error
+		root, err = Root(ctx)
+		built <- err
+	}()
+	repo, err = Repo(ctx)
+	if err == nil {
+		kernel, err = AMD64.files(ctx)
+	}
+	return root, repo, kernel, errors.Join(<-built, err)
 }
 
 // buildImage makes a disk and what to boot it with; prefix tells the stages of
@@ -68,7 +87,11 @@ func buildImage(ctx context.Context, prefix, root, repo string, kernel kernelFil
 	}
 
 	// Both kinds of image are in use at once: each has its own stage.
-	name, inputs := prefix+"image", []string{root, repo, imageScript, finish}
+	debian, err := stub(ctx, prefix+"stub", root)
+	if err != nil {
+		return nil, err
+	}
+	name, inputs := prefix+"image", []string{root, repo, debian, imageScript, finish}
 	if len(rpms) == 0 {
 		name = prefix + "bare-image"
 	}
@@ -98,7 +121,7 @@ func buildImage(ctx context.Context, prefix, root, repo string, kernel kernelFil
 		if err := needRoot("guest image"); err != nil {
 			return err
 		}
-		argv := []string{"sh", "-c", imageScript, "image.sh", root, repo, capability, files, finish, filepath.Join(dir, "disk.raw")}
+		argv := []string{"sh", "-c", imageScript, "image.sh", root, repo, debian, capability, files, finish, filepath.Join(dir, "disk.raw")}
 		return run(ctx, isolated(ctx, append(argv, rpms...)...))
 	})
 	if err != nil {

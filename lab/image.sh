@@ -1,14 +1,14 @@
 #!/bin/sh
-# image.sh ROOT REPO KERNEL FILES FINISH DISK [RPM...]: make the guest's disk.
+# image.sh ROOT REPO STUB KERNEL FILES FINISH DISK [RPM...]: make the guest's disk.
 #
 # KERNEL is the version of its kernel's *-uname-r capabilities.
 # Runs in namespaces of its own. ROOT is the read-only lower layer of an
-# overlay; REPO holds repo/ and key.asc; FILES are laid over the root; RPMs are
+# overlay; STUB is the package that speaks for its Debian ones; REPO holds repo/ and key.asc; FILES are laid over the root; RPMs are
 # driverd's packages, none for a guest without it; FINISH is a script that runs
 # in the guest's root at the end, with that root at /mnt too.
 set -eu
-root=$1 repo=$2 kernel=$3 files=$4 finish=$5 disk=$6
-shift 6
+root=$1 repo=$2 stub=$3 kernel=$4 files=$5 finish=$6 disk=$7
+shift 7
 
 work=$(dirname "$disk")/work
 mkdir "$work"
@@ -17,8 +17,6 @@ mkdir "$work/upper" "$work/overlay" "$work/guest"
 guest=$work/guest
 mount -t overlay -o "lowerdir=$root,upperdir=$work/upper,workdir=$work/overlay" lab "$guest"
 
-# Debian's kernel goes: it comes back through RPMs, as much of it as is base.
-rm -rf "$guest"/usr/lib/modules/* "$guest"/boot/* "$guest"/vmlinuz* "$guest"/initrd.img*
 cp -r "$files/." "$guest/"
 mkdir -p "$guest/etc/pki/rpm-gpg"
 cp "$repo/key.asc" "$guest/etc/pki/rpm-gpg/lab.asc"
@@ -46,14 +44,14 @@ mknod -m 666 "$guest/dev/random" c 1 8
 mknod -m 666 "$guest/dev/urandom" c 1 9
 mount -t proc lab "$guest/proc"
 mount -t tmpfs lab "$guest/run"
-mkdir "$guest/run/repo"
+mkdir "$guest/run/repo" "$guest/run/rpms"
 mount --bind "$repo/repo" "$guest/run/repo"
 
 chroot "$guest" rpm --import /etc/pki/rpm-gpg/lab.asc
-chroot "$guest" dnf5 -y --setopt=lab.baseurl=file:///run/repo install \
+cp "$stub" "$guest/run/stub.rpm"
+chroot "$guest" dnf5 -y --setopt=lab.baseurl=file:///run/repo install /run/stub.rpm \
 	"kernel-core-uname-r = $kernel" "kernel-modules-core-uname-r = $kernel"
 if [ $# -gt 0 ]; then
-	mkdir "$guest/run/rpms"
 	cp "$@" "$guest/run/rpms/"
 	chroot "$guest" sh -c 'dnf5 -y --setopt=lab.baseurl=file:///run/repo install /run/rpms/*'
 fi

@@ -85,7 +85,7 @@ func settled(ctx context.Context, o Options) (string, error) {
 	}
 	inputs := append(args, savedOf(string(version), o.Image.Disk, disk.ModTime(), time.Now())...)
 	return stage.Get(ctx, "guest", inputs, func(ctx context.Context, dir string) (err error) {
-		g, err := Boot(ctx, Options{Image: o.Image}, Start{})
+		g, err := Boot(ctx, Options{Image: o.Image, Parallel: o.Parallel}, Start{})
 		if err != nil {
 			return err
 		}

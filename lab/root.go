@@ -14,11 +14,11 @@ import (
 	"driverd/lab/stage"
 )
 
-// rootPackages are what a guest is made of; the rest comes by dependency. The
-// kernel comes whole: Repo takes it apart, and BuildImage removes it.
+// rootPackages are what a guest is made of; the rest comes by dependency. The kernel
+// is not among them: it comes from the package repository, as much of it as is base.
 var rootPackages = []string{
 	"systemd", "systemd-sysv", "udev", "dbus", "polkitd", "kmod",
-	"dnf5", "dnf5-server", "rpm", "linux-image-amd64", "qemu-guest-agent",
+	"dnf5", "dnf5-server", "rpm", "qemu-guest-agent",
 	"iproute2", "pci.ids", "pciutils",
 	"iptables", "nftables", "systemd-container", // what a container runs on
 }
@@ -33,14 +33,12 @@ func rootArgs(packages ...string) []string {
 		"--dpkgopt=path-exclude=/usr/share/doc/*",
 		"--dpkgopt=path-exclude=/usr/share/man/*",
 		"--dpkgopt=path-exclude=/usr/share/locale/*",
-		// The hooks build a stock initrd, which the guest does not use.
-		"--dpkgopt=path-exclude=/etc/kernel/postinst.d/*",
 		"--include=" + strings.Join(packages, ","),
 	}
 }
 
-// Root returns the folder of the guest root: Debian testing with the kernel of
-// the day, as mmdebstrap leaves it. It belongs to the cache: read it, mount it
+// Root returns the folder of the guest root: Debian testing without a kernel, as
+// mmdebstrap leaves it. It belongs to the cache: read it, mount it
 // under an overlay, never write to it.
 func Root(ctx context.Context) (string, error) {
 	return buildRoot(ctx, "root", rootPackages...)
@@ -59,27 +57,27 @@ func buildRoot(ctx context.Context, name string, packages ...string) (string, er
 	})
 }
 
-// Repo returns the folder of the package repository made of the root's kernel:
+// Repo returns the folder of the package repository made of Debian testing's kernel:
 // repo/ is the rpm-md repository, key.asc the public key that signed its
 // packages.
 func Repo(ctx context.Context) (string, error) {
-	root, kernel, err := ownKernel(ctx)
+	kernel, err := AMD64.files(ctx)
 	if err != nil {
 		return "", err
 	}
-	return buildRepo(ctx, "repo", repo.Input{Kernels: []repo.Kernel{kernel.packed()}, Newer: true, Root: root})
+	return buildRepo(ctx, "repo", repo.Input{Kernels: []repo.Kernel{kernel.packed()}, Newer: true})
 }
 
 // DracutRepo returns the folder of a repository like Repo's, with less hardware, of
 // which each package has dracut make an initrd when it is installed.
 func DracutRepo(ctx context.Context) (string, error) {
-	root, kernel, err := ownKernel(ctx)
+	kernel, err := AMD64.files(ctx)
 	if err != nil {
 		return "", err
 	}
 	packed := kernel.packed()
 	packed.Hardware, packed.Dracut = leanHardware, true
-	return buildRepo(ctx, "dracut-repo", repo.Input{Kernels: []repo.Kernel{packed}, Root: root})
+	return buildRepo(ctx, "dracut-repo", repo.Input{Kernels: []repo.Kernel{packed}})
 }
 
 // buildRepo builds a repository in a stage of the given name.
@@ -89,7 +87,7 @@ func buildRepo(ctx context.Context, name string, in repo.Input) (string, error) 
 		return "", err
 	}
 	// What the repository is made by is an input like what it is made of.
-	inputs := []string{in.Root}
+	var inputs []string
 	for _, dir := range []string{"kernelbuild", "kernelsplit", "lab/repo", "lab/rpmrepo", "lab/fedora.rules"} {
 		sum, err := hashFiles(isShippedCode, filepath.Join(checkout, dir))
 		if err != nil {
@@ -117,12 +115,19 @@ func (k kernelFiles) packed() repo.Kernel {
 	return repo.Kernel{ModulesDir: k.modules, Vmlinuz: k.vmlinuz, Config: k.config}
 }
 
-// ownKernel returns the root, and the kernel in it, which guests have.
-func ownKernel(ctx context.Context) (root string, kernel kernelFiles, err error) {
-	if root, err = Root(ctx); err == nil {
-		kernel, err = rootKernel(root)
+// stub returns the package that speaks for Debian's in a root.
+func stub(ctx context.Context, name, root string) (string, error) {
+	dir, err := stage.Get(ctx, name, []string{root}, func(ctx context.Context, dir string) error {
+		return repo.Stub(ctx, root, dir)
+	})
+	if err != nil {
+		return "", err
 	}
-	return root, kernel, err
+	rpms, err := filepath.Glob(filepath.Join(dir, "*.rpm"))
+	if err != nil || len(rpms) != 1 {
+		return "", fmt.Errorf("cannot find the package in %s: found %d", dir, len(rpms))
+	}
+	return rpms[0], nil
 }
 
 // rootKernel finds the one kernel of a root.

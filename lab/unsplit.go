@@ -36,7 +36,11 @@ var leanHardware = []string{"sdhci_pci"}
 // do not say which devices they are for: its index of the build does. Of other
 // hardware there is but a little.
 func BuildUnsplitImage(ctx context.Context, rpm string) (*Image, error) {
-	root, kernel, err := ownKernel(ctx)
+	root, err := Root(ctx)
+	if err != nil {
+		return nil, err
+	}
+	kernel, err := AMD64.files(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +54,7 @@ func BuildUnsplitImage(ctx context.Context, rpm string) (*Image, error) {
 	if unsplit.Rules, err = FedoraRules(); err != nil {
 		return nil, err
 	}
-	packages, err := buildRepo(ctx, "unsplit-repo", repo.Input{Kernels: []repo.Kernel{split, unsplit}, Root: root})
+	packages, err := buildRepo(ctx, "unsplit-repo", repo.Input{Kernels: []repo.Kernel{split, unsplit}})
 	if err != nil {
 		return nil, err
 	}

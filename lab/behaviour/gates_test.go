@@ -205,12 +205,12 @@ func (g guest) says(slot hwdetect.Slot, state, reason string, words ...string) {
 // kernel knows that a signature is there: the last 28 bytes.
 func unsigned(t *testing.T, release, path string) []byte {
 	t.Helper()
-	root, err := lab.Root(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	modules, err := lab.AMD64.Modules(t.Context())
+	if err != nil || filepath.Base(modules) != release {
+		t.Fatalf("the guest's kernel %s is not that of %s: %v", release, modules, err)
 	}
 	const script = `xz -dc "$1" | head -c -28 | xz -c --check=crc32`
-	text, err := exec.CommandContext(t.Context(), "sh", "-c", script, "sh", filepath.Join(root, "usr/lib/modules", release, path)).Output()
+	text, err := exec.CommandContext(t.Context(), "sh", "-c", script, "sh", filepath.Join(modules, path)).Output()
 	if err != nil || len(text) == 0 {
 		t.Fatalf("cannot make a module without a signature: %v", err)
 	}

@@ -29,15 +29,11 @@ const igb = "pci:v00008086d000010C9sv00008086sd0000A03Cbc02sc00i00"
 // modulesDir is the whole module tree of the guest's kernel, after depmod.
 func modulesDir(b *testing.B) (root, dir string) {
 	b.Helper()
-	root, err := lab.Root(b.Context())
+	dir, err := lab.AMD64.Modules(b.Context())
 	if err != nil {
 		b.Fatal(err)
 	}
-	found, err := filepath.Glob(filepath.Join(root, "usr/lib/modules/*"))
-	if err != nil || len(found) != 1 {
-		b.Fatalf("cannot find the modules of %s: %v %v", root, found, err)
-	}
-	return root, found[0]
+	return filepath.Join(dir, "../../../.."), dir
 }
 
 // cpuTime measures the CPU time of what follows until it is called back, that of

@@ -4,8 +4,8 @@
 // by kernelsplit and packed as signed RPMs.
 //
 // It also holds what the main job must not fall for, a newer build of the same
-// kernel, and what RPM misses on a Debian root: a stub that provides what
-// Debian's packages brought.
+// kernel. Beside it there is what RPM misses on a Debian root: a stub that provides
+// what Debian's packages brought.
 package repo
 
 import (
@@ -53,8 +53,6 @@ type Input struct {
 
 	// Newer adds a later build of the first kernel, with few modules.
 	Newer bool
-
-	Root string // the guest's root, for the libraries that it has
 }
 
 // Build makes out/repo, an rpm-md repository, and out/key.asc, the public half
@@ -96,9 +94,6 @@ func Build(ctx context.Context, in Input, out string) (err error) {
 		if err := build.pack(ctx, work, rpms); err != nil {
 			return fmt.Errorf("cannot pack kernel %s: %w", build.tree.Release, err)
 		}
-	}
-	if err := packStub(ctx, in.Root, work, rpms); err != nil {
-		return fmt.Errorf("cannot pack %s: %w", stubName, err)
 	}
 	if err := sign(ctx, work, rpms, filepath.Join(out, "key.asc")); err != nil {
 		return fmt.Errorf("cannot sign packages: %w", err)

@@ -24,8 +24,20 @@ var stubProvides = []string{
 // stubLibraries are those that a Go program with cgo, and libudev, can need.
 var stubLibraries = []string{"libc.so.6", "ld-linux-x86-64.so.2", "libresolv.so.2", "libpthread.so.0", "libudev.so.1"}
 
-// packStub packs a package without files that speaks for Debian's: RPM knows
-// nothing of what dpkg installed.
+// Stub packs, into dir, a package without files that speaks for Debian's in root: RPM
+// knows nothing of what dpkg installed. It is not signed.
+func Stub(ctx context.Context, root, dir string) (err error) {
+	work, err := os.MkdirTemp("", "driverd-stub-")
+	if err != nil {
+		return fmt.Errorf("cannot pack %s: %w", stubName, err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	if err := packStub(ctx, root, work, dir); err != nil {
+		return fmt.Errorf("cannot pack %s: %w", stubName, err)
+	}
+	return nil
+}
+
 func packStub(ctx context.Context, root, work, dir string) error {
 	libraries, err := libraryProvides(ctx, root, work)
 	if err != nil {

@@ -57,8 +57,7 @@ func show(ctx context.Context, rpm string) (err error) {
 	d := demo{guest}
 
 	heading("The base guest: no igb driver, and driverd waiting")
-	if err := d.run(ctx, "uname -r", "rpm -qa 'kernel*' driverd | sort",
-		"find /lib/modules -name 'igb*.ko*' | wc -l",
+	if err := d.run(ctx, "rpm -qa 'kernel*' driverd | sort; find /lib/modules -name 'igb*.ko*' | wc -l",
 		"systemctl show -p ActiveState,User,MemoryCurrent driverd.service"); err != nil {
 		return err
 	}
@@ -92,10 +91,9 @@ func (d demo) plug(ctx context.Context) (hwdetect.Slot, error) {
 	}
 	heading("What the service says")
 	return slot, d.run(ctx,
-		"busctl --no-pager introspect --no-legend "+api.BusName+" "+api.DevicePath(slot.String())+" "+api.DeviceInterface+" | cut -c1-110",
 		"driverd explain "+slot.String(),
-		"journalctl -u driverd.service -o cat --no-pager | tail -8",
-		"rpm -qa 'kernel*' | sort")
+		"busctl get-property "+api.BusName+" "+api.DevicePath(slot.String())+" "+api.DeviceInterface+" State Driver Packages",
+		"journalctl -u driverd.service -o cat --no-pager | tail -8")
 }
 
 // virtualFunctions makes three and shows that they are driven too.

@@ -56,8 +56,7 @@ func run(ctx context.Context, args []string) error {
 		if err := lab.Prepare(ctx); err != nil {
 			return err
 		}
-		_, err := lab.Repo(ctx)
-		return err
+		return lab.Ground(ctx)
 	case args[0] == "build", args[0] == "boot":
 		if err := lab.Prepare(ctx); err != nil {
 			return err
