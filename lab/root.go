@@ -136,13 +136,18 @@ func rootKernel(root string) (kernelFiles, error) {
 	if err != nil || len(found) != 1 {
 		return kernelFiles{}, fmt.Errorf("cannot find the kernel of %s: want one folder in usr/lib/modules, found %d", root, len(found))
 	}
-	release := filepath.Base(found[0])
-	return kernelFiles{
-		release: release,
-		modules: found[0],
-		vmlinuz: filepath.Join(root, "boot", "vmlinuz-"+release),
-		config:  filepath.Join(root, "boot", "config-"+release),
-	}, nil
+	k := kernelFiles{release: filepath.Base(found[0]), modules: found[0]}
+	k.vmlinuz, k.config = k.file(root, "vmlinuz"), k.file(root, "config")
+	return k, nil
+}
+
+// file is where a file of the kernel lies: newer packages have it beside the modules.
+func (k kernelFiles) file(root, name string) string {
+	beside := filepath.Join(k.modules, name)
+	if _, err := os.Stat(beside); err == nil {
+		return beside
+	}
+	return filepath.Join(root, "boot", name+"-"+k.release)
 }
 
 // Checkout returns the top folder of driverd's source tree, which is the
