@@ -72,21 +72,25 @@ func (e *Engine) learnCatalog() {
 	}
 	c.learning, c.learned, c.began = true, make(chan struct{}), time.Now()
 	var packages []dnfbridge.Package
+	var unkept error
 	e.start(
 		func(ctx context.Context) (err error) {
 			packages, err = e.Backend.KernelPackages(ctx, e.Release)
+			packages = wanted(packages)
+			if err == nil && len(NewCatalog(packages).NEVRAs()) > 0 {
+				unkept = e.Cache.Save(e.Release, packages)
+			}
 			return err
 		},
-		func(err error) { e.learnedCatalog(packages, err) })
+		func(err error) { e.learnedCatalog(packages, err, unkept) })
 }
 
-func (e *Engine) learnedCatalog(packages []dnfbridge.Package, err error) {
+func (e *Engine) learnedCatalog(packages []dnfbridge.Package, err, unkept error) {
 	c := &e.catalog
 	c.learning, c.failed = false, err
 	close(c.learned)
 	e.used()
 	defer giveBack()
-	packages = wanted(packages)
 	if err != nil {
 		c.retryLater()
 		e.Log.Warn().Str("event", "catalog-failed").Str("reason", string(reason.Of(err))).
@@ -104,8 +108,8 @@ func (e *Engine) learnedCatalog(packages []dnfbridge.Package, err error) {
 	}
 	c.tries = 0
 	c.refreshAt = time.Now().Add(catalogAge)
-	if err := e.Cache.Save(e.Release, packages); err != nil {
-		e.Log.Warn().Str("event", "catalog-not-kept").Msgf("the catalog will have to be learned again after a restart: %v", err)
+	if unkept != nil {
+		e.Log.Warn().Str("event", "catalog-not-kept").Msgf("the catalog will have to be learned again after a restart: %v", unkept)
 	}
 }
 

@@ -95,6 +95,7 @@ type Config struct {
 	// value as long as nothing has changed on disk.
 	Next func() Next
 
+	// Log must not block: see journal.Queue.
 	Log zerolog.Logger
 
 	// Configuration reads what the administrator has configured. It is called
@@ -108,8 +109,8 @@ type Config struct {
 	// if something can.
 	Gate error
 
-	// Publish is called with every new view of the world, from the engine's
-	// own goroutine; it must not block.
+	// Publish is called with the latest view of the world, by one goroutine at a
+	// time. It may take long: no device waits for it.
 	Publish func(View)
 }
 
@@ -118,6 +119,7 @@ type Engine struct {
 	Config
 	kicks  chan struct{}
 	events chan func()
+	shows  *publisher
 
 	ctx       context.Context // of Run, for the work that it starts
 	due       time.Time       // of the next look
@@ -136,6 +138,7 @@ type Engine struct {
 	unfinished unfinished
 	saves      sync.WaitGroup // of the history
 	mode       Mode           // as it was set; empty if it never was
+	modes      sync.Mutex     // held while a mode is set
 	plans      chan struct{}  // holds one for each Plan that is not answered yet
 	blind      error          // why the hardware could not be read, nil if it was
 
@@ -155,6 +158,7 @@ func New(c Config) *Engine {
 		Config:  c,
 		kicks:   make(chan struct{}, 1),
 		events:  make(chan func()),
+		shows:   newPublisher(c.Publish),
 		records: make(map[hwdetect.Slot]*record),
 		next:    &successor{},
 		plans:   make(chan struct{}, maxPlans),
@@ -175,7 +179,7 @@ func (e *Engine) Rescan(ctx context.Context) error {
 	if e.Gate != nil {
 		return refuse(ErrRefused, "%v", e.Gate)
 	}
-	return e.call(ctx, func() {
+	return e.change(ctx, func() {
 		for _, r := range e.records {
 			r.again()
 		}
@@ -202,6 +206,7 @@ func (e *Engine) Run(ctx context.Context) {
 	e.restoreMode()
 	e.restoreUnfinished()
 	defer e.closeHistory()
+	go e.shows.run(ctx)
 	e.due = time.Now()
 	for {
 		timer := time.NewTimer(time.Until(e.due))
@@ -251,6 +256,20 @@ func (e *Engine) call(ctx context.Context, f func()) error {
 		return ctx.Err()
 	}
 	<-done
+	return nil
+}
+
+// change is call, and waits until the world can see what f has changed.
+func (e *Engine) change(ctx context.Context, f func()) error {
+	var published <-chan struct{}
+	if err := e.call(ctx, func() { f(); published = e.shows.published() }); err != nil {
+		return err
+	}
+	select {
+	case <-published:
+	case <-ctx.Done():
+	case <-e.ctx.Done():
+	}
 	return nil
 }
 

@@ -230,7 +230,7 @@ func (e *Engine) progressed(j *job, p dnfbridge.Progress) {
 	}
 	if j.phase != phase || time.Since(j.shown) >= progressTime {
 		j.shown = time.Now()
-		e.Publish(e.view())
+		e.shows.put(e.view())
 	}
 }
 

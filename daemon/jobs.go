@@ -198,7 +198,7 @@ func (e *Engine) commit(j *job, coming []string) error {
 // alone until a Rescan, or an Install that names them.
 func (e *Engine) Cancel(ctx context.Context, number uint64, origin string) error {
 	var refused error
-	if err := e.call(ctx, func() { refused = e.cancel(number, origin) }); err != nil {
+	if err := e.change(ctx, func() { refused = e.cancel(number, origin) }); err != nil {
 		return err
 	}
 	return refused

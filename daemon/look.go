@@ -18,7 +18,7 @@ func (e *Engine) look() {
 	e.firstKick = time.Time{}
 	e.due = began.Add(resyncTime)
 	if e.Gate != nil {
-		e.Publish(e.view())
+		e.shows.put(e.view())
 		return
 	}
 	e.configure()
@@ -37,7 +37,7 @@ func (e *Engine) look() {
 	}
 	e.learnCatalog()
 	e.rest()
-	e.Publish(e.view())
+	e.shows.put(e.view())
 	if !asked && e.job == nil && len(e.loading) == 0 {
 		giveBack() // nothing comes for a while
 	}

@@ -84,7 +84,7 @@ func (e *Engine) choose(ctx context.Context, selectors []plan.Selector, then fun
 	for again := true; ; again = false {
 		var refused error
 		var learned <-chan struct{}
-		if err := e.call(ctx, func() {
+		if err := e.change(ctx, func() {
 			var c choice
 			if c, refused = e.choice(selectors); refused == nil {
 				then(c)

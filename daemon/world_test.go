@@ -57,6 +57,7 @@ type world struct {
 	onInstall func(packages []string) error
 	onLoad    func(hwdetect.Slot) error
 	onResolve error
+	onPublish func()
 	saved     []dnfbridge.Package
 
 	ways         []string // out of the guest
@@ -425,6 +426,9 @@ func (w *world) run(t *testing.T) (engine *daemon.Engine, stop func()) {
 			return w.config, w.badConfig
 		},
 		Publish: func(v daemon.View) {
+			if w.onPublish != nil {
+				w.onPublish()
+			}
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.published = v
