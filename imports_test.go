@@ -26,13 +26,16 @@ var rules = map[string][]string{
 	"plan":              {"reason", "hwdetect", "hwdetect/modalias"},
 	"dnfbridge":         {"reason"},
 	"api":               {},
-	"daemon":            {"reason", "hwdetect", "hwdetect/firmware", "plan", "dnfbridge", "daemon/config"},
+	"daemon":            {"reason", "hwdetect", "hwdetect/firmware", "plan", "dnfbridge", "daemon/config", "daemon/jobs", "daemon/ledger", "daemon/phase"},
 	"daemon/bus":        {"daemon", "api", "hwdetect", "hwdetect/firmware", "plan"},
 	"daemon/config":     {"hwdetect", "hwdetect/modalias", "plan", "daemon/gate"},
 	"daemon/gate":       {"reason", "hwdetect/sysfs"},
+	"daemon/jobs":       {"reason", "hwdetect", "daemon/ledger"},
 	"daemon/journal":    {"reason"},
+	"daemon/ledger":     {"reason", "hwdetect"},
 	"daemon/load":       {"reason", "hwdetect", "hwdetect/modalias", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/sysfs", "internal/printable"},
 	"daemon/outside":    {},
+	"daemon/phase":      {"reason", "hwdetect", "hwdetect/firmware", "plan", "daemon/ledger"},
 	"daemon/state":      {"daemon", "dnfbridge"},
 }
 

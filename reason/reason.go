@@ -42,6 +42,10 @@ const (
 	ImageMode          Reason = "image-mode"
 )
 
+// ErrNotStarted is in the error of a step that could not be started: nothing was
+// tried, so what was in the way may pass.
+var ErrNotStarted = errors.New("not started")
+
 // Error is an error with its machine-readable reason. Its text is the text of
 // the error it wraps: one sentence for a person.
 type Error struct {
