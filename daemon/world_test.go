@@ -56,9 +56,11 @@ type world struct {
 	onList    func(context.Context) error
 	onInstall func(packages []string) error
 	onLoad    func(hwdetect.Slot) error
-	onResolve error
-	onPublish func()
-	saved     []dnfbridge.Package
+
+	onLoadContext func(context.Context) error
+	onResolve     error
+	onPublish     func()
+	saved         []dnfbridge.Package
 
 	ways         []string // out of the guest
 	repositories string   // how they are configured
@@ -77,6 +79,7 @@ type world struct {
 	begun   map[string]string    // packages, by the boot in which they were being installed
 	spoilt  bool                 // what is installed cannot be loaded until it is installed again
 	steps   []dnfbridge.Progress // that an Install begins with
+	locked  bool                 // somebody has the lock of the package database when it is to begin
 	gate    error
 
 	rests int  // how often the backend was to be stopped
@@ -249,6 +252,16 @@ func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress f
 	if err := t.Commit(t.Install); err != nil {
 		return err
 	}
+	if w.locked { // and so it begins anew
+		w.locked = false
+		progress(dnfbridge.Progress{Phase: dnfbridge.PhaseResolve})
+		if err := spend(ctx, 30*time.Second); err != nil {
+			return err
+		}
+		if err := t.Commit(t.Install); err != nil {
+			return err
+		}
+	}
 	progress(dnfbridge.Progress{Phase: dnfbridge.PhaseInstall, BytesDone: 100, BytesTotal: 100, Fraction: 0.5})
 	if err := spend(ctx, 2*time.Second); err != nil {
 		return err
@@ -335,7 +348,10 @@ func (w *world) offer(s hwdetect.Slot, driver string) {
 }
 
 // Load binds the device's driver.
-func (w *world) Load(_ context.Context, s hwdetect.Slot) error {
+func (w *world) Load(ctx context.Context, s hwdetect.Slot) error {
+	if w.onLoadContext != nil {
+		return w.onLoadContext(ctx)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.loads = append(w.loads, s)

@@ -146,7 +146,7 @@ func TestChangesOvertake(t *testing.T) {
 // What could not be started was not tried, whatever its reason.
 func TestNotStartedIsRetriedInTime(t *testing.T) {
 	t.Parallel()
-	err := reason.With(reason.ProbeFailed, fmt.Errorf("cannot start it: %w", reason.ErrNotStarted))
+	err := reason.With(reason.ProbeFailed, reason.NotStarted(errors.New("cannot start it")))
 	if try := failing(err).Get(key); try.RetryAt.IsZero() {
 		t.Error("it is not tried again")
 	}

@@ -4,7 +4,6 @@ package phase_test
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -133,7 +132,7 @@ func TestNobodyWaitsForNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		moment := rapid.Map(rapid.IntRange(0, 7200), func(s int) time.Time { return ago(time.Duration(s) * time.Second) })
 		problems := rapid.SampledFrom([]error{
-			nil, missing, errors.New("no reason"), fmt.Errorf("%w", reason.ErrNotStarted),
+			nil, missing, errors.New("no reason"), reason.NotStarted(errors.New("no bus")),
 			reason.With(reason.RepoUnreachable, errors.New("a")), reason.With(reason.UntrustedPackage, errors.New("b")),
 			reason.With(reason.NotAuthorized, errors.New("c")), reason.With(reason.NoDriver, errors.New("d")), reason.With(reason.FirmwareMissing, errors.New("e")),
 		})
