@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -60,6 +61,7 @@ type world struct {
 	onLoadContext func(context.Context) error
 	onResolve     error
 	onPublish     func()
+	log           io.Writer
 	saved         []dnfbridge.Package
 
 	ways         []string // out of the guest
@@ -425,12 +427,20 @@ func (f modeFile) Save(mode daemon.Mode) error {
 	return f.full
 }
 
+// writer is where the log goes: to the test, or to who reads it.
+func (w *world) writer(t *testing.T) io.Writer {
+	if w.log != nil {
+		return w.log
+	}
+	return zerolog.NewTestWriter(t)
+}
+
 // run starts an engine in the world; it ends with the test, or with stop.
 func (w *world) run(t *testing.T) (engine *daemon.Engine, stop func()) {
 	t.Helper()
 	engine = daemon.New(daemon.Config{
 		Release: release, Hardware: w, Modules: w, Firmware: w, Outside: w, Backend: w, Loader: w, Namer: w, Cache: cache{w}, HistoryFile: historyFile{w}, ModeFile: modeFile{w}, UnfinishedFile: unfinishedFile{w}, Boot: w.boot, Gate: w.gate, SmallMemory: w.small,
-		Log: zerolog.New(zerolog.NewTestWriter(t)),
+		Log: zerolog.New(w.writer(t)),
 		Next: func() daemon.Next {
 			w.mu.Lock()
 			defer w.mu.Unlock()
