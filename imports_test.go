@@ -29,13 +29,16 @@ var mayImport = map[string][]string{
 	// What decides, and what acts.
 	"plan":           {"reason", "hwdetect", "hwdetect/modalias", "kernelbuild"},
 	"dnfbridge":      {"reason"},
-	"daemon":         {"reason", "hwdetect", "hwdetect/firmware", "plan", "dnfbridge", "daemon/config"},
+	"daemon":         {"reason", "hwdetect", "hwdetect/firmware", "plan", "dnfbridge", "daemon/config", "daemon/jobs", "daemon/ledger", "daemon/phase"},
 	"daemon/bus":     {"daemon", "api", "hwdetect", "hwdetect/firmware", "plan"},
 	"daemon/config":  {"hwdetect", "hwdetect/modalias", "kernelbuild", "plan", "daemon/gate"},
 	"daemon/gate":    {"reason", "hwdetect/sysfs"},
+	"daemon/jobs":    {"reason", "hwdetect", "daemon/ledger"},
 	"daemon/journal": {"reason"},
+	"daemon/ledger":  {"reason", "hwdetect"},
 	"daemon/load":    {"reason", "hwdetect", "hwdetect/modalias", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/sysfs", "kernelbuild", "internal/printable"},
 	"daemon/outside": {},
+	"daemon/phase":   {"reason", "hwdetect", "hwdetect/firmware", "plan", "daemon/ledger"},
 	"daemon/state":   {"daemon", "dnfbridge"},
 
 	// What puts them together.

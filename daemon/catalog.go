@@ -4,10 +4,12 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
 
+	"driverd/daemon/ledger"
 	"driverd/dnfbridge"
 	"driverd/plan"
 	"driverd/reason"
@@ -25,88 +27,110 @@ type CatalogCache interface {
 	Save(release string, packages []dnfbridge.Package) error
 }
 
-// catalog is what is known about the packages of the running kernel.
+// catalog is what is known about the packages of a kernel, and keeps that up to date.
 type catalog struct {
+	engine  *Engine
+	release string
+	cache   CatalogCache // nil for the next kernel: what is known of it is soon out of date
+
 	known     *plan.Catalog // nil until learned
 	problem   error         // why known is missing or not complete, nil if it is neither
-	learning  bool
-	began     time.Time     // the last try
-	failed    error         // what was wrong with it, nil if nothing was
-	learned   chan struct{} // closed when the learning ends
-	tries     int           // without success, so far
-	refreshAt time.Time
+	learnedAt time.Time
+	learned   chan struct{} // closed when the learning ends that goes on, or went on last
+	outOfDate bool          // a transaction has found it wrong
 }
 
-// retryNow lets a failed try be repeated at once.
-func (c *catalog) retryNow() {
-	if c.tries > 0 {
-		c.refreshAt = time.Time{}
-	}
-}
+func (c *catalog) lastTry() ledger.Try { return c.engine.ledger.Get(ledger.Catalog(c.release)) }
 
-// retryLater puts the next try off, longer each time.
-func (c *catalog) retryLater() {
-	c.tries++
-	c.refreshAt = time.Now().Add(backoff(c.tries))
-}
+// failing says whether the last try to learn it has failed.
+func (c *catalog) failing() bool { return c.lastTry().Failed() || c.problem != nil }
 
-func (e *Engine) restoreCatalog() {
-	packages, learned, err := e.Cache.Load(e.Release)
+// restore takes what was learned before the service was started.
+func (c *catalog) restore() {
+	packages, learned, err := c.cache.Load(c.release)
 	if err != nil {
-		e.Log.Debug().Err(err).Msg("no catalog in the cache")
+		c.engine.Log.Debug().Err(err).Msg("no catalog in the cache")
 		return
 	}
-	e.catalog.known = NewCatalog(packages)
-	e.catalog.refreshAt = learned.Add(catalogAge)
+	c.known, c.learnedAt = NewCatalog(packages), learned
 }
 
-// learnCatalog asks the repositories about the running kernel when it is time.
-func (e *Engine) learnCatalog() {
-	c := &e.catalog
-	if c.learning {
-		return
+// refresh has the catalog learned anew: it is not what it was.
+func (c *catalog) refresh() { c.outOfDate = true }
+
+// retry has a failed try repeated at once.
+func (c *catalog) retry(now time.Time) {
+	c.engine.ledger.Forget(ledger.Catalog(c.release))
+	c.Step(now)
+}
+
+// Step asks the repositories about the kernel when it is time, and returns when it
+// will be.
+func (c *catalog) Step(now time.Time) (wake time.Time) {
+	try, changes := c.lastTry(), c.engine.changes
+	good := c.known != nil && c.problem == nil && len(c.known.NEVRAs()) > 0
+	switch fresh := c.learnedAt.Add(catalogAge); {
+	case try.Running():
+		return time.Time{}
+	case try.Failed() && !try.Due(now, changes):
+		return try.RetryAt
+	case !try.Failed() && good && !c.outOfDate && now.Before(fresh) && !changes.Repositories.After(c.learnedAt):
+		return fresh
 	}
-	if time.Now().Before(c.refreshAt) && !e.overtaken(c.began, c.failed) && !e.outside.configured.After(c.began) {
-		e.wakeAt(c.refreshAt)
-		return
-	}
-	c.learning, c.learned, c.began = true, make(chan struct{}), time.Now()
+	c.learn(now)
+	return time.Time{}
+}
+
+func (c *catalog) learn(now time.Time) {
+	e, key := c.engine, ledger.Catalog(c.release)
+	e.ledger.Begin(key, 0, now, ledger.Try{})
+	c.learned, c.outOfDate = make(chan struct{}), false
 	var packages []dnfbridge.Package
+	var unkept error
 	e.start(
 		func(ctx context.Context) (err error) {
-			packages, err = e.Backend.KernelPackages(ctx, e.Release)
-			return err
+			packages, err = e.Backend.KernelPackages(ctx, c.release)
+			packages = wanted(packages)
+			switch {
+			case err != nil:
+				return withReason(reason.TransactionFailed, err)
+			case len(NewCatalog(packages).NEVRAs()) == 0: // they may come back; nothing worth keeping until then
+				return reason.With(reason.StaleKernel, errNoBuild)
+			case c.cache != nil:
+				unkept = c.cache.Save(c.release, packages)
+			}
+			return nil
 		},
-		func(err error) { e.learnedCatalog(packages, err) })
+		func(err error) {
+			e.ledger.End(key, 0, time.Now(), err, false)
+			close(c.learned)
+			e.idleBackend.used(time.Now())
+			c.take(packages, err, now)
+			if unkept != nil {
+				e.Log.Warn().Str("event", "catalog-not-kept").Msgf("the catalog will have to be learned again after a restart: %v", unkept)
+			}
+			giveBack()
+		})
 }
 
-func (e *Engine) learnedCatalog(packages []dnfbridge.Package, err error) {
-	c := &e.catalog
-	c.learning, c.failed = false, err
-	close(c.learned)
-	e.used()
-	defer giveBack()
-	packages = wanted(packages)
-	if err != nil {
-		c.retryLater()
-		e.Log.Warn().Str("event", "catalog-failed").Str("reason", string(reason.Of(err))).
-			Msgf("cannot learn the packages of kernel %s, next try at %s: %v", e.Release, c.refreshAt.Format(time.TimeOnly), err)
+// errNoBuild is what is wrong with repositories that answer, and have no package of
+// the kernel.
+var errNoBuild = errors.New("the repositories have no package of this kernel")
+
+// take takes what the repositories have answered to a question that was asked at a
+// moment.
+func (c *catalog) take(packages []dnfbridge.Package, err error, asked time.Time) {
+	log := c.engine.Log
+	if err != nil && !errors.Is(err, errNoBuild) {
+		log.Warn().Str("event", "catalog-failed").Str("reason", string(reason.Of(err))).
+			Msgf("cannot learn the packages of kernel %s, next try at %s: %v", c.release, c.lastTry().RetryAt.Format(time.TimeOnly), err)
 		if c.known == nil || c.problem != nil {
 			c.known, c.problem = NewCatalog(packages), err
 		}
 		return
 	}
-	c.known, c.problem = NewCatalog(packages), nil
-	e.Log.Info().Str("event", "catalog-learned").Msgf("learned the packages of kernel %s", e.Release)
-	if len(c.known.NEVRAs()) == 0 {
-		c.retryLater() // they may come back; nothing worth keeping until then
-		return
-	}
-	c.tries = 0
-	c.refreshAt = time.Now().Add(catalogAge)
-	if err := e.Cache.Save(e.Release, packages); err != nil {
-		e.Log.Warn().Str("event", "catalog-not-kept").Msgf("the catalog will have to be learned again after a restart: %v", err)
-	}
+	c.known, c.problem, c.learnedAt = NewCatalog(packages), nil, asked
+	log.Info().Str("event", "catalog-learned").Msgf("learned the packages of kernel %s", c.release)
 }
 
 // wanted leaves out the Provides that no decision needs: most of them, and the

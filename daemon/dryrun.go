@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"driverd/daemon/jobs"
 	"driverd/dnfbridge"
 	"driverd/hwdetect"
 	"driverd/plan"
@@ -46,12 +47,12 @@ func (e *Engine) Plan(ctx context.Context, texts []string) (Plan, error) {
 	var p Plan
 	var t dnfbridge.Transaction
 	var present []string
-	var named files
+	var files jobs.Files
 	var policy plan.Policy
 	var known *plan.Catalog
-	if err := e.choose(ctx, selectors, func(c choice) {
+	if err := e.choose(ctx, selectors, false, func(c choice) {
 		p.Devices, present, known = c.slots, c.present, e.catalog.known
-		named, policy = files{c.firmware, c.asked}, e.config.Policy
+		files, policy = jobs.Files{Named: c.firmware, Asked: c.asked}, e.config.Policy
 		t = dnfbridge.Transaction{Install: c.packages}
 		if known != nil {
 			t.Allowed = known.NEVRAs()
@@ -62,12 +63,12 @@ func (e *Engine) Plan(ctx context.Context, texts []string) (Plan, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, planTime, errors.New("it takes too long"))
 	defer cancel()
 	var packages []dnfbridge.Package
-	lacks, err := e.withFirmware(ctx, t, named, policy, func(t dnfbridge.Transaction, _ []string) (err error) {
+	lacks, err := e.withFirmware(ctx, t, files, policy, func(t dnfbridge.Transaction, _ []string) (err error) {
 		packages, err = e.Backend.Resolve(ctx, t)
 		return err
 	})
-	e.post(e.used)
-	if err == nil && len(named.asked) > 0 {
+	e.post(func() { e.idleBackend.used(time.Now()) })
+	if err == nil && len(files.Asked) > 0 {
 		err = lacks
 	}
 	if err != nil {

@@ -13,6 +13,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"driverd/daemon/config"
+	"driverd/daemon/jobs"
+	"driverd/daemon/ledger"
 	"driverd/dnfbridge"
 	"driverd/hwdetect"
 	"driverd/plan"
@@ -24,9 +26,6 @@ import (
 const (
 	settleTime    = 250 * time.Millisecond
 	maxSettleTime = 2 * time.Second
-	// A driver may bind a moment after its module was loaded (asynchronous
-	// probing), and a built-in one a moment after its device appeared.
-	bindTime = 2 * time.Second
 	// Events can be lost; the hardware cannot.
 	resyncTime = time.Minute
 	// A hundred functions of one card come bit by bit, work on them ends so, and
@@ -64,6 +63,8 @@ type Backend interface {
 type Loader interface {
 	// Loaded says whether the running kernel has the module.
 	Loaded(module string) bool
+	// Load returns when the step has ended, or ctx has. Its error is
+	// reason.ErrNotStarted if the step could not be started.
 	Load(ctx context.Context, slot hwdetect.Slot) error
 }
 
@@ -95,6 +96,7 @@ type Config struct {
 	// value as long as nothing has changed on disk.
 	Next func() Next
 
+	// Log must not block: see journal.Queue.
 	Log zerolog.Logger
 
 	// Configuration reads what the administrator has configured. It is called
@@ -108,8 +110,8 @@ type Config struct {
 	// if something can.
 	Gate error
 
-	// Publish is called with every new view of the world, from the engine's
-	// own goroutine; it must not block.
+	// Publish is called with the latest view of the world, by one goroutine at a
+	// time. It may take long: no device waits for it.
 	Publish func(View)
 }
 
@@ -118,32 +120,38 @@ type Engine struct {
 	Config
 	kicks  chan struct{}
 	events chan func()
+	shows  *publisher
 
 	ctx       context.Context // of Run, for the work that it starts
 	due       time.Time       // of the next look
 	rested    time.Time       // when a look may follow the last one
 	firstKick time.Time       // of the burst that is settling; zero if none is
 
-	records    map[hwdetect.Slot]*record
+	devices    map[hwdetect.Slot]*device
+	generation uint64 // of the device that came last
 	kernel     plan.Kernel
-	catalog    catalog
-	outside    outside
-	next       *successor
-	jobs       []*job // that have not ended, and the last that have; the oldest first
-	job        *job   // whose transaction is at work
-	lastJob    uint64 // number of the newest
-	history    history
-	unfinished unfinished
-	saves      sync.WaitGroup // of the history
-	mode       Mode           // as it was set; empty if it never was
-	plans      chan struct{}  // holds one for each Plan that is not answered yet
-	blind      error          // why the hardware could not be read, nil if it was
+	blind      error // why the hardware could not be read, nil if it was
 
-	loading []*record          // whose load step runs
-	tried   map[string]*record // for this look: whose step has run, by modalias
+	ways         []string // out of the guest, at the last look
+	repositories string   // how they were configured
+	changes      ledger.Changes
 
-	restAt  time.Time // when the backend may be stopped; zero if there is nothing to stop
-	resting bool      // it is being stopped
+	ledger     *ledger.Ledger
+	jobs       *jobs.Queue
+	loading    []*device           // whose load steps run
+	incomplete map[ledger.Key]need // packages of a transaction that has not gone well, and that a driver was loaded from
+
+	catalog     *catalog
+	nextKernel  *nextKernel
+	interrupted *interrupted
+	idleBackend *idleBackend
+
+	history       history
+	saves         sync.WaitGroup // of the history
+	mode          Mode           // as it was set; empty if it never was
+	modes         sync.Mutex     // held while a mode is set
+	plans         chan struct{}  // holds one for each Plan that is not answered yet
+	progressShown time.Time      // when the progress of a job was last published
 
 	config        config.Config // as it was last good
 	misconfigured error         // what is wrong with it now, nil if nothing is
@@ -151,14 +159,22 @@ type Engine struct {
 
 // New returns an engine that does nothing until Run.
 func New(c Config) *Engine {
-	return &Engine{
-		Config:  c,
-		kicks:   make(chan struct{}, 1),
-		events:  make(chan func()),
-		records: make(map[hwdetect.Slot]*record),
-		next:    &successor{},
-		plans:   make(chan struct{}, maxPlans),
+	e := &Engine{
+		Config:     c,
+		kicks:      make(chan struct{}, 1),
+		events:     make(chan func()),
+		shows:      newPublisher(c.Publish),
+		devices:    make(map[hwdetect.Slot]*device),
+		ledger:     ledger.New(),
+		jobs:       &jobs.Queue{},
+		incomplete: make(map[ledger.Key]need),
+		plans:      make(chan struct{}, maxPlans),
 	}
+	e.catalog = &catalog{engine: e, release: c.Release, cache: c.Cache}
+	e.nextKernel = &nextKernel{engine: e}
+	e.interrupted = &interrupted{engine: e}
+	e.idleBackend = &idleBackend{engine: e}
+	return e
 }
 
 // Kick says that something may have changed. It never blocks.
@@ -175,12 +191,11 @@ func (e *Engine) Rescan(ctx context.Context) error {
 	if e.Gate != nil {
 		return refuse(ErrRefused, "%v", e.Gate)
 	}
-	return e.call(ctx, func() {
-		for _, r := range e.records {
-			r.again()
+	return e.change(ctx, func() {
+		e.ledger.ForgetAll()
+		for _, d := range e.devices {
+			d.cancelled = ""
 		}
-		e.catalog.retryNow()
-		e.next, e.unfinished.job = &successor{}, nil
 		e.look()
 	})
 }
@@ -197,11 +212,12 @@ func (e *Engine) Run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	e.ctx = ctx
-	e.restoreCatalog()
+	e.catalog.restore()
+	e.interrupted.restore()
 	e.restoreHistory()
 	e.restoreMode()
-	e.restoreUnfinished()
 	defer e.closeHistory()
+	go e.shows.run(ctx)
 	e.due = time.Now()
 	for {
 		timer := time.NewTimer(time.Until(e.due))
@@ -235,9 +251,10 @@ func (e *Engine) settle() {
 	}
 }
 
-// wakeAt makes sure that the engine looks at t at the latest.
+// wakeAt makes sure that the engine looks at t at the latest; the zero time asks for
+// nothing.
 func (e *Engine) wakeAt(t time.Time) {
-	if t.Before(e.due) {
+	if !t.IsZero() && t.Before(e.due) {
 		e.due = t
 	}
 }
@@ -251,6 +268,20 @@ func (e *Engine) call(ctx context.Context, f func()) error {
 		return ctx.Err()
 	}
 	<-done
+	return nil
+}
+
+// change is call, and waits until the world can see what f has changed.
+func (e *Engine) change(ctx context.Context, f func()) error {
+	var published <-chan struct{}
+	if err := e.call(ctx, func() { f(); published = e.shows.published() }); err != nil {
+		return err
+	}
+	select {
+	case <-published:
+	case <-ctx.Done():
+	case <-e.ctx.Done():
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"time"
 
+	"driverd/daemon/ledger"
 	"driverd/hwdetect"
 	"driverd/plan"
 )
@@ -54,10 +55,10 @@ func (e *Engine) Explain(ctx context.Context, what string) (Explanation, error) 
 	var history []Entry
 	if err := e.call(ctx, func() {
 		facts = e.facts()
-		if r := e.records[subject.Device.Slot]; subject.BySlot && r != nil {
-			subject.Device, facts = r.device, e.factsFor(r)
-			view := r.view()
-			device, attempts, history = &view, e.attempts(r), About(r.device.Slot, e.history.entries)
+		if d := e.devices[subject.Device.Slot]; subject.BySlot && d != nil {
+			subject.Device, facts = d.Device, e.factsFor(d, facts)
+			view := e.deviceView(d)
+			device, attempts, history = &view, e.attempts(d), About(d.Slot, e.history.entries)
 		}
 	}); err != nil {
 		return Explanation{}, err
@@ -84,18 +85,26 @@ func Explain(what string, d hwdetect.Device, f plan.Facts, names Namer, files Fi
 	return x
 }
 
-// attempts lists what was tried for a device, and is not forgotten.
-func (e *Engine) attempts(r *record) []Attempt {
-	var all []Attempt
-	if c := e.catalog; r.state != plan.Bound && (c.learning || c.tries > 0) {
-		all = append(all, Attempt{Step: "learn", Running: c.learning, Err: c.problem, Tries: c.tries, RetryAt: c.refreshAt})
+// attempts lists what was tried for a device, and is not history.
+func (e *Engine) attempts(d *device) []Attempt {
+	if d.shown.State == plan.Bound {
+		return nil
 	}
+	var all []Attempt
 	for _, step := range []struct {
 		name string
-		attempt
-	}{{"install", r.install}, {"load", r.load}} {
-		if a := step.attempt; a.running || !a.ended.IsZero() {
-			all = append(all, Attempt{Step: step.name, Job: a.job, Running: a.running, Ended: a.ended, Err: a.err, Tries: a.tries, RetryAt: a.retryAt})
+		ledger.Try
+	}{
+		{"learn", e.catalog.lastTry()},
+		{"install", e.ledger.Get(ledger.Packages(d.want.Packages))},
+		{"install", e.ledger.Get(ledger.Firmware(d.missing))},
+		{"load", e.ledger.Get(ledger.Load(d.stay))},
+	} {
+		if step.Running() || step.Done() && (step.name != "learn" || step.Err != nil) {
+			all = append(all, Attempt{
+				Step: step.name, Job: step.Owner, Running: step.Running(), Ended: step.Ended,
+				Err: step.Err, Tries: step.Failures, RetryAt: step.RetryAt,
+			})
 		}
 	}
 	return all

@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
+	"driverd/daemon/jobs"
 	"driverd/dnfbridge"
 	"driverd/hwdetect/firmware"
 	"driverd/plan"
@@ -28,17 +28,11 @@ type Firmware interface {
 	Lacking(files []string) []string
 }
 
-// files are the firmware that a job is to bring.
-type files struct {
-	named []string // by the drivers that it installs
-	asked []string // for by the kernel, which has not found them
-}
-
 // withFirmware has do run a transaction with the packages of files that the guest
 // lacks. A driver does not wait for firmware that cannot be had: it may do without,
 // and if not, says so. So do then runs without it; lacks says why. It is called
 // outside the engine's goroutine.
-func (e *Engine) withFirmware(ctx context.Context, t dnfbridge.Transaction, f files, policy plan.Policy,
+func (e *Engine) withFirmware(ctx context.Context, t dnfbridge.Transaction, f jobs.Files, policy plan.Policy,
 	do func(t dnfbridge.Transaction, firmware []string) error,
 ) (lacks, err error) {
 	add, lacks := firmwareSource{e.Backend, e.Firmware, policy}.find(ctx, f)
@@ -60,11 +54,11 @@ func (e *Engine) withFirmware(ctx context.Context, t dnfbridge.Transaction, f fi
 }
 
 // goWithout notes what firmware a job does not bring.
-func (e *Engine) goWithout(j *job, lacks error) {
-	if j.state == JobRunning {
-		j.lacks = "; without firmware: " + lacks.Error()
-		e.Log.Warn().Str("event", "firmware-not-had").Strs("packages", j.packages).
-			Msgf("%s is installed without firmware: %v", strings.Join(j.packages, " "), lacks)
+func (e *Engine) goWithout(j *jobs.Job, lacks error) {
+	if j.Active() {
+		j.Without = "; without firmware: " + lacks.Error()
+		e.Log.Warn().Str("event", "firmware-not-had").Strs("packages", j.Packages).
+			Msgf("%s is installed without firmware: %v", strings.Join(j.Packages, " "), lacks)
 	}
 }
 
@@ -76,7 +70,7 @@ type Finder interface {
 // FindFirmware finds what to install for files that are asked for and that the
 // guest lacks. There may be some although there is a problem with others.
 func FindFirmware(ctx context.Context, packages Finder, guest Firmware, asked []string, policy plan.Policy) (nevras []string, problem error) {
-	add, problem := firmwareSource{packages, guest, policy}.find(ctx, files{asked: asked})
+	add, problem := firmwareSource{packages, guest, policy}.find(ctx, jobs.Files{Asked: asked})
 	return add.Install, problem
 }
 
@@ -89,15 +83,15 @@ type firmwareSource struct {
 
 // find finds what to install for files that the guest lacks, and what may
 // come along. There may be some although there is a problem with others.
-func (s firmwareSource) find(ctx context.Context, f files) (add dnfbridge.Transaction, problem error) {
+func (s firmwareSource) find(ctx context.Context, f jobs.Files) (add dnfbridge.Transaction, problem error) {
 	var names []string
-	for _, file := range s.guest.Lacking(f.named) {
+	for _, file := range s.guest.Lacking(f.Named) {
 		if name := firmware.Package(file); name != "" && !slices.Contains(names, name) {
 			names = append(names, name)
 			problem = also(problem, s.add(ctx, &add, file, false))
 		}
 	}
-	for _, file := range s.guest.Lacking(f.asked) {
+	for _, file := range s.guest.Lacking(f.Asked) {
 		problem = also(problem, s.add(ctx, &add, file, true))
 	}
 	slices.Sort(add.Install)
@@ -152,34 +146,4 @@ func also(err, other error) error {
 		return errors.Join(err, other)
 	}
 	return fmt.Errorf("%w; %w", err, other)
-}
-
-// mends says whether the device waits for firmware that its driver, which is
-// installed, has asked for in vain.
-func (r *record) mends() bool {
-	return r.mend != nil && (r.decision.Action == plan.Load || r.decision.Action == plan.Install)
-}
-
-// beginMend lets the next job bring the firmware that the load step has missed:
-// once, and once more when there are other repositories, or another way to them.
-func (e *Engine) beginMend(r *record) bool {
-	var missing *firmware.MissingError
-	done := r.mended && (r.cancelled != "" || !e.overtaken(r.load.began, r.load.err))
-	if done || !errors.As(r.load.err, &missing) || len(missing.Files) == 0 {
-		return false
-	}
-	r.mend, r.mended, r.install = missing.Files, true, attempt{}
-	return true
-}
-
-// endMend has the driver tried again if its firmware is there now.
-func (r *record) endMend(err error) {
-	began := r.install.began
-	r.mend, r.install = nil, attempt{ended: time.Now()} // which went well: of the driver
-	if err == nil {
-		r.load = attempt{}
-		return
-	}
-	r.load.began = began
-	r.load.err = reason.With(reason.FirmwareMissing, also(r.load.err, err))
 }

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"driverd/daemon/jobs"
+	"driverd/daemon/ledger"
 	"driverd/hwdetect"
-	"driverd/plan"
-	"driverd/reason"
 )
 
 const (
@@ -33,9 +33,6 @@ type Entry struct {
 	Message  string    `json:"message,omitempty"`
 }
 
-// Hotplug is the origin of what the engine does by itself.
-const Hotplug = "hotplug"
-
 // HistoryFile keeps the history across restarts.
 type HistoryFile interface {
 	// Load returns the entries, the oldest first. What it cannot read it sets
@@ -50,8 +47,6 @@ type history struct {
 	unsaved bool
 	saving  bool
 	failing bool // the last Save was in vain, and the journal knows
-
-	loads Entry // of the look that is going on
 }
 
 // History returns what was done, the newest first.
@@ -70,7 +65,7 @@ func (e *Engine) restoreHistory() {
 	}
 	e.history.entries = entries
 	for _, entry := range entries {
-		e.lastJob = max(e.lastJob, entry.Job)
+		e.jobs.Numbered(entry.Job)
 	}
 }
 
@@ -146,54 +141,47 @@ func About(slot hwdetect.Slot, entries []Entry) []Entry {
 	return found
 }
 
-// noteLoad remembers a device that has just become bound and needed no job for
-// that: noteLoads makes one entry of all that did in one look.
-func (e *Engine) noteLoad(r *record) {
-	if r.state == plan.Bound || r.job != nil || r.load.job != 0 || r.load.began.IsZero() {
-		return
-	}
-	l := &e.history.loads
-	l.Slots = append(l.Slots, r.device.Slot.String())
-	if l.Began.IsZero() || r.load.began.Before(l.Began) {
-		l.Began = r.load.began
-	}
+// loadedByItself says whether a device that has its driver now has it from a load
+// step of its own that no job asked for.
+func (e *Engine) loadedByItself(d *device) bool {
+	try := e.ledger.Get(ledger.Load(d.stay))
+	return e.jobs.Serving(d.stay) == nil && try.Owner == 0 && !try.Began.IsZero()
 }
 
-func (e *Engine) noteLoads() {
-	l := e.history.loads
-	e.history.loads = Entry{}
-	if len(l.Slots) > 0 {
-		l.Action, l.Origin, l.State = "load", Hotplug, JobDone
-		e.note(l)
+// noteLoads makes one entry of all devices that have got their driver in one look, and
+// needed no job for that.
+func (e *Engine) noteLoads(loaded []*device) {
+	if len(loaded) == 0 {
+		return
 	}
+	entry := Entry{Action: "load", Origin: Hotplug, State: JobDone}
+	for _, d := range loaded {
+		entry.Slots = append(entry.Slots, d.Slot.String())
+		if began := e.ledger.Get(ledger.Load(d.stay)).Began; entry.Began.IsZero() || began.Before(entry.Began) {
+			entry.Began = began
+		}
+	}
+	e.note(entry)
 }
 
 // noteJob notes a job that has ended, unless there was nothing to do.
-func (e *Engine) noteJob(j *job) {
+func (e *Engine) noteJob(j *jobs.Job) {
 	entry := Entry{
-		Action: "install", Origin: j.origin, Job: j.number, Packages: j.packages,
-		Began: j.began, State: j.state, Reason: string(j.reason), Message: j.message,
+		Action: "install", Origin: j.Origin, Job: j.Number, Packages: j.Packages,
+		Began: j.Began, State: j.State, Reason: string(j.Reason), Message: j.Message,
 	}
 	switch {
-	case j.downloadOnly:
+	case j.Kind == jobs.DownloadOnly:
 		entry.Action = "download"
-	case j.again:
+	case j.Kind == jobs.Interrupted:
 		entry.Action = "reinstall"
-	case len(j.packages) == 0:
+	case len(j.Packages) == 0:
 		entry.Action = "load"
 	}
-	for _, slot := range j.slots {
+	for _, slot := range j.Devices {
 		entry.Slots = append(entry.Slots, slot.String())
 	}
-	if j.state != JobDone || !j.idle() {
+	if j.State != JobDone || !j.Idle() {
 		e.note(entry)
 	}
-}
-
-// reasonOf is the reason of a failed transaction, which always has one.
-func reasonOf(err error) reason.Reason {
-	if why := reason.Of(err); why != reason.None {
-		return why
-	}
-	return reason.TransactionFailed
 }

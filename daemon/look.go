@@ -7,48 +7,45 @@ import (
 	"slices"
 	"time"
 
+	"driverd/daemon/ledger"
+	"driverd/daemon/phase"
 	"driverd/hwdetect"
 	"driverd/plan"
 )
 
-// look is one turn of the house: snapshot, decide, start what is missing,
-// publish.
+// look is one turn of the house: snapshot, want, phase, act, publish.
 func (e *Engine) look() {
 	began, asked := time.Now(), !e.firstKick.IsZero()
 	e.firstKick = time.Time{}
 	e.due = began.Add(resyncTime)
 	if e.Gate != nil {
-		e.Publish(e.view())
+		e.shows.put(e.view())
 		return
 	}
 	e.configure()
-	e.lookOutside()
-	if e.snapshot() {
-		sorted := e.sorted()
-		e.noteTried(sorted)
-		e.redo()
-		for _, r := range sorted {
-			e.step(r)
-		}
-		e.noteLoads()
-		e.startJob()
-		e.prepareNext()
-		e.endJobs()
+	e.lookOutside(began)
+	if e.snapshot(began) {
+		devices := e.sorted()
+		e.decide(devices)
+		e.act(devices, began)
+		e.showAll(devices, began)
+		e.wakeAt(e.nextKernel.Step(began))
+		e.endJobs(began)
 	}
-	e.learnCatalog()
-	e.rest()
-	e.Publish(e.view())
-	if !asked && e.job == nil && len(e.loading) == 0 {
+	e.wakeAt(e.catalog.Step(began))
+	e.wakeAt(e.idleBackend.Step(began))
+	e.shows.put(e.view())
+	if !asked && e.jobs.AtWork() == nil && len(e.loading) == 0 {
 		giveBack() // nothing comes for a while
 	}
 	now := time.Now()
 	e.rested = now.Add(max(lookGap, min(4*now.Sub(began), maxSettleTime)))
 }
 
-// snapshot brings the records in line with the hardware and the module index.
+// snapshot brings the devices in line with the hardware and the module index.
 // A device is the same as before if slot and modalias are.
-func (e *Engine) snapshot() bool {
-	devices, err := e.Hardware.Devices()
+func (e *Engine) snapshot(now time.Time) bool {
+	found, err := e.Hardware.Devices()
 	kernel := e.kernel
 	if err == nil {
 		kernel, err = e.Modules.Modules()
@@ -62,73 +59,118 @@ func (e *Engine) snapshot() bool {
 	}
 	e.blind = nil
 	if kernel != e.kernel {
-		e.kernel = kernel
-		for _, r := range e.records {
-			r.forgetFailures() // other modules, other chances
-		}
+		e.kernel, e.changes.Modules = kernel, now
 	}
-	seen := make(map[hwdetect.Slot]bool, len(devices))
-	for _, d := range devices {
-		seen[d.Slot] = true
-		r := e.records[d.Slot]
-		if r == nil || r.device.Modalias != d.Modalias {
-			r = e.newRecord(d)
-			e.records[d.Slot] = r
+	seen := make(map[hwdetect.Slot]bool, len(found))
+	for _, f := range found {
+		seen[f.Slot] = true
+		d := e.devices[f.Slot]
+		if d != nil && d.Modalias != f.Modalias {
+			e.remove(d)
+			d = nil
 		}
-		r.device = d
+		if d == nil {
+			d = e.newDevice(f, now)
+			e.devices[f.Slot] = d
+		}
+		d.Device = f
 	}
-	for slot := range e.records {
+	for slot, d := range e.devices {
 		if !seen[slot] {
 			e.Log.Info().Str("event", "device-removed").Stringer("slot", slot).Msgf("%s is gone", slot)
-			delete(e.records, slot)
+			e.remove(d)
 		}
 	}
 	return true
 }
 
-// step decides about one device and moves it on.
-func (e *Engine) step(r *record) {
-	r.decision = plan.Decide(r.device, e.factsFor(r))
-	if r.decision.Action != plan.Learn {
-		r.mark("decided")
+// remove forgets a device that is gone.
+func (e *Engine) remove(d *device) {
+	delete(e.devices, d.Slot)
+	e.ledger.Forget(ledger.Load(d.stay))
+}
+
+// decide finds out what each device needs.
+func (e *Engine) decide(devices []*device) {
+	facts := e.facts()
+	for _, d := range devices {
+		d.want = plan.Decide(d.Device, e.factsFor(d, facts))
+		if d.want.Action != plan.Learn {
+			d.mark("decided")
+		}
 	}
-	switch r.decision.Action {
-	case plan.Nothing:
-		if r.decision.State == plan.Bound {
-			if r.load.running {
-				r.mark("loaded") // the step has only to say so
-			}
-			e.noteLoad(r)
-			if r.install.owed != nil {
-				e.retryOwed(r)
-			} else {
-				r.again()
-			}
-			r.asked = false
-			r.mark("bound")
+}
+
+// act does what is to be done next for each device, as far as there is room for it:
+// load steps, and one transaction.
+func (e *Engine) act(devices []*device, now time.Time) {
+	e.findPhases(devices, now)
+	for _, d := range devices {
+		if d.next.Act == phase.Load && e.mayLoad(d) {
+			e.startLoad(d, now)
 		}
-		e.become(r, r.decision.State, r.decision.Reason, r.decision.Message)
-	case plan.Learn:
-		e.become(r, plan.Pending, "", "")
-	case plan.Await:
-		e.await(r, r.seen, "the driver is built into the kernel, but has not taken the device")
-	case plan.Load:
-		if e.redoes(r) {
-			e.become(r, plan.Installing, "", "")
-			break
-		}
-		if r.install.running || r.mends() {
-			e.stepInstall(r) // depmod may not be through with the index, or it is for firmware
-			break
-		}
-		e.stepLoad(r)
-	case plan.Install:
-		if r.cancelled != "" {
-			e.heldBack(r)
-			break
-		}
-		e.stepInstall(r)
 	}
+	e.startRequest()
+	e.wakeAt(e.interrupted.Step(now))
+	e.startForDevices(devices, now)
+}
+
+// showAll shows where each device stands once everything has begun that could.
+func (e *Engine) showAll(devices []*device, now time.Time) {
+	e.findPhases(devices, now)
+	var bound []*device
+	for _, d := range devices {
+		if d.want.State == plan.Bound && d.shown.State != plan.Bound {
+			bound = append(bound, d)
+		}
+		e.show(d, d.next)
+		e.wakeAt(d.next.Wake)
+	}
+	e.noteLoads(slices.DeleteFunc(slices.Clone(bound), func(d *device) bool { return !e.loadedByItself(d) }))
+	for _, d := range bound {
+		e.tryAnew(d) // what was tried is history
+	}
+}
+
+// findPhases finds out where each device stands.
+func (e *Engine) findPhases(devices []*device, now time.Time) {
+	alike := e.lastLoads(devices)
+	for _, d := range devices {
+		d.next = phase.Of(e.standing(d, alike), now)
+	}
+}
+
+// standing is what the phase of a device follows from.
+func (e *Engine) standing(d *device, alike map[string]aloneLoad) phase.Device {
+	s := phase.Device{Slot: d.Slot, Seen: d.seen, Want: d.want, Cancelled: d.cancelled, Changes: e.changes}
+	if d.want.Action != plan.Load && d.want.Action != plan.Install {
+		return s
+	}
+	s.Load = e.loadOf(d, alike)
+	if len(d.want.Packages) > 0 {
+		s.Install = e.ledger.Get(ledger.Packages(d.want.Packages))
+	}
+	if d.missing = phase.MissingFirmware(s.Load); len(d.missing) > 0 {
+		s.Firmware = e.ledger.Get(ledger.Firmware(d.missing))
+	}
+	s.Unpacked = e.unpacked(d)
+	if s.Unpacked {
+		d.mark("unpacked")
+	}
+	if len(d.want.Incomplete) > 0 {
+		s.Reinstalling, s.Damaged = e.interrupted.standing(d.want.Incomplete)
+	}
+	return s
+}
+
+// tryAnew lets everything be tried for a device as if it never had been.
+func (e *Engine) tryAnew(d *device) {
+	e.ledger.Forget(ledger.Load(d.stay))
+	e.ledger.Forget(ledger.Firmware(d.missing))
+	if _, incomplete := e.incomplete[ledger.Packages(d.want.Packages)]; !incomplete {
+		e.ledger.Forget(ledger.Packages(d.want.Packages))
+	}
+	d.cancelled, d.asked = "", false
 }
 
 // facts are what decisions rest on now.
@@ -138,6 +180,7 @@ func (e *Engine) facts() plan.Facts {
 		Kernel:         e.kernel,
 		Catalog:        e.catalog.known,
 		CatalogProblem: e.catalog.problem,
+		Incomplete:     e.interrupted.left(),
 		Policy:         e.config.Policy,
 		Observe:        e.modeNow() == Observe,
 		PolicyProblem:  e.misconfigured,
@@ -146,17 +189,14 @@ func (e *Engine) facts() plan.Facts {
 
 // factsFor are the facts for one device: what has begun is seen through, and
 // what somebody asked for is done in any mode.
-func (e *Engine) factsFor(r *record) plan.Facts {
-	f := e.facts()
-	if r.install.running || r.load.running {
+func (e *Engine) factsFor(d *device, f plan.Facts) plan.Facts {
+	if j := e.jobs.AtWork(); j != nil && j.Active() && j.Serves(d.stay) || e.ledger.Get(ledger.Load(d.stay)).Running() {
 		f.Observe, f.PolicyProblem = false, nil
 	}
-	f.Observe = f.Observe && !r.asked
+	f.Observe = f.Observe && !d.asked
 	return f
 }
 
-func (e *Engine) sorted() []*record {
-	return slices.SortedFunc(maps.Values(e.records), func(a, b *record) int {
-		return a.device.Slot.Compare(b.device.Slot)
-	})
+func (e *Engine) sorted() []*device {
+	return slices.SortedFunc(maps.Values(e.devices), func(a, b *device) int { return a.Slot.Compare(b.Slot) })
 }

@@ -20,25 +20,21 @@ func (e *Engine) SetMode(ctx context.Context, mode Mode, origin string) error {
 	if mode != Auto && mode != Observe {
 		return refuse(ErrNotUnderstood, "there is no mode %.80q: want %s or %s", mode, Auto, Observe)
 	}
-	var problem error
-	if err := e.call(ctx, func() { problem = e.setMode(mode, origin) }); err != nil {
+	e.modes.Lock()
+	defer e.modes.Unlock()
+	var is Mode
+	if err := e.call(ctx, func() { is = e.mode }); err != nil || is == mode {
 		return err
-	}
-	return problem
-}
-
-func (e *Engine) setMode(mode Mode, origin string) error {
-	if mode == e.mode {
-		return nil
 	}
 	if err := e.ModeFile.Save(mode); err != nil {
 		return err
 	}
-	e.mode = mode
-	e.Log.Info().Str("event", "mode-set").Msgf("the mode is %s now, says %s", mode, origin)
-	e.note(Entry{Action: "set-mode", Origin: origin, State: JobDone, Message: string(mode), Began: time.Now()})
-	e.look()
-	return nil
+	return e.change(ctx, func() {
+		e.mode = mode
+		e.Log.Info().Str("event", "mode-set").Msgf("the mode is %s now, says %s", mode, origin)
+		e.note(Entry{Action: "set-mode", Origin: origin, State: JobDone, Message: string(mode), Began: time.Now()})
+		e.look()
+	})
 }
 
 // restoreMode only observes if it cannot tell what was set: that does no harm.

@@ -5,8 +5,6 @@ package daemon
 import (
 	"slices"
 	"time"
-
-	"driverd/reason"
 )
 
 // Outside is what a try may fail for that is neither hardware nor of the
@@ -18,38 +16,18 @@ type Outside interface {
 	Repositories() string
 }
 
-// outside is how that was at the last look, and when it was last seen to change.
-type outside struct {
-	ways         []string
-	repositories string
-	connected    time.Time // there was a new way
-	configured   time.Time // the repositories were others
-}
-
 // lookOutside compares what is outside with what was. What is there at the first
 // look is no news.
-func (e *Engine) lookOutside() {
-	o, now, first := &e.outside, time.Now(), e.rested.IsZero()
+func (e *Engine) lookOutside(now time.Time) {
+	first := e.rested.IsZero()
 	ways, repositories := e.Outside.Ways(), e.Outside.Repositories()
-	if !first && slices.ContainsFunc(ways, func(way string) bool { return !slices.Contains(o.ways, way) }) {
-		o.connected = now
+	if !first && slices.ContainsFunc(ways, func(way string) bool { return !slices.Contains(e.ways, way) }) {
+		e.changes.Network = now
 		e.Log.Debug().Strs("ways", ways).Msg("there is a new way out of the guest")
 	}
-	if !first && repositories != o.repositories {
-		o.configured = now
+	if !first && repositories != e.repositories {
+		e.changes.Repositories = now
 		e.Log.Debug().Msg("the repositories are configured anew")
 	}
-	o.ways, o.repositories = ways, repositories
-}
-
-// overtaken says whether what a try failed for has changed since it began, so
-// that another one need not wait for its time.
-func (e *Engine) overtaken(began time.Time, err error) bool {
-	switch reason.Of(err) {
-	case reason.RepoUnreachable, reason.FirmwareMissing:
-		return e.outside.connected.After(began) || e.outside.configured.After(began)
-	case reason.NoPackage, reason.StaleKernel, reason.UntrustedPackage, reason.TransactionRefused:
-		return e.outside.configured.After(began)
-	}
-	return false
+	e.ways, e.repositories = ways, repositories
 }

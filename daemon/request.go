@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"driverd/daemon/jobs"
 	"driverd/hwdetect"
 	"driverd/plan"
 	"driverd/reason"
@@ -38,7 +39,7 @@ func (e *Engine) Install(ctx context.Context, q Request) (job uint64, err error)
 	if err != nil {
 		return 0, err
 	}
-	err = e.choose(ctx, selectors, func(c choice) { job = e.request(q, c) })
+	err = e.choose(ctx, selectors, true, func(c choice) { job = e.request(q, c) })
 	return job, err
 }
 
@@ -67,7 +68,7 @@ type choice struct {
 	firmware []string        // files that drivers in the packages may ask for
 	asked    []string        // files of firmware that are named, and missing
 	slots    []hwdetect.Slot // of the devices that it is for
-	records  []*record       // of those that have no driver yet
+	devices  []*device       // those that have no driver yet
 	bound    []string        // what to say of the others, and of files that are there
 }
 
@@ -75,25 +76,26 @@ type choice struct {
 var errLearn = errors.New("the packages of the kernel are not known yet")
 
 // choose calls then, in the engine's goroutine, with what the selectors come to.
-// It waits for the packages of the kernel if they are being learned; and if there
-// was a problem with them, it has them learned again: whoever asks may just have
-// solved it.
-func (e *Engine) choose(ctx context.Context, selectors []plan.Selector, then func(choice)) error {
+// It waits for the packages of the kernel if they are being learned. If there was a
+// problem with them, eager has them learned again at once: whoever asks with privilege
+// may just have solved it.
+func (e *Engine) choose(ctx context.Context, selectors []plan.Selector, eager bool, then func(choice)) error {
 	patience := time.NewTimer(learnTime)
 	defer patience.Stop()
-	for again := true; ; again = false {
+	for ; ; eager = false {
 		var refused error
 		var learned <-chan struct{}
-		if err := e.call(ctx, func() {
+		if err := e.change(ctx, func() {
 			var c choice
 			if c, refused = e.choice(selectors); refused == nil {
 				then(c)
 				return
 			}
-			trouble := e.catalog.tries > 0 && (errors.Is(refused, ErrNoCandidate) || errors.Is(refused, ErrBackendFailed))
-			if errors.Is(refused, errLearn) || again && trouble {
-				e.catalog.retryNow()
-				e.learnCatalog()
+			trouble := e.catalog.failing() && (errors.Is(refused, ErrNoCandidate) || errors.Is(refused, ErrBackendFailed))
+			if eager && trouble {
+				e.catalog.retry(time.Now())
+			}
+			if errors.Is(refused, errLearn) || eager && trouble {
 				learned = e.catalog.learned
 			}
 		}); err != nil {
@@ -125,13 +127,13 @@ func (e *Engine) choice(selectors []plan.Selector) (c choice, err error) {
 	case e.kernel == nil:
 		return c, refuse(ErrBusy, "the hardware is being looked at for the first time: try again in a second")
 	case e.misconfigured != nil:
-		return c, refuse(ErrRefused, "%s", e.misconfiguration())
+		return c, reason.With(reason.ObserveOnly, refuse(ErrRefused, "%s", e.misconfiguration()))
 	case len(selectors) == 0:
 		return e.everything()
 	}
 	var devices []hwdetect.Device
-	for _, r := range e.sorted() {
-		devices = append(devices, r.device)
+	for _, d := range e.sorted() {
+		devices = append(devices, d.Device)
 	}
 	for _, s := range selectors {
 		selection, ok := s.Select(devices, e.factsOfRequest())
@@ -146,7 +148,7 @@ func (e *Engine) choice(selectors []plan.Selector) (c choice, err error) {
 			c.takeFirmware(file, len(e.Firmware.Lacking([]string{file})) > 0)
 		}
 		for _, slot := range selection.Slots {
-			e.takeDevice(&c, e.records[slot])
+			e.takeDevice(&c, e.devices[slot])
 		}
 	}
 	return c.tidy(), nil
@@ -163,18 +165,18 @@ func (e *Engine) factsOfRequest() plan.Facts {
 // everything chooses what the devices that are here need. Those that nothing
 // can be done for are left out.
 func (e *Engine) everything() (c choice, err error) {
-	for _, r := range e.sorted() {
-		d := plan.Decide(r.device, e.factsOfRequest())
-		switch refused := e.refusal("", d); {
+	for _, d := range e.sorted() {
+		want := plan.Decide(d.Device, e.factsOfRequest())
+		switch refused := e.refusal("", want); {
 		case errors.Is(refused, errLearn):
 			return c, refused
 		case errors.Is(refused, ErrBackendFailed):
 			err = refused
-		case d.Action == plan.Install || d.Action == plan.Load:
-			e.takeDevice(&c, r)
+		case want.Action == plan.Install || want.Action == plan.Load:
+			e.takeDevice(&c, d)
 		}
 	}
-	if len(c.records) > 0 {
+	if len(c.devices) > 0 {
 		err = nil // for some of them
 	}
 	return c.tidy(), err
@@ -200,92 +202,76 @@ func (c *choice) takeFirmware(file string, missing bool) {
 }
 
 // takeDevice adds a device, and what it needs.
-func (e *Engine) takeDevice(c *choice, r *record) {
-	c.slots = append(c.slots, r.device.Slot)
-	switch d := plan.Decide(r.device, e.factsOfRequest()); {
-	case d.Action != plan.Nothing:
-		c.take(d)
-		c.records = append(c.records, r)
-	case d.State == plan.Bound:
-		c.bound = append(c.bound, r.device.Slot.String()+" is bound to "+r.device.Driver+" already")
+func (e *Engine) takeDevice(c *choice, d *device) {
+	c.slots = append(c.slots, d.Slot)
+	switch want := plan.Decide(d.Device, e.factsOfRequest()); {
+	case want.Action != plan.Nothing:
+		c.take(want)
+		c.devices = append(c.devices, d)
+	case want.State == plan.Bound:
+		c.bound = append(c.bound, d.Slot.String()+" is bound to "+d.Driver+" already")
 	}
 }
 
 // tidy leaves out what is in the choice twice.
 func (c choice) tidy() choice {
-	slices.Sort(c.packages)
-	c.packages = slices.Compact(c.packages)
-	slices.Sort(c.firmware)
-	c.firmware = slices.Compact(c.firmware)
-	slices.Sort(c.asked)
-	c.asked = slices.Compact(c.asked)
-	slices.Sort(c.present)
-	c.present = slices.Compact(c.present)
+	for _, list := range []*[]string{&c.packages, &c.firmware, &c.asked, &c.present, &c.bound} {
+		*list = union(*list, nil)
+	}
 	slices.SortFunc(c.slots, hwdetect.Slot.Compare)
 	c.slots = slices.Compact(c.slots)
-	slices.SortFunc(c.records, func(a, b *record) int { return a.device.Slot.Compare(b.device.Slot) })
-	c.records = slices.Compact(c.records)
-	slices.Sort(c.bound)
-	c.bound = slices.Compact(c.bound)
+	slices.SortFunc(c.devices, func(a, b *device) int { return a.Slot.Compare(b.Slot) })
+	c.devices = slices.Compact(c.devices)
 	return c
 }
 
 // refusal is why nothing can be done, nil if something can or need not be.
 func (e *Engine) refusal(what string, d plan.Decision) error {
-	problem := e.catalog.problem
+	problem, kind := e.catalog.problem, ErrRefused
 	switch {
 	case d.Action == plan.Learn:
 		return errLearn
 	case d.Reason == reason.None:
 		return nil
-	case problem != nil && d.Reason == reasonOf(problem):
-		return refuse(ErrBackendFailed, "%s%s", what, d.Message)
+	case problem != nil && d.Reason == reason.Of(problem):
+		kind = ErrBackendFailed
 	case d.Reason == reason.NoDriver, d.Reason == reason.NoPackage, d.Reason == reason.StaleKernel:
-		return refuse(ErrNoCandidate, "%s%s", what, d.Message)
-	default:
-		return refuse(ErrRefused, "%s%s", what, d.Message)
+		kind = ErrNoCandidate
 	}
+	return reason.With(d.Reason, refuse(kind, "%s%s", what, d.Message))
 }
 
 // request finds or makes the job that does what was chosen.
 func (e *Engine) request(q Request, c choice) (number uint64) {
+	kind := jobs.Requested
 	if q.DownloadOnly {
-		c.records = nil // they get no driver by it
+		kind, c.devices = jobs.DownloadOnly, nil // they get no driver by it
 	}
-	for _, r := range c.records {
-		r.again()
-		r.asked = true
+	for _, d := range c.devices {
+		e.tryAnew(d)
+		d.asked = true
 	}
-	for _, j := range e.jobs {
-		if j.state == JobRunning && j.covers(q, c) {
-			return j.number
+	for _, j := range e.jobs.All() {
+		if j.Active() && e.covers(j, kind, c) {
+			return j.Number
 		}
 	}
-	j := e.newJob(&job{
-		origin: q.Origin, downloadOnly: q.DownloadOnly, packages: c.packages, slots: c.slots, records: c.records,
-		files: files{named: c.firmware, asked: c.asked},
-	})
-	e.Log.Info().Str("event", "job-requested").Strs("packages", j.packages).
-		Msgf("job %d is asked for by %s: %s", j.number, q.Origin, cmp.Or(strings.Join(q.Selectors, " "), "all that is missing"))
-	switch {
-	case len(c.packages)+len(c.asked) > 0:
-	case len(c.records) > 0:
-		j.phase = PhaseLoad
-	default:
-		j.packages = c.present
-		e.endJob(j, JobDone, reason.None, c.already())
-	}
+	j := e.jobs.Add(&jobs.Job{Kind: kind, Origin: q.Origin, Selectors: q.Selectors}, time.Now())
+	e.Log.Info().Str("event", "job-requested").Strs("packages", c.packages).
+		Msgf("job %d is asked for by %s: %s", j.Number, q.Origin, cmp.Or(strings.Join(q.Selectors, " "), "all that is missing"))
+	e.fill(j, c)
 	e.look()
-	return j.number
+	return j.Number
 }
 
-// covers says whether a job that runs does all that was chosen.
-func (j *job) covers(q Request, c choice) bool {
-	missing := func(nevra string) bool { return !slices.Contains(j.packages, nevra) }
-	unsought := func(file string) bool { return !slices.Contains(j.files.asked, file) }
-	stranger := func(r *record) bool { return r.job != j }
-	return (q.DownloadOnly || !j.downloadOnly) && len(c.packages)+len(c.asked)+len(c.records) > 0 &&
-		!slices.ContainsFunc(c.packages, missing) && !slices.ContainsFunc(c.asked, unsought) && !slices.ContainsFunc(c.records, stranger)
+// covers says whether a job does all that was chosen.
+func (e *Engine) covers(j *jobs.Job, kind jobs.Kind, c choice) bool {
+	lacks := func(all []string) func(string) bool {
+		return func(one string) bool { return !slices.Contains(all, one) }
+	}
+	return (kind == jobs.DownloadOnly || j.Kind != jobs.DownloadOnly) && len(c.packages)+len(c.asked)+len(c.devices) > 0 &&
+		!slices.ContainsFunc(c.packages, lacks(j.Packages)) && !slices.ContainsFunc(c.asked, lacks(j.Files.Asked)) &&
+		!slices.ContainsFunc(c.devices, func(d *device) bool { return e.jobs.Serving(d.stay) != j })
 }
 
 // already says that there is nothing to do.
@@ -294,7 +280,7 @@ func (c choice) already() string {
 	case len(c.bound) > 0:
 		return strings.Join(c.bound, "; ")
 	case len(c.present) > 0:
-		return (&job{packages: c.present}).summary()
+		return (&jobs.Job{Status: Job{Packages: c.present}}).Summary()
 	}
 	return "nothing is missing"
 }

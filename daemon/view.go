@@ -75,18 +75,17 @@ func (e *Engine) view() View {
 		Status:   Ready,
 		Mode:     e.modeNow(),
 	}
-	for _, j := range e.jobs {
-		if j.state == JobRunning {
+	for _, j := range e.jobs.All() {
+		if j.Active() {
 			v.Status = Busy
 		}
-		v.Jobs = append(v.Jobs, j.view())
+		v.Jobs = append(v.Jobs, jobView(j))
 	}
-	for _, r := range e.sorted() {
-		switch r.state {
-		case plan.Pending, plan.Installing, plan.Loading:
+	for _, d := range e.sorted() {
+		if !d.shown.Settled() {
 			v.Status = Busy
 		}
-		v.Devices = append(v.Devices, r.view())
+		v.Devices = append(v.Devices, e.deviceView(d))
 	}
 	switch foreign := e.facts().Foreign(); {
 	case e.Gate != nil:
@@ -101,24 +100,24 @@ func (e *Engine) view() View {
 	return v
 }
 
-func (r *record) view() Device {
-	d := Device{
-		Slot:     r.device.Slot,
-		Modalias: r.device.Modalias,
-		Vendor:   r.vendor,
-		Product:  r.product,
-		Class:    r.device.Class,
-		Group:    r.decision.Group,
-		State:    r.state,
-		Reason:   r.reason,
-		Message:  r.message,
-		Driver:   r.device.Driver,
-		Modules:  slices.Clone(r.decision.Modules),
-		Packages: slices.Clone(r.decision.Packages),
-		Timeline: slices.Clone(r.timeline),
+func (e *Engine) deviceView(d *device) Device {
+	v := Device{
+		Slot:     d.Slot,
+		Modalias: d.Modalias,
+		Vendor:   d.vendor,
+		Product:  d.product,
+		Class:    d.Class,
+		Group:    d.want.Group,
+		State:    d.shown.State,
+		Reason:   d.shown.Reason,
+		Message:  d.shown.Message,
+		Driver:   d.Driver,
+		Modules:  slices.Clone(d.want.Modules),
+		Packages: slices.Clone(d.want.Packages),
+		Timeline: slices.Clone(d.timeline),
 	}
-	if r.job != nil {
-		d.Job = r.job.number
+	if j := e.jobs.Serving(d.stay); j != nil {
+		v.Job = j.Number
 	}
-	return d
+	return v
 }

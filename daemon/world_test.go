@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -56,8 +57,12 @@ type world struct {
 	onList    func(context.Context) error
 	onInstall func(packages []string) error
 	onLoad    func(hwdetect.Slot) error
-	onResolve error
-	saved     []dnfbridge.Package
+
+	onLoadContext func(context.Context) error
+	onResolve     error
+	onPublish     func()
+	log           io.Writer
+	saved         []dnfbridge.Package
 
 	ways         []string // out of the guest
 	repositories string   // how they are configured
@@ -76,6 +81,7 @@ type world struct {
 	begun   map[string]string    // packages, by the boot in which they were being installed
 	spoilt  bool                 // what is installed cannot be loaded until it is installed again
 	steps   []dnfbridge.Progress // that an Install begins with
+	locked  bool                 // somebody has the lock of the package database when it is to begin
 	gate    error
 
 	rests int  // how often the backend was to be stopped
@@ -248,6 +254,16 @@ func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress f
 	if err := t.Commit(t.Install); err != nil {
 		return err
 	}
+	if w.locked { // and so it begins anew
+		w.locked = false
+		progress(dnfbridge.Progress{Phase: dnfbridge.PhaseResolve})
+		if err := spend(ctx, 30*time.Second); err != nil {
+			return err
+		}
+		if err := t.Commit(t.Install); err != nil {
+			return err
+		}
+	}
 	progress(dnfbridge.Progress{Phase: dnfbridge.PhaseInstall, BytesDone: 100, BytesTotal: 100, Fraction: 0.5})
 	if err := spend(ctx, 2*time.Second); err != nil {
 		return err
@@ -334,7 +350,10 @@ func (w *world) offer(s hwdetect.Slot, driver string) {
 }
 
 // Load binds the device's driver.
-func (w *world) Load(_ context.Context, s hwdetect.Slot) error {
+func (w *world) Load(ctx context.Context, s hwdetect.Slot) error {
+	if w.onLoadContext != nil {
+		return w.onLoadContext(ctx)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.loads = append(w.loads, s)
@@ -408,12 +427,20 @@ func (f modeFile) Save(mode daemon.Mode) error {
 	return f.full
 }
 
+// writer is where the log goes: to the test, or to who reads it.
+func (w *world) writer(t *testing.T) io.Writer {
+	if w.log != nil {
+		return w.log
+	}
+	return zerolog.NewTestWriter(t)
+}
+
 // run starts an engine in the world; it ends with the test, or with stop.
 func (w *world) run(t *testing.T) (engine *daemon.Engine, stop func()) {
 	t.Helper()
 	engine = daemon.New(daemon.Config{
 		Release: release, Hardware: w, Modules: w, Firmware: w, Outside: w, Backend: w, Loader: w, Namer: w, Cache: cache{w}, HistoryFile: historyFile{w}, ModeFile: modeFile{w}, UnfinishedFile: unfinishedFile{w}, Boot: w.boot, Gate: w.gate, SmallMemory: w.small,
-		Log: zerolog.New(zerolog.NewTestWriter(t)),
+		Log: zerolog.New(w.writer(t)),
 		Next: func() daemon.Next {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -425,6 +452,9 @@ func (w *world) run(t *testing.T) (engine *daemon.Engine, stop func()) {
 			return w.config, w.badConfig
 		},
 		Publish: func(v daemon.View) {
+			if w.onPublish != nil {
+				w.onPublish()
+			}
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.published = v

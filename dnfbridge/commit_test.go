@@ -3,8 +3,10 @@
 package dnfbridge_test
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 	"github.com/google/go-cmp/cmp"
@@ -64,6 +66,27 @@ func TestCommit(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// While it waits for the lock of the package database, nothing has begun: progress says
+// so, and it can be stopped.
+func TestStoppedWhileItWaitsForTheLock(t *testing.T) {
+	f := good()
+	f.installed, f.do = nil, func(string) *dbus.Error { return busError("rpm transaction failed with code 3.") }
+	d, _ := f.serve(t, dnfbridge.Retry(2, time.Hour))
+	ctx, stop := context.WithCancelCause(t.Context())
+	no := errors.New("cancelled")
+	committed := false
+	transaction := plan
+	transaction.Commit = func([]string) error { committed = true; return nil }
+	err := d.Install(ctx, transaction, func(p dnfbridge.Progress) {
+		if committed && p.Phase == dnfbridge.PhaseResolve {
+			stop(no)
+		}
+	})
+	if n := f.transactions(); !errors.Is(err, no) || n != 1 {
+		t.Errorf("%v after %d transactions", err, n)
 	}
 }
 

@@ -74,7 +74,8 @@ func (d *DNF5) dryRun(ctx context.Context, t Transaction) ([]item, error) {
 // package installed. What is installed already is no error. Their files are then
 // where a power failure does not reach them: rpm leaves them to the kernel's cache
 // for half a minute, but not the rpmdb. It calls progress, which may be nil, from
-// its own goroutine, never after it returned.
+// its own goroutine, never after it returned. When the package database is locked,
+// progress begins anew, and Commit is asked again.
 //
 // When ctx ends, Install returns at once with its cause, and without reason. A
 // transaction that was under way then is finished by the server on its own;
@@ -111,6 +112,7 @@ func (d *DNF5) Install(ctx context.Context, t Transaction, progress func(Progres
 			return fmt.Errorf("cannot install %s: %w", strings.Join(t.Install, ", "), err)
 		}
 		d.log.Debug().Err(err).Dur("pause", pause).Msg("package manager is busy, trying again")
+		newTracker(progress).step(PhaseResolve, "", 0) // whatever was to come has not begun
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

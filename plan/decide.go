@@ -54,6 +54,10 @@ type Facts struct {
 	// part; nil if all is well. It carries a reason.
 	CatalogProblem error
 
+	// Incomplete are packages that are installed, and may not be whole: an earlier
+	// boot has not finished it.
+	Incomplete []string
+
 	Policy  Policy
 	Observe bool // only say what would be done
 
@@ -69,6 +73,11 @@ type Decision struct {
 	Message  string   // one sentence for a person, with the way out
 	Modules  []string // that claim the device, as far as known
 	Packages []string // NEVRAs that hold them, as far as known
+
+	// Incomplete are those of the packages that are to be made whole before anything
+	// is loaded from them.
+	Incomplete []string
+
 	Group    string   // of those packages, empty if unknown
 	Firmware []string // files that the modules to be installed may ask for, as far as known
 }
@@ -76,7 +85,15 @@ type Decision struct {
 // Decide says what should happen to a device: what it needs, if the policy and
 // the mode allow it.
 func Decide(d hwdetect.Device, f Facts) Decision {
-	return f.apply(d, f.need(d))
+	decision := f.apply(d, f.need(d))
+	if decision.Action == Load {
+		for _, nevra := range decision.Packages {
+			if slices.Contains(f.Incomplete, nevra) {
+				decision.Incomplete = append(decision.Incomplete, nevra)
+			}
+		}
+	}
+	return decision
 }
 
 // need asks in a fixed order what the device needs; the first answer wins.

@@ -91,6 +91,11 @@ func TestDecide(t *testing.T) {
 			plan.Facts{Kernel: kernel{installed: one(igb, "igb")}, Catalog: catalog()},
 			plan.Decision{State: plan.Bound, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"},
 		},
+		"installed, and not whole": {
+			hwdetect.Device{Modalias: igb},
+			plan.Facts{Kernel: kernel{installed: one(igb, "igb")}, Catalog: catalog(), Incomplete: []string{core, sriov}},
+			plan.Decision{Action: plan.Load, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Incomplete: []string{sriov}, Group: "sriov"},
+		},
 		"bound wins over driver_override": {
 			hwdetect.Device{Modalias: igb, Driver: "vfio-pci", DriverOverride: "vfio-pci"},
 			plan.Facts{},

@@ -42,6 +42,18 @@ const (
 	ImageMode          Reason = "image-mode"
 )
 
+// ErrNotStarted is found by errors.Is in what NotStarted marks.
+var ErrNotStarted = errors.New("not started")
+
+// NotStarted marks err, of a step that could not be started: nothing was tried, so
+// what was in the way may pass.
+func NotStarted(err error) error { return &notStartedError{err} }
+
+type notStartedError struct{ error }
+
+func (e *notStartedError) Unwrap() error        { return e.error }
+func (e *notStartedError) Is(target error) bool { return target == ErrNotStarted }
+
 // Error is an error with its machine-readable reason. Its text is the text of
 // the error it wraps: one sentence for a person.
 type Error struct {

@@ -22,7 +22,8 @@ func daemonCommand(c console) *cobra.Command {
 			if check {
 				return c.checkConfig(root)
 			}
-			log := journal.New(zerolog.InfoLevel)
+			log, end := journal.NewQueued(zerolog.InfoLevel)
+			defer end()
 			if err := service.Run(cmd.Context(), version, log); err != nil {
 				log.Error().Str("event", "service-failed").Str("reason", string(reason.Of(err))).Msg(err.Error())
 				return status{code: exitFailed}

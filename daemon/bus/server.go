@@ -87,7 +87,7 @@ func (s *Server) Close() error { return s.conn.Close() }
 func (s *Server) current() tree { return *s.tree.Load() }
 
 // Publish shows v, and announces what is new in it. It is called by one
-// goroutine at a time, the engine's.
+// goroutine at a time.
 func (s *Server) Publish(v daemon.View) {
 	next := newTree(v)
 	last := *s.tree.Swap(&next)

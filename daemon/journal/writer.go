@@ -22,13 +22,27 @@ var fields = []string{"event", "slot", "modalias", "driver", "state", "reason", 
 // New returns the logger of a process: to the journal if standard error is
 // connected to it, else to standard error.
 func New(level zerolog.Level) zerolog.Logger {
+	return logger(output(), level)
+}
+
+// NewQueued is New for the service, which must not wait for the journal. Before the
+// process ends, end writes what is still to be written.
+func NewQueued(level zerolog.Level) (log zerolog.Logger, end func()) {
+	q := NewQueue(output())
+	return logger(q, level), q.Close
+}
+
+func logger(to zerolog.LevelWriter, level zerolog.Level) zerolog.Logger {
+	return zerolog.New(to).Level(level).With().Timestamp().Logger()
+}
+
+func output() zerolog.LevelWriter {
 	if ours, err := journal.StderrIsJournalStream(); err == nil && ours {
-		return zerolog.New(Writer{Send: journal.Send}).Level(level)
+		return Writer{Send: journal.Send}
 	}
-	console := zerolog.ConsoleWriter{
+	return zerolog.LevelWriterAdapter{Writer: zerolog.ConsoleWriter{
 		Out: os.Stderr, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != "", FieldsExclude: fields,
-	}
-	return zerolog.New(console).Level(level).With().Timestamp().Logger()
+	}}
 }
 
 // Writer sends zerolog's events to the journal: the fields that an entry may

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"driverd/daemon/ledger"
+	"driverd/hwdetect"
+	"driverd/plan"
+	"driverd/reason"
+)
+
+const (
+	// maxLoads is how many load steps run at once: each is a process, and there are
+	// cards that come with a hundred functions.
+	maxLoads = 4
+	// loadTime is how long a load step may take: more than systemd gives it.
+	loadTime = 6 * time.Minute
+)
+
+// mayLoad says whether it is a device's turn to have its load step run. Cards that
+// are alike need one: the kernel offers a new driver all that it claims. And a slot
+// has one unit: what systemd runs there for one card is no step for the next.
+func (e *Engine) mayLoad(d *device) bool {
+	return len(e.loading) < maxLoads && !slices.ContainsFunc(e.loading, func(other *device) bool {
+		return other.Slot == d.Slot || other.Modalias == d.Modalias ||
+			len(d.want.Modules) > 0 && slices.Equal(other.want.Modules, d.want.Modules)
+	})
+}
+
+// unpacked says whether the job at work has put all that a device waits for on
+// the disk. Its transaction may go on for long: depmod takes seconds, dracut
+// tens of them. The load step can do without both.
+func (e *Engine) unpacked(d *device) bool {
+	j := e.jobs.AtWork()
+	return j != nil && len(d.want.Packages) > 0 && !slices.ContainsFunc(slices.Concat(d.want.Packages, j.Firmware),
+		func(nevra string) bool { return !slices.Contains(j.Unpacked, nevra) })
+}
+
+// startLoad runs the load step of a device, early if its transaction is still under
+// way.
+func (e *Engine) startLoad(d *device, now time.Time) {
+	key, try, owner := ledger.Load(d.stay), ledger.Try{Modules: d.want.Modules}, uint64(0)
+	if j := e.jobs.Serving(d.stay); j != nil {
+		owner, j.Loads = j.Number, true
+	}
+	packages := ledger.Packages(d.want.Packages)
+	if install := e.ledger.Get(packages); install.Running() {
+		try.Early, owner = true, install.Owner
+		e.incomplete[packages] = need{key: packages, packages: d.want.Packages, stays: append(e.incomplete[packages].stays, d.stay)}
+	}
+	e.ledger.Begin(key, owner, now, try)
+	e.loading = append(e.loading, d)
+	slot := d.Slot
+	var loaded bool
+	e.start(
+		func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeoutCause(ctx, loadTime, reason.With(reason.ProbeFailed, fmt.Errorf(
+				"the load step has not ended in %s: see journalctl -u driverd-load@%s", loadTime, slot)))
+			defer cancel()
+			err := e.Loader.Load(ctx, slot)
+			if err != nil && ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
+			loaded = len(try.Modules) > 0 && !slices.ContainsFunc(try.Modules, func(m string) bool { return !e.Loader.Loaded(m) })
+			return withReason(reason.ProbeFailed, err)
+		},
+		func(err error) {
+			e.loading = slices.DeleteFunc(e.loading, func(other *device) bool { return other == d })
+			e.ledger.End(key, owner, time.Now(), err, loaded)
+			if e.present(d.stay) == nil {
+				e.ledger.Forget(key)
+			} else if err == nil {
+				d.mark("loaded")
+			}
+		})
+}
+
+// aloneLoad is the load step of one device, as it speaks for all that are alike.
+type aloneLoad struct {
+	ledger.Try
+	slot hwdetect.Slot
+}
+
+// lastLoads finds the last load step that speaks for others, by their identity: the
+// modules are loaded, and the kernel has offered them all devices that were there.
+// All that is left to find out is why they did not take one of them, and of a hundred
+// functions of one card one is enough.
+func (e *Engine) lastLoads(devices []*device) map[string]aloneLoad {
+	alike := make(map[string]aloneLoad)
+	for _, d := range devices {
+		if d.want.Action != plan.Load && d.want.Action != plan.Install {
+			continue
+		}
+		try := e.ledger.Get(ledger.Load(d.stay))
+		if try.Done() && !try.Early && try.Loaded && try.Began.After(alike[d.Modalias].Began) {
+			alike[d.Modalias] = aloneLoad{try, d.Slot}
+		}
+	}
+	return alike
+}
+
+// loadOf is the last try to load the driver of a device: its own, or that of one
+// that is alike, if the device was there when it began.
+func (e *Engine) loadOf(d *device, alike map[string]aloneLoad) ledger.Try {
+	try := e.ledger.Get(ledger.Load(d.stay))
+	switch other := alike[d.Modalias]; {
+	case try.Running():
+		return try
+	case try.Done() && (try.Early || slices.Equal(try.Modules, d.want.Modules)):
+		return try
+	case !other.Done() || d.seen.After(other.Began) || !slices.Equal(other.Modules, d.want.Modules):
+		return ledger.Try{}
+	default:
+		try = other.Try
+		try.Err = about(d.Slot, other.slot, try.Err)
+		return try
+	}
+}
+
+// alikeError is an error about one device that holds for another one.
+type alikeError struct {
+	error
+	text string
+}
+
+func (e *alikeError) Error() string { return e.text }
+func (e *alikeError) Unwrap() error { return e.error }
+
+// about makes an error about a device one about another.
+func about(slot, other hwdetect.Slot, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &alikeError{err, strings.ReplaceAll(err.Error(), other.String(), slot.String())}
+}
+
+// withReason gives an error a reason if it has none.
+func withReason(r reason.Reason, err error) error {
+	if err == nil || reason.Of(err) != reason.None || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return reason.With(r, err)
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"driverd/daemon/jobs"
+	"driverd/daemon/ledger"
+	"driverd/dnfbridge"
+	"driverd/reason"
+)
+
+// progressTime is how often the progress of a phase is published at most: rpm tells
+// of every few kilobytes, and each view is one of the whole world.
+const progressTime = 250 * time.Millisecond
+
+// errTakesIn is what a transaction ends with that is to be a larger one: devices came
+// before its last moment.
+var errTakesIn = errors.New("there is more to install")
+
+// run has the backend do a job.
+func (e *Engine) run(j *jobs.Job) {
+	ctx, stop := context.WithCancelCause(e.ctx)
+	e.jobs.Start(j, stop)
+	for _, key := range j.Tries {
+		e.ledger.Begin(key, j.Number, time.Now(), ledger.Try{})
+	}
+	doing := "installing"
+	if j.Kind == jobs.DownloadOnly {
+		doing = "downloading"
+	}
+	e.Log.Info().Str("event", "job-started").Strs("packages", j.Packages).Msgf("%s %s", doing, strings.Join(slices.Concat(j.Packages, j.Files.Asked), " "))
+	release, catalog := e.Release, e.catalog
+	if j.Kind == jobs.ForNextKernel {
+		release, catalog = e.nextKernel.Release, e.nextKernel.catalog
+	}
+	var coming []string
+	t := dnfbridge.Transaction{
+		Into:         filepath.Join("/lib/modules", release),
+		Install:      j.Wanted,
+		Allowed:      e.config.Policy.NotHeld(catalog.known.NEVRAs()),
+		DownloadOnly: j.Kind == jobs.DownloadOnly,
+		Again:        j.Kind == jobs.Interrupted,
+	}
+	files, policy := j.Files, e.config.Policy
+	t.Commit = func(nevras []string) error {
+		coming = nevras
+		more, err := e.commit(j)
+		switch {
+		case err != nil:
+			return err
+		case more:
+			return errTakesIn
+		}
+		e.interrupted.begin(nevras)
+		return nil
+	}
+	install := func(t dnfbridge.Transaction, firmware []string) error {
+		e.post(func() { j.Packages, j.Firmware = t.Install, firmware })
+		return e.Backend.Install(ctx, t, func(p dnfbridge.Progress) { e.post(func() { e.progressed(j, p) }) })
+	}
+	e.start(
+		func(context.Context) error {
+			var lacks, err error
+			for {
+				lacks, err = e.withFirmware(ctx, t, files, policy, install)
+				if !errors.Is(err, errTakesIn) {
+					break
+				}
+				if err := e.call(e.ctx, func() { t.Install, files = j.Wanted, j.Files }); err != nil {
+					return err
+				}
+			}
+			if lacks != nil {
+				e.post(func() { e.goWithout(j, lacks) })
+			}
+			switch {
+			case err == nil && !t.DownloadOnly:
+				e.interrupted.end(slices.Concat(t.Install, coming), t.Again)
+			case errors.Is(err, jobs.ErrCancelled):
+				e.interrupted.end(coming, false) // which has not begun to come
+			}
+			return withReason(reason.TransactionFailed, err)
+		},
+		func(err error) { e.finish(j, catalog, err) })
+}
+
+// commit is the last moment at which a job can be cancelled, or take devices in:
+// everything is downloaded and nothing is installed yet.
+func (e *Engine) commit(j *jobs.Job) (more bool, err error) {
+	gone := e.call(e.ctx, func() {
+		switch {
+		case !j.Active():
+			err = jobs.ErrCancelled
+		case e.takeIn(j):
+			more = true
+		default:
+			j.Commit()
+			e.markAll(j, "downloaded")
+		}
+	})
+	return more, errors.Join(gone, err)
+}
+
+// markAll notes a step on the timelines of the devices of a job.
+func (e *Engine) markAll(j *jobs.Job, step string) {
+	for _, stay := range j.Stays() {
+		if d := e.present(stay); d != nil {
+			d.mark(step)
+		}
+	}
+}
+
+// progressed notes how far a transaction is.
+func (e *Engine) progressed(j *jobs.Job, p dnfbridge.Progress) {
+	if !j.Active() {
+		return // cancelled, and the backend does not know it yet
+	}
+	last := j.Phase
+	switch p.Phase {
+	case dnfbridge.PhaseResolve:
+		j.Follow(jobs.Resolve, p.BytesDone, p.BytesTotal, p.Fraction)
+	case dnfbridge.PhaseDownload:
+		j.Follow(jobs.Download, p.BytesDone, p.BytesTotal, p.Fraction)
+		e.markAll(j, "resolved")
+	default:
+		j.Follow(jobs.Install, p.BytesDone, p.BytesTotal, p.Fraction)
+		if p.Phase == dnfbridge.PhaseInstall {
+			e.markAll(j, "resolved")
+			e.markAll(j, "downloaded")
+		}
+	}
+	if p.Phase == dnfbridge.PhaseUnpacked {
+		j.Unpacked = append(j.Unpacked, p.Package)
+		e.look()
+		return
+	}
+	if j.Phase != last || time.Since(e.progressShown) >= progressTime {
+		e.progressShown = time.Now()
+		e.shows.put(e.view())
+	}
+}
+
+// finish notes the end of a job's transaction.
+func (e *Engine) finish(j *jobs.Job, catalog *catalog, err error) {
+	now := time.Now()
+	e.jobs.Finished()
+	e.idleBackend.used(now)
+	if !j.Active() {
+		return // cancelled
+	}
+	for _, key := range j.Tries {
+		e.endTry(j, key, now, err)
+	}
+	if reason.Of(err) == reason.NoPackage {
+		catalog.refresh() // the repositories are not what they were
+	}
+	if err != nil {
+		e.Log.Warn().Str("event", "job-failed").Strs("packages", j.Packages).Str("reason", string(reason.Of(err))).Msg(err.Error())
+		e.endJob(j, JobFailed, reason.Of(err), err.Error())
+		return
+	}
+	e.Log.Info().Str("event", "job-done").Strs("packages", j.Packages).Msg(j.Summary())
+	j.Loading()
+	if j.Kind == jobs.Interrupted {
+		e.changes.Modules = now // they may not have been whole
+	}
+	if len(j.Wanted) > 0 {
+		e.markAll(j, "unpacked")
+	}
+}
+
+// endTry notes how one of the tries of a job has ended.
+func (e *Engine) endTry(j *jobs.Job, key ledger.Key, now time.Time, err error) {
+	inCompany := key != ledger.Packages(j.Wanted) && key != ledger.Firmware(j.Files.Asked) && key != ledger.Reinstall(j.Wanted)
+	switch {
+	case err != nil && inCompany && ofOnePackage(reason.Of(err)):
+		e.ledger.Withdraw(key, j.Number, true)
+		return
+	case key == ledger.Firmware(j.Files.Asked):
+		err = ofFirmware(err)
+	}
+	e.ledger.End(key, j.Number, now, err, false)
+	if err != nil {
+		return
+	}
+	delete(e.incomplete, key)
+	for _, d := range e.devices {
+		if len(d.missing) > 0 && ledger.Firmware(d.missing) == key {
+			e.ledger.Forget(ledger.Load(d.stay)) // it is loaded anew
+		}
+	}
+}
+
+// ofFirmware is why files could not be brought: that they are missing, unless it is
+// the way to the packages that is.
+func ofFirmware(err error) error {
+	switch reason.Of(err) {
+	case reason.BackendBusy, reason.BackendMissing, reason.NotAuthorized, reason.RepoUnreachable:
+		return err
+	}
+	return reason.With(reason.FirmwareMissing, err)
+}
+
+// ofOnePackage says whether a transaction may have failed because of one of its
+// packages, so that the others would do without it.
+func ofOnePackage(why reason.Reason) bool {
+	switch why {
+	case reason.NoPackage, reason.TransactionRefused, reason.TransactionFailed, reason.UntrustedPackage:
+		return true
+	}
+	return false
+}
