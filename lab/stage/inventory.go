@@ -56,7 +56,7 @@ func whole(final string) error {
 	}
 	want, err := os.ReadFile(inventoryFile(final))
 	if err != nil {
-		return fmt.Errorf("its inventory cannot be read: %v", err) // there is a stage: not os.ErrNotExist
+		return errors.New("its inventory is gone") // there is a stage: not os.ErrNotExist
 	}
 	got, err := inventory(final)
 	if err != nil {
