@@ -53,9 +53,9 @@ type Backend interface {
 	Find(ctx context.Context, what []string) ([]dnfbridge.Package, error)
 	Resolve(ctx context.Context, t dnfbridge.Transaction) ([]dnfbridge.Package, error)
 	Install(ctx context.Context, t dnfbridge.Transaction, progress func(dnfbridge.Progress)) error
-	// Rest stops what the package manager has kept running for this engine, unless
+	// StopIfUnused stops what the package manager has kept running for this engine, unless
 	// somebody else uses it, and says whether nothing is left to stop.
-	Rest(ctx context.Context) (done bool, err error)
+	StopIfUnused(ctx context.Context) (done bool, err error)
 }
 
 // Loader loads the modules of the device in a slot. It is the only step that

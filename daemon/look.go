@@ -134,14 +134,14 @@ func (e *Engine) showAll(devices []*device, now time.Time) {
 
 // findPhases finds out where each device stands.
 func (e *Engine) findPhases(devices []*device, now time.Time) {
-	alike := e.lastLoads(devices)
+	alike := e.sharedLoads(devices)
 	for _, d := range devices {
 		d.next = phase.Of(e.standing(d, alike), now)
 	}
 }
 
 // standing is what the phase of a device follows from.
-func (e *Engine) standing(d *device, alike map[string]aloneLoad) phase.Device {
+func (e *Engine) standing(d *device, alike map[string]sharedLoad) phase.Device {
 	s := phase.Device{Slot: d.Slot, Seen: d.seen, Want: d.want, Cancelled: d.cancelled, Changes: e.changes}
 	if d.want.Action != plan.Load && d.want.Action != plan.Install {
 		return s

@@ -46,7 +46,7 @@ func (e *Engine) run(j *jobs.Job) {
 		Install:      j.Wanted,
 		Allowed:      e.config.Policy.NotHeld(catalog.known.NEVRAs()),
 		DownloadOnly: j.Kind == jobs.DownloadOnly,
-		Again:        j.Kind == jobs.Interrupted,
+		Reinstall:    j.Kind == jobs.Interrupted,
 	}
 	files, policy := j.Files, e.config.Policy
 	t.Commit = func(nevras []string) error {
@@ -82,7 +82,7 @@ func (e *Engine) run(j *jobs.Job) {
 			}
 			switch {
 			case err == nil && !t.DownloadOnly:
-				e.interrupted.end(slices.Concat(t.Install, coming), t.Again)
+				e.interrupted.end(slices.Concat(t.Install, coming), t.Reinstall)
 			case errors.Is(err, jobs.ErrCancelled):
 				e.interrupted.end(coming, false) // which has not begun to come
 			}
@@ -186,7 +186,7 @@ func (e *Engine) endTry(j *jobs.Job, key ledger.Key, now time.Time, err error) {
 	case key == ledger.Firmware(j.Files.Asked):
 		err = ofFirmware(err)
 	}
-	e.ledger.End(key, j.Number, now, err, false)
+	e.ledger.End(key, j.Number, now, err)
 	if err != nil {
 		return
 	}

@@ -145,7 +145,7 @@ func TestNobodyWaitsForNothing(t *testing.T) {
 				l.Begin(key, 1, began, ledger.Try{Early: rapid.Bool().Draw(t, "early")})
 			case 2:
 				l.Begin(key, 1, began, ledger.Try{Early: rapid.Bool().Draw(t, "early")})
-				l.End(key, 1, began, problems.Draw(t, "error"), false)
+				l.End(key, 1, began, problems.Draw(t, "error"))
 			}
 			return l.Get(key)
 		})
