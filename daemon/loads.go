@@ -74,10 +74,11 @@ func (e *Engine) startLoad(d *device, now time.Time) {
 		func(err error) {
 			e.loading = slices.DeleteFunc(e.loading, func(other *device) bool { return other == d })
 			e.ledger.EndLoad(key, owner, time.Now(), err, loaded)
-			if e.present(d.stay) == nil {
-				e.ledger.Forget(key)
-			} else if err == nil {
+			if err == nil {
 				d.mark("loaded")
+			}
+			if e.present(d.stay) == nil || d.Driver != "" {
+				e.ledger.Forget(key) // nobody asks for it any more
 			}
 		})
 }
