@@ -101,7 +101,7 @@ func (l *Ledger) Begin(k Key, owner uint64, now time.Time, t Try) bool {
 	if last.Running() {
 		return false
 	}
-	t.Owner, t.Began, t.Failures = owner, now, last.Failures
+	t.Owner, t.Began, t.Failures, t.Alone = owner, now, last.Failures, last.Alone
 	l.tries[k] = t
 	return true
 }

@@ -81,8 +81,7 @@ func TestOnlyTheOwnerEndsATry(t *testing.T) {
 	}
 }
 
-// A try that is taken back never was; but the pause until the next failure is
-// forgiven goes on growing.
+// A try that is taken back never was; but the pauses go on growing.
 func TestWithdrawnTry(t *testing.T) {
 	t.Parallel()
 	l := failing(reason.With(reason.BackendBusy, errors.New("locked")))
@@ -90,6 +89,13 @@ func TestWithdrawnTry(t *testing.T) {
 	l.Withdraw(key, 2, true)
 	if got := l.Get(key); got.Running() || got.Done() || !got.Alone || got.Failures != 1 {
 		t.Errorf("withdrawn, it is %+v", got)
+	}
+	l.Begin(key, 3, at(time.Hour), ledger.Try{})
+	if !l.Get(key).Alone {
+		t.Error("it takes in others, although it is to be tried alone")
+	}
+	if l.End(key, 3, at(time.Hour), nil); l.Get(key).Alone {
+		t.Error("it stays alone for good")
 	}
 }
 
