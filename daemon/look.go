@@ -19,7 +19,7 @@ func (e *Engine) look() {
 	e.firstKick = time.Time{}
 	e.due = began.Add(resyncTime)
 	if e.Gate != nil {
-		e.shows.put(e.view())
+		e.publisher.put(e.view())
 		return
 	}
 	e.configure()
@@ -34,7 +34,7 @@ func (e *Engine) look() {
 	}
 	e.wakeAt(e.catalog.Step(began))
 	e.wakeAt(e.idleBackend.Step(began))
-	e.shows.put(e.view())
+	e.publisher.put(e.view())
 	if !asked && e.jobs.AtWork() == nil && len(e.loading) == 0 {
 		giveBack() // nothing comes for a while
 	}

@@ -147,7 +147,7 @@ func (e *Engine) progressed(j *jobs.Job, p dnfbridge.Progress) {
 	}
 	if j.Phase != last || time.Since(e.progressShown) >= progressTime {
 		e.progressShown = time.Now()
-		e.shows.put(e.view())
+		e.publisher.put(e.view())
 	}
 }
 
