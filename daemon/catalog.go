@@ -102,7 +102,7 @@ func (c *catalog) learn(now time.Time) {
 			return nil
 		},
 		func(err error) {
-			e.ledger.End(key, 0, time.Now(), err, false)
+			e.ledger.End(key, 0, time.Now(), err)
 			close(c.learned)
 			e.idleBackend.used(time.Now())
 			c.take(packages, err, now)

@@ -53,9 +53,9 @@ type Backend interface {
 	Find(ctx context.Context, what []string) ([]dnfbridge.Package, error)
 	Resolve(ctx context.Context, t dnfbridge.Transaction) ([]dnfbridge.Package, error)
 	Install(ctx context.Context, t dnfbridge.Transaction, progress func(dnfbridge.Progress)) error
-	// Rest stops what the package manager has kept running for this engine, unless
+	// StopIfUnused stops what the package manager has kept running for this engine, unless
 	// somebody else uses it, and says whether nothing is left to stop.
-	Rest(ctx context.Context) (done bool, err error)
+	StopIfUnused(ctx context.Context) (done bool, err error)
 }
 
 // Loader loads the modules of the device in a slot. It is the only step that
@@ -118,9 +118,9 @@ type Config struct {
 // Engine owns the state of all devices, in the one goroutine that runs Run.
 type Engine struct {
 	Config
-	kicks  chan struct{}
-	events chan func()
-	shows  *publisher
+	kicks     chan struct{}
+	events    chan func()
+	publisher *publisher
 
 	ctx       context.Context // of Run, for the work that it starts
 	due       time.Time       // of the next look
@@ -163,7 +163,7 @@ func New(c Config) *Engine {
 		Config:     c,
 		kicks:      make(chan struct{}, 1),
 		events:     make(chan func()),
-		shows:      newPublisher(c.Publish),
+		publisher:  newPublisher(c.Publish),
 		devices:    make(map[hwdetect.Slot]*device),
 		ledger:     ledger.New(),
 		jobs:       &jobs.Queue{},
@@ -217,7 +217,7 @@ func (e *Engine) Run(ctx context.Context) {
 	e.restoreHistory()
 	e.restoreMode()
 	defer e.closeHistory()
-	go e.shows.run(ctx)
+	go e.publisher.run(ctx)
 	e.due = time.Now()
 	for {
 		timer := time.NewTimer(time.Until(e.due))
@@ -274,7 +274,7 @@ func (e *Engine) call(ctx context.Context, f func()) error {
 // change is call, and waits until the world can see what f has changed.
 func (e *Engine) change(ctx context.Context, f func()) error {
 	var published <-chan struct{}
-	if err := e.call(ctx, func() { f(); published = e.shows.published() }); err != nil {
+	if err := e.call(ctx, func() { f(); published = e.publisher.published() }); err != nil {
 		return err
 	}
 	select {

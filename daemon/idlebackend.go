@@ -44,7 +44,7 @@ func (b *idleBackend) Step(now time.Time) (wake time.Time) {
 	var done bool
 	e.start(
 		func(ctx context.Context) (err error) {
-			done, err = e.Backend.Rest(ctx)
+			done, err = e.Backend.StopIfUnused(ctx)
 			return err
 		},
 		func(err error) {

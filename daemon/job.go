@@ -119,7 +119,7 @@ func (e *Engine) cancel(number uint64, origin string) error {
 	e.noteJob(j)
 	for _, key := range j.Tries {
 		if _, incomplete := e.incomplete[key]; incomplete || len(j.Stays()) == 0 {
-			e.ledger.End(key, j.Number, now, errors.New(j.Message), false) // no device says so
+			e.ledger.End(key, j.Number, now, errors.New(j.Message)) // no device says so
 		}
 		e.ledger.Withdraw(key, j.Number, false)
 	}

@@ -73,34 +73,35 @@ func (e *Engine) startLoad(d *device, now time.Time) {
 		},
 		func(err error) {
 			e.loading = slices.DeleteFunc(e.loading, func(other *device) bool { return other == d })
-			e.ledger.End(key, owner, time.Now(), err, loaded)
-			if e.present(d.stay) == nil {
-				e.ledger.Forget(key)
-			} else if err == nil {
+			e.ledger.EndLoad(key, owner, time.Now(), err, loaded)
+			if err == nil {
 				d.mark("loaded")
+			}
+			if e.present(d.stay) == nil || d.Driver != "" {
+				e.ledger.Forget(key) // nobody asks for it any more
 			}
 		})
 }
 
-// aloneLoad is the load step of one device, as it speaks for all that are alike.
-type aloneLoad struct {
+// sharedLoad is the load step of one device, as it speaks for all that are alike.
+type sharedLoad struct {
 	ledger.Try
 	slot hwdetect.Slot
 }
 
-// lastLoads finds the last load step that speaks for others, by their identity: the
+// sharedLoads finds the last load step that speaks for others, by their identity: the
 // modules are loaded, and the kernel has offered them all devices that were there.
 // All that is left to find out is why they did not take one of them, and of a hundred
 // functions of one card one is enough.
-func (e *Engine) lastLoads(devices []*device) map[string]aloneLoad {
-	alike := make(map[string]aloneLoad)
+func (e *Engine) sharedLoads(devices []*device) map[string]sharedLoad {
+	alike := make(map[string]sharedLoad)
 	for _, d := range devices {
 		if d.want.Action != plan.Load && d.want.Action != plan.Install {
 			continue
 		}
 		try := e.ledger.Get(ledger.Load(d.stay))
 		if try.Done() && !try.Early && try.Loaded && try.Began.After(alike[d.Modalias].Began) {
-			alike[d.Modalias] = aloneLoad{try, d.Slot}
+			alike[d.Modalias] = sharedLoad{try, d.Slot}
 		}
 	}
 	return alike
@@ -108,7 +109,7 @@ func (e *Engine) lastLoads(devices []*device) map[string]aloneLoad {
 
 // loadOf is the last try to load the driver of a device: its own, or that of one
 // that is alike, if the device was there when it began.
-func (e *Engine) loadOf(d *device, alike map[string]aloneLoad) ledger.Try {
+func (e *Engine) loadOf(d *device, alike map[string]sharedLoad) ledger.Try {
 	try := e.ledger.Get(ledger.Load(d.stay))
 	switch other := alike[d.Modalias]; {
 	case try.Running():

@@ -19,7 +19,7 @@ func (e *Engine) look() {
 	e.firstKick = time.Time{}
 	e.due = began.Add(resyncTime)
 	if e.Gate != nil {
-		e.shows.put(e.view())
+		e.publisher.put(e.view())
 		return
 	}
 	e.configure()
@@ -34,7 +34,7 @@ func (e *Engine) look() {
 	}
 	e.wakeAt(e.catalog.Step(began))
 	e.wakeAt(e.idleBackend.Step(began))
-	e.shows.put(e.view())
+	e.publisher.put(e.view())
 	if !asked && e.jobs.AtWork() == nil && len(e.loading) == 0 {
 		giveBack() // nothing comes for a while
 	}
@@ -134,14 +134,14 @@ func (e *Engine) showAll(devices []*device, now time.Time) {
 
 // findPhases finds out where each device stands.
 func (e *Engine) findPhases(devices []*device, now time.Time) {
-	alike := e.lastLoads(devices)
+	alike := e.sharedLoads(devices)
 	for _, d := range devices {
 		d.next = phase.Of(e.standing(d, alike), now)
 	}
 }
 
 // standing is what the phase of a device follows from.
-func (e *Engine) standing(d *device, alike map[string]aloneLoad) phase.Device {
+func (e *Engine) standing(d *device, alike map[string]sharedLoad) phase.Device {
 	s := phase.Device{Slot: d.Slot, Seen: d.seen, Want: d.want, Cancelled: d.cancelled, Changes: e.changes}
 	if d.want.Action != plan.Load && d.want.Action != plan.Install {
 		return s

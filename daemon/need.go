@@ -21,8 +21,7 @@ type need struct {
 	stays    []hwdetect.Stay
 }
 
-// needs are what devices wait for, in the order of their slots, each once. Those of
-// devices that are cancelled, or that a job is about to serve, are not among them.
+// needs are what devices wait for, in the order of their slots, each once.
 func (e *Engine) needs(devices []*device) []need {
 	var all []need
 	add := func(n need, stay hwdetect.Stay) {

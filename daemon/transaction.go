@@ -13,6 +13,7 @@ import (
 	"driverd/daemon/jobs"
 	"driverd/daemon/ledger"
 	"driverd/dnfbridge"
+	"driverd/plan"
 	"driverd/reason"
 )
 
@@ -40,72 +41,75 @@ func (e *Engine) run(j *jobs.Job) {
 	if j.Kind == jobs.ForNextKernel {
 		release, catalog = e.nextKernel.Release, e.nextKernel.catalog
 	}
-	var coming []string
-	t := dnfbridge.Transaction{
+	w := &work{engine: e, job: j, files: j.Files, policy: e.config.Policy, transaction: dnfbridge.Transaction{
 		Into:         filepath.Join("/lib/modules", release),
 		Install:      j.Wanted,
 		Allowed:      e.config.Policy.NotHeld(catalog.known.NEVRAs()),
 		DownloadOnly: j.Kind == jobs.DownloadOnly,
-		Again:        j.Kind == jobs.Interrupted,
-	}
-	files, policy := j.Files, e.config.Policy
-	t.Commit = func(nevras []string) error {
-		coming = nevras
-		more, err := e.commit(j)
-		switch {
-		case err != nil:
-			return err
-		case more:
-			return errTakesIn
-		}
-		e.interrupted.begin(nevras)
-		return nil
-	}
+		Reinstall:    j.Kind == jobs.Interrupted,
+	}}
+	w.transaction.Commit = w.commit
+	e.start(
+		func(context.Context) error { return withReason(reason.TransactionFailed, w.do(ctx)) },
+		func(err error) { e.finish(j, catalog, err) })
+}
+
+// work is what is done for a job outside the engine's goroutine.
+type work struct {
+	engine      *Engine
+	job         *jobs.Job
+	transaction dnfbridge.Transaction
+	files       jobs.Files
+	policy      plan.Policy
+	coming      []string // what it installs, dependencies among it
+}
+
+// do runs the transaction, and a larger one as often as devices come meanwhile.
+func (w *work) do(ctx context.Context) error {
+	e, j := w.engine, w.job
 	install := func(t dnfbridge.Transaction, firmware []string) error {
 		e.post(func() { j.Packages, j.Firmware = t.Install, firmware })
 		return e.Backend.Install(ctx, t, func(p dnfbridge.Progress) { e.post(func() { e.progressed(j, p) }) })
 	}
-	e.start(
-		func(context.Context) error {
-			var lacks, err error
-			for {
-				lacks, err = e.withFirmware(ctx, t, files, policy, install)
-				if !errors.Is(err, errTakesIn) {
-					break
-				}
-				if err := e.call(e.ctx, func() { t.Install, files = j.Wanted, j.Files }); err != nil {
-					return err
-				}
-			}
-			if lacks != nil {
-				e.post(func() { e.goWithout(j, lacks) })
-			}
-			switch {
-			case err == nil && !t.DownloadOnly:
-				e.interrupted.end(slices.Concat(t.Install, coming), t.Again)
-			case errors.Is(err, jobs.ErrCancelled):
-				e.interrupted.end(coming, false) // which has not begun to come
-			}
-			return withReason(reason.TransactionFailed, err)
-		},
-		func(err error) { e.finish(j, catalog, err) })
+	lacks, err := e.withFirmware(ctx, w.transaction, w.files, w.policy, install)
+	for errors.Is(err, errTakesIn) {
+		if err := e.call(e.ctx, func() { w.transaction.Install, w.files = j.Wanted, j.Files }); err != nil {
+			return err
+		}
+		lacks, err = e.withFirmware(ctx, w.transaction, w.files, w.policy, install)
+	}
+	if lacks != nil {
+		e.post(func() { e.goWithout(j, lacks) })
+	}
+	switch {
+	case err == nil && !w.transaction.DownloadOnly:
+		e.interrupted.end(slices.Concat(w.transaction.Install, w.coming), w.transaction.Reinstall)
+	case errors.Is(err, jobs.ErrCancelled):
+		e.interrupted.end(w.coming, false) // which has not begun to come
+	}
+	return err
 }
 
-// commit is the last moment at which a job can be cancelled, or take devices in:
+// commit is the last moment at which the job can be cancelled, or take devices in:
 // everything is downloaded and nothing is installed yet.
-func (e *Engine) commit(j *jobs.Job) (more bool, err error) {
+func (w *work) commit(coming []string) (err error) {
+	e, j := w.engine, w.job
+	w.coming = coming
 	gone := e.call(e.ctx, func() {
 		switch {
 		case !j.Active():
 			err = jobs.ErrCancelled
 		case e.takeIn(j):
-			more = true
+			err = errTakesIn
 		default:
 			j.Commit()
 			e.markAll(j, "downloaded")
 		}
 	})
-	return more, errors.Join(gone, err)
+	if err = errors.Join(gone, err); err == nil {
+		e.interrupted.begin(coming)
+	}
+	return err
 }
 
 // markAll notes a step on the timelines of the devices of a job.
@@ -143,7 +147,7 @@ func (e *Engine) progressed(j *jobs.Job, p dnfbridge.Progress) {
 	}
 	if j.Phase != last || time.Since(e.progressShown) >= progressTime {
 		e.progressShown = time.Now()
-		e.shows.put(e.view())
+		e.publisher.put(e.view())
 	}
 }
 
@@ -186,7 +190,7 @@ func (e *Engine) endTry(j *jobs.Job, key ledger.Key, now time.Time, err error) {
 	case key == ledger.Firmware(j.Files.Asked):
 		err = ofFirmware(err)
 	}
-	e.ledger.End(key, j.Number, now, err, false)
+	e.ledger.End(key, j.Number, now, err)
 	if err != nil {
 		return
 	}

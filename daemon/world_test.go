@@ -233,7 +233,7 @@ func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress f
 	on := w.onInstall
 	w.mu.Unlock()
 	news, _ := w.Resolve(ctx, t)
-	if t.Again {
+	if t.Reinstall {
 		news = nil
 		for _, nevra := range t.Install {
 			if w.has[nevra] {
@@ -288,7 +288,7 @@ func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress f
 	for alias, module := range w.installed.installed {
 		next.installed[alias] = module
 	}
-	w.spoilt = w.spoilt && !t.Again
+	w.spoilt = w.spoilt && !t.Reinstall
 	for _, nevra := range t.Install {
 		w.has[nevra] = true
 		w.unpackFirmware(nevra)
@@ -302,7 +302,7 @@ func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress f
 	return nil
 }
 
-func (w *world) Rest(context.Context) (bool, error) {
+func (w *world) StopIfUnused(context.Context) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.rests++

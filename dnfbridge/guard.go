@@ -71,7 +71,7 @@ func (t Transaction) guard(items []item) error {
 		switch {
 		case i.Type == "Package" && i.Action == actionInstall && (wanted || slices.Contains(t.Allowed, nevra)):
 		case i.Type == "Package" && i.Action == "Reason Change" && wanted:
-		case i.Type == "Package" && (i.Action == actionReinstall || i.Action == actionReplaced) && wanted && t.Again:
+		case i.Type == "Package" && (i.Action == actionReinstall || i.Action == actionReplaced) && wanted && t.Reinstall:
 		case i.Type == "Package":
 			refused = append(refused, fmt.Sprintf("%s %s", strings.ToLower(i.Action), nevra))
 		default:

@@ -127,7 +127,7 @@ func TestInstallAgain(t *testing.T) {
 	files := strings.Fields(g.run(t, "rpm", "-ql", nevra("kernel-modules-sriov"), nevra("kernel-modules-badpost")))
 	g.run(t, "truncate", append([]string{"-s0"}, files...)...)
 	again := install("kernel-modules-sriov", "kernel-modules-badpost", "kernel-modules-gpu")
-	again.Again = true
+	again.Reinstall = true
 	var coming []string
 	again.Commit = func(nevras []string) error {
 		coming = slices.Sorted(slices.Values(nevras))

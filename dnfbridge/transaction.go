@@ -22,9 +22,9 @@ type Transaction struct {
 	Install []string // NEVRAs to install, as Package.NEVRA has them
 	Allowed []string // NEVRAs that may come along as dependencies
 
-	// Again brings those of Install that are installed once more, as their files
+	// Reinstall brings those of Install that are installed once more, as their files
 	// may be spoilt, and leaves the others.
-	Again bool
+	Reinstall bool
 
 	Into string // the folder that most of their files go to
 
@@ -88,7 +88,7 @@ func (d *DNF5) Install(ctx context.Context, t Transaction, progress func(Progres
 	if len(t.Install) == 0 {
 		return nil
 	}
-	if t.Again {
+	if t.Reinstall {
 		installed, err := d.installedNEVRAs(ctx)
 		if err != nil {
 			return fmt.Errorf("cannot install %s again: %w", strings.Join(t.Install, ", "), err)
@@ -196,7 +196,7 @@ func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress)) 
 		return cmp.Or(track.explain(ran), err)
 	}
 	missing := slices.DeleteFunc(slices.Clone(t.Install), func(nevra string) bool {
-		return after[nevra] && (!t.Again || slices.Contains(track.unpacked, nevra))
+		return after[nevra] && (!t.Reinstall || slices.Contains(track.unpacked, nevra))
 	})
 	switch {
 	case len(missing) == 0:
@@ -256,7 +256,7 @@ func (s *session) checked(ctx context.Context, t Transaction, track *tracker) ([
 // resolve marks the packages and returns what dnf would do to install them.
 func (s *session) resolve(ctx context.Context, t Transaction, track *tracker) ([]item, error) {
 	mark := markInstall
-	if t.Again {
+	if t.Reinstall {
 		mark = markReinstall
 	}
 	if err := s.call(ctx, mark, []any{t.Install, variants(nil)}); err != nil {

@@ -180,7 +180,7 @@ func (b *backend) KernelPackages(context.Context, string) ([]dnfbridge.Package, 
 // Find finds no firmware: no driver of the tree names any.
 func (b *backend) Find(context.Context, []string) ([]dnfbridge.Package, error) { return nil, nil }
 
-func (b *backend) Rest(context.Context) (bool, error) { return true, nil }
+func (b *backend) StopIfUnused(context.Context) (bool, error) { return true, nil }
 
 func (b *backend) Resolve(_ context.Context, t dnfbridge.Transaction) ([]dnfbridge.Package, error) {
 	return b.missing(t), nil

@@ -141,15 +141,8 @@ func (j *Job) Follow(at Phase, done, total int64, fraction float64) {
 // Loading notes that the transaction went well, and that only drivers are missing.
 func (j *Job) Loading() { j.Phase, j.Progress = Load, installed }
 
-// Commit is the last moment at which the job can be cancelled; it says false if it
-// was.
-func (j *Job) Commit() bool {
-	j.committed = j.committed || j.Active()
-	return j.Active()
-}
-
-// Committed says whether that moment has passed.
-func (j *Job) Committed() bool { return j.committed }
+// Commit notes that the last moment has passed at which the job can be cancelled.
+func (j *Job) Commit() { j.committed = true }
 
 // Summary says what became of the packages of a job that went well.
 func (j *Job) Summary() string {

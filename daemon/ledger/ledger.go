@@ -101,19 +101,19 @@ func (l *Ledger) Begin(k Key, owner uint64, now time.Time, t Try) bool {
 	if last.Running() {
 		return false
 	}
-	t.Owner, t.Began, t.Failures = owner, now, last.Failures
+	t.Owner, t.Began, t.Failures, t.Alone = owner, now, last.Failures, last.Alone
 	l.tries[k] = t
 	return true
 }
 
 // End notes how a try has ended. Only who began it ends it: for anybody else it
 // does nothing, and says false.
-func (l *Ledger) End(k Key, owner uint64, now time.Time, err error, loaded bool) bool {
+func (l *Ledger) End(k Key, owner uint64, now time.Time, err error) bool {
 	t := l.tries[k]
 	if !t.Running() || t.Owner != owner {
 		return false
 	}
-	t.Ended, t.Err, t.Loaded, t.Alone = now, err, loaded, false
+	t.Ended, t.Err, t.Alone = now, err, false
 	if err == nil {
 		t.Failures = 0
 	} else {
@@ -124,6 +124,15 @@ func (l *Ledger) End(k Key, owner uint64, now time.Time, err error, loaded bool)
 	}
 	l.tries[k] = t
 	return true
+}
+
+// EndLoad is End for a load step; loaded says whether the kernel had all of its modules.
+func (l *Ledger) EndLoad(k Key, owner uint64, now time.Time, err error, loaded bool) {
+	if l.End(k, owner, now, err) {
+		t := l.tries[k]
+		t.Loaded = loaded
+		l.tries[k] = t
+	}
 }
 
 // Withdraw takes a try back, as if its owner had never begun it. Alone says that

@@ -28,7 +28,7 @@ func at(d time.Duration) time.Time { return start.Add(d) }
 func failing(err error) *ledger.Ledger {
 	l := ledger.New()
 	l.Begin(key, 1, start, ledger.Try{})
-	l.End(key, 1, start, err, false)
+	l.End(key, 1, start, err)
 	return l
 }
 
@@ -61,7 +61,7 @@ func TestOnlyTheOwnerEndsATry(t *testing.T) {
 		t.Error("begun by two")
 	}
 	l.Withdraw(key, 2, false)
-	if l.End(key, 2, start, errors.New("no"), false) || !l.Get(key).Running() {
+	if l.End(key, 2, start, errors.New("no")) || !l.Get(key).Running() {
 		t.Error("ended by somebody else")
 	}
 	l.Forget(key)
@@ -69,10 +69,10 @@ func TestOnlyTheOwnerEndsATry(t *testing.T) {
 	if !l.Get(key).Running() {
 		t.Error("forgotten while it runs")
 	}
-	if !l.End(key, 1, start, nil, true) || !l.Get(key).Done() || l.Get(key).Failed() || !l.Get(key).Loaded {
+	if l.EndLoad(key, 1, start, nil, true); !l.Get(key).Done() || l.Get(key).Failed() || !l.Get(key).Loaded {
 		t.Errorf("ended as %+v", l.Get(key))
 	}
-	if l.End(key, 1, start, errors.New("again"), false) {
+	if l.End(key, 1, start, errors.New("again")) {
 		t.Error("ended twice")
 	}
 	l.Forget(key)
@@ -81,8 +81,7 @@ func TestOnlyTheOwnerEndsATry(t *testing.T) {
 	}
 }
 
-// A try that is taken back never was; but the pause until the next failure is
-// forgiven goes on growing.
+// A try that is taken back never was; but the pauses go on growing.
 func TestWithdrawnTry(t *testing.T) {
 	t.Parallel()
 	l := failing(reason.With(reason.BackendBusy, errors.New("locked")))
@@ -91,6 +90,13 @@ func TestWithdrawnTry(t *testing.T) {
 	if got := l.Get(key); got.Running() || got.Done() || !got.Alone || got.Failures != 1 {
 		t.Errorf("withdrawn, it is %+v", got)
 	}
+	l.Begin(key, 3, at(time.Hour), ledger.Try{})
+	if !l.Get(key).Alone {
+		t.Error("it takes in others, although it is to be tried alone")
+	}
+	if l.End(key, 3, at(time.Hour), nil); l.Get(key).Alone {
+		t.Error("it stays alone for good")
+	}
 }
 
 func TestPauseGrowsToAnHour(t *testing.T) {
@@ -98,7 +104,7 @@ func TestPauseGrowsToAnHour(t *testing.T) {
 	l, now := ledger.New(), start
 	for _, least := range []time.Duration{30, 60, 120, 240, 480, 960, 1920, 3600, 3600, 3600} {
 		l.Begin(key, 1, now, ledger.Try{})
-		l.End(key, 1, now, reason.With(reason.RepoUnreachable, errors.New("no route")), false)
+		l.End(key, 1, now, reason.With(reason.RepoUnreachable, errors.New("no route")))
 		try := l.Get(key)
 		if pause := try.RetryAt.Sub(now); pause < least*time.Second || pause > least*time.Second*6/5 {
 			t.Errorf("after %d failures the pause is %s, want %d s and up to a fifth more", try.Failures, pause, least)
@@ -109,7 +115,7 @@ func TestPauseGrowsToAnHour(t *testing.T) {
 		now = try.RetryAt
 	}
 	l.Begin(key, 1, now, ledger.Try{})
-	l.End(key, 1, now, nil, false)
+	l.End(key, 1, now, nil)
 	if got := l.Get(key).Failures; got != 0 {
 		t.Errorf("after a success there are %d failures", got)
 	}

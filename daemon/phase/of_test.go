@@ -29,7 +29,6 @@ var (
 	install = plan.Decision{Action: plan.Install, State: plan.Pending, Packages: []string{"igb-1"}, Modules: []string{"igb"}}
 	load    = plan.Decision{Action: plan.Load, State: plan.Pending, Packages: []string{"igb-1"}, Modules: []string{"igb"}}
 
-	never   = ledger.Try{}
 	running = ledger.Try{Owner: 1, Began: ago(time.Second)}
 	well    = ledger.Try{Owner: 1, Began: ago(10 * time.Second), Ended: ago(5 * time.Second)}
 	early   = ledger.Try{Owner: 1, Began: ago(10 * time.Second), Ended: ago(5 * time.Second), Early: true, Err: errors.New("cut short")}
@@ -145,7 +144,7 @@ func TestNobodyWaitsForNothing(t *testing.T) {
 				l.Begin(key, 1, began, ledger.Try{Early: rapid.Bool().Draw(t, "early")})
 			case 2:
 				l.Begin(key, 1, began, ledger.Try{Early: rapid.Bool().Draw(t, "early")})
-				l.End(key, 1, began, problems.Draw(t, "error"), false)
+				l.End(key, 1, began, problems.Draw(t, "error"))
 			}
 			return l.Get(key)
 		})

@@ -14,11 +14,11 @@ import (
 	"driverd/dnfbridge"
 )
 
-// rest calls Rest. There is no systemd in this root: it fails when it comes to
+// rest calls StopIfUnused. There is no systemd in this root: it fails when it comes to
 // stopping the server, and only then.
 func rest(t *testing.T, d *dnfbridge.DNF5) (done, stopping bool) {
 	t.Helper()
-	done, err := d.Rest(t.Context())
+	done, err := d.StopIfUnused(t.Context())
 	if stopping = err != nil && strings.HasPrefix(err.Error(), "cannot stop dnf5daemon-server.service: "); err != nil && !stopping {
 		t.Fatal(err)
 	}

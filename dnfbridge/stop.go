@@ -25,7 +25,7 @@ const (
 	stopTime = 30 * time.Second
 )
 
-// Rest has systemd stop the server, which never ends by itself, if it is one that
+// StopIfUnused has systemd stop the server, which never ends by itself, if it is one that
 // this DNF5 has had started, and nobody has a session of it. It says whether there
 // is nothing left to stop; if not, somebody uses the server. No session of this
 // DNF5 opens meanwhile.
@@ -34,7 +34,7 @@ const (
 // not guessed. Somebody else's may begin between the question and the stop; the
 // server then ends it unused, for a transaction is seen through, and the bus
 // starts a server for the next.
-func (d *DNF5) Rest(ctx context.Context) (done bool, err error) {
+func (d *DNF5) StopIfUnused(ctx context.Context) (done bool, err error) {
 	started := d.started.Load()
 	switch {
 	case started == nil:
