@@ -46,7 +46,7 @@ var writes = []struct {
 	{"dnfbridge/command.go", "dnf5's cache in /tmp, and the packages of an image", []string{"exec dnf5", "os.MkdirTemp", "os.RemoveAll", "os.WriteFile"}},
 	{"dnfbridge/dnf5.go", "the bus, for dnf5daemon", []string{godbus + ".ConnectSystemBus"}},
 	{"dnfbridge/flush.go", "has the kernel write to the disk what others have written", []string{unixes + ".Syncfs"}},
-	{"dnfbridge/rest.go", "has systemd stop dnf5daemon", []string{
+	{"dnfbridge/stop.go", "has systemd stop dnf5daemon", []string{
 		"(*" + godbus + ".Conn).AddMatchSignalContext", "(*" + godbus + ".Conn).Object", "(" + godbus + ".BusObject).CallWithContext",
 	}},
 	{"dnfbridge/session.go", "dnf5daemon's sessions", []string{
