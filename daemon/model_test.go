@@ -210,8 +210,11 @@ var happenings = []struct {
 // check says what is wrong now.
 func (m *model) check() error {
 	synctest.Wait()
-	if m.journal.wrong != nil {
+	switch {
+	case m.journal.wrong != nil:
 		return m.journal.wrong
+	case m.overlap:
+		return errors.New("two load steps ran in one slot at once: systemd would have run one")
 	}
 	return m.engine.Check(m.t.Context())
 }
@@ -246,7 +249,7 @@ func (m *model) settle(least time.Duration) (map[hwdetect.Slot]string, error) {
 func TestAnythingHappens(t *testing.T) {
 	var often []int // what has an effect only together with others
 	for i, h := range happenings {
-		if slices.Contains([]string{"plug", "time", "request", "cancel"}, h.name) {
+		if slices.Contains([]string{"plug", "swap", "time", "request", "cancel", "load fails"}, h.name) {
 			often = append(often, i)
 		}
 	}
