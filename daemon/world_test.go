@@ -59,6 +59,8 @@ type world struct {
 	onLoad    func(hwdetect.Slot) error
 
 	onLoadContext func(context.Context) error
+	running       map[hwdetect.Slot]bool // load steps
+	overlap       bool                   // two of them ran in one slot at once
 	onResolve     error
 	onPublish     func()
 	log           io.Writer
@@ -135,6 +137,7 @@ func newWorld() *world {
 		devices:   make(map[hwdetect.Slot]hwdetect.Device),
 		installed: &kernel{map[string]string{}, map[string]string{}, map[string]hwdetect.Module{}},
 		has:       make(map[string]bool),
+		running:   make(map[hwdetect.Slot]bool),
 		unpacked:  make(map[string]string),
 	}
 	for _, d := range []driver{igb, mega} {
@@ -351,6 +354,11 @@ func (w *world) offer(s hwdetect.Slot, driver string) {
 
 // Load binds the device's driver.
 func (w *world) Load(ctx context.Context, s hwdetect.Slot) error {
+	w.change(func() {
+		w.overlap = w.overlap || w.running[s]
+		w.running[s] = true
+	})
+	defer w.change(func() { w.running[s] = false })
 	if w.onLoadContext != nil {
 		return w.onLoadContext(ctx)
 	}
