@@ -56,8 +56,11 @@ func (j *journal) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-func newModel(t *testing.T) *model {
+func newModel(t *testing.T, installed []driver) *model {
 	m := &model{world: newFirmwareWorld(), t: t, journal: journal{here: make(map[string]bool)}}
+	for _, d := range installed {
+		m.has[d.nevra], m.world.installed.installed[d.alias] = true, d.module
+	}
 	m.boot, m.log = "first", &m.journal
 	m.engine, m.stop = m.run(t)
 	return m
@@ -199,12 +202,19 @@ var happenings = []struct {
 		_, _ = m.engine.Plan(ctx, nil)
 	}},
 	{"kill", func(m *model, n int) {
-		m.stop()
-		if m.journal.here = make(map[string]bool); n%2 == 0 {
+		if n%2 == 0 {
 			m.change(func() { m.boot += "." })
 		}
-		m.engine, m.stop = m.run(m.t)
+		m.restart()
 	}},
+}
+
+// restart ends the engine, and starts another one when nothing of it is left.
+func (m *model) restart() {
+	m.stop()
+	synctest.Wait()
+	m.journal.here = make(map[string]bool)
+	m.engine, m.stop = m.run(m.t)
 }
 
 // check says what is wrong now.
@@ -259,11 +269,12 @@ func TestAnythingHappens(t *testing.T) {
 			what := rapid.OneOf(rapid.SampledFrom(often), rapid.IntRange(0, len(happenings)-1)).Draw(t, "what")
 			return event{what, rapid.IntRange(0, 59).Draw(t, "n")}
 		}), 1, 30).Draw(rt, "events")
+		installed := rapid.SampledFrom([][]driver{nil, {igb}, {igb, mega}}).Draw(rt, "installed")
 		compare := rapid.IntRange(0, 4).Draw(rt, "compare") == 4 // which takes long
 		var wrong error
 		var told []string
 		synctest.Test(t, func(t *testing.T) {
-			m := newModel(t)
+			m := newModel(t, installed)
 			defer func() { m.stop() }()
 			for _, e := range events {
 				told = append(told, fmt.Sprint(happenings[e.what].name, " ", e.n))
@@ -302,9 +313,7 @@ func (m *model) compare() error {
 	if err != nil {
 		return err
 	}
-	m.stop()
-	m.journal.here = make(map[string]bool)
-	m.engine, m.stop = m.run(m.t)
+	m.restart()
 	fresh, err := m.settle(longest)
 	if err != nil {
 		return err
