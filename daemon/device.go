@@ -24,7 +24,7 @@ type device struct {
 	vendor  string
 	product string
 
-	want    plan.Decision
+	want    plan.Want
 	missing []string    // firmware that its driver has asked for in vain
 	next    phase.Phase // as the look that goes on has found it
 	shown   phase.Phase

@@ -27,7 +27,7 @@ func TestExplainWhatBecameOfADevice(t *testing.T) {
 
 		after(time.Second)
 		x, err := engine.Explain(t.Context(), "0000:01:00.0")
-		if err != nil || x.Decision.Action != plan.Install || x.Device.State != plan.Installing {
+		if err != nil || x.Want.Action != plan.Install || x.Device.State != plan.Installing {
 			t.Fatalf("%+v, %v", x, err)
 		}
 		if diff := cmp.Diff([]daemon.Attempt{{Step: "install", Job: 1, Running: true}}, x.Attempts); diff != "" {

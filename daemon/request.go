@@ -140,10 +140,10 @@ func (e *Engine) choice(selectors []plan.Selector) (c choice, err error) {
 		if !ok {
 			return c, refuse(ErrNoSuchDevice, "there is no device in slot %s", s)
 		}
-		if err := e.refusal(s.String()+": ", selection.Decision); err != nil {
+		if err := e.refusal(s.String()+": ", selection.Want); err != nil {
 			return c, err
 		}
-		c.take(selection.Decision)
+		c.take(selection.Want)
 		if file := selection.Firmware; file != "" {
 			c.takeFirmware(file, len(e.Firmware.Lacking([]string{file})) > 0)
 		}
@@ -183,7 +183,7 @@ func (e *Engine) everything() (c choice, err error) {
 }
 
 // take adds what a decision is about.
-func (c *choice) take(d plan.Decision) {
+func (c *choice) take(d plan.Want) {
 	if d.Action == plan.Install {
 		c.packages = append(c.packages, d.Packages...)
 		c.firmware = append(c.firmware, d.Firmware...)
@@ -226,7 +226,7 @@ func (c choice) tidy() choice {
 }
 
 // refusal is why nothing can be done, nil if something can or need not be.
-func (e *Engine) refusal(what string, d plan.Decision) error {
+func (e *Engine) refusal(what string, d plan.Want) error {
 	problem, kind := e.catalog.problem, ErrRefused
 	switch {
 	case d.Action == plan.Learn:

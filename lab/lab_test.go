@@ -29,7 +29,7 @@ func bareGuest(t *testing.T, o lab.Options, s lab.Start) *lab.Guest {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	guest, err := lab.Boot(within(t, 2*time.Minute), o, s)
+	guest, err := lab.Boot(within(t, 5*time.Minute), o, s)
 	if err != nil {
 		t.Fatal(err)
 	}

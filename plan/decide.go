@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package plan decides what should happen to a device, and says why. It is
-// pure: no I/O, no clock, no memory; the same facts give the same decision.
+// pure: no I/O, no clock, no memory; the same facts give the same want.
 package plan
 
 import (
@@ -44,7 +44,7 @@ type Kernel interface {
 	Claims(modalias string) []hwdetect.Claim
 }
 
-// Facts is all that a decision rests on, the device apart.
+// Facts is all that a want rests on, the device apart.
 type Facts struct {
 	Release string // of the running kernel, as uname -r prints it
 	Kernel  Kernel
@@ -65,8 +65,9 @@ type Facts struct {
 	PolicyProblem error
 }
 
-// Decision is what should happen to one device.
-type Decision struct {
+// Want is what one device needs, and why: packages to install, packages to make
+// whole, firmware to come along, a driver to load, or nothing.
+type Want struct {
 	Action   Action
 	State    State
 	Reason   reason.Reason
@@ -84,22 +85,22 @@ type Decision struct {
 
 // Decide says what should happen to a device: what it needs, if the policy and
 // the mode allow it.
-func Decide(d hwdetect.Device, f Facts) Decision {
-	decision := f.apply(d, f.need(d))
-	if decision.Action == Load {
-		for _, nevra := range decision.Packages {
+func Decide(d hwdetect.Device, f Facts) Want {
+	want := f.apply(d, f.need(d))
+	if want.Action == Load {
+		for _, nevra := range want.Packages {
 			if slices.Contains(f.Incomplete, nevra) {
-				decision.Incomplete = append(decision.Incomplete, nevra)
+				want.Incomplete = append(want.Incomplete, nevra)
 			}
 		}
 	}
-	return decision
+	return want
 }
 
 // need asks in a fixed order what the device needs; the first answer wins.
-func (f Facts) need(d hwdetect.Device) Decision {
+func (f Facts) need(d hwdetect.Device) Want {
 	if d.Driver != "" {
-		return f.describe(d, Decision{State: Bound})
+		return f.describe(d, Want{State: Bound})
 	}
 	if d.DriverOverride != "" {
 		return stop(reason.DriverOverride,
@@ -113,34 +114,34 @@ func (f Facts) need(d hwdetect.Device) Decision {
 		if Chipset(d.Class) {
 			return stop(reason.Policy, "this is a part of the virtual machine itself, which works without a driver")
 		}
-		return f.describe(d, Decision{Action: Await, State: Pending, Modules: modules})
+		return f.describe(d, Want{Action: Await, State: Pending, Modules: modules})
 	}
 	if modules := f.Kernel.Installed(d.Modalias); len(modules) > 0 {
-		return f.describe(d, Decision{Action: Load, State: Pending})
+		return f.describe(d, Want{Action: Load, State: Pending})
 	}
 	return f.toInstall(d)
 }
 
 // toInstall decides about a device that nothing on this guest can drive. What
 // could, the index that came with the kernel says, whatever the repositories do.
-func (f Facts) toInstall(d hwdetect.Device) Decision {
+func (f Facts) toInstall(d hwdetect.Device) Want {
 	shipped := f.Kernel.Shipped(d.Modalias)
 	var modules, firmware []string
 	for _, m := range shipped {
 		modules = append(modules, m.Name)
 		firmware = append(firmware, m.Firmware...)
 	}
-	decision := f.fromCatalog(d, modules)
-	decision.Modules, decision.Firmware = modules, firmware
-	if decision.Group == "" && len(shipped) > 0 && slices.Contains(kernelbuild.Groups(), shipped[0].Group) {
-		decision.Group = shipped[0].Group
+	want := f.fromCatalog(d, modules)
+	want.Modules, want.Firmware = modules, firmware
+	if want.Group == "" && len(shipped) > 0 && slices.Contains(kernelbuild.Groups(), shipped[0].Group) {
+		want.Group = shipped[0].Group
 	}
-	return decision
+	return want
 }
 
 // fromCatalog decides by what the repositories say: which packages claim the
 // device, else which hold the modules that are known to.
-func (f Facts) fromCatalog(d hwdetect.Device, modules []string) Decision {
+func (f Facts) fromCatalog(d hwdetect.Device, modules []string) Want {
 	if f.Catalog != nil {
 		packages := f.Catalog.match(d.Modalias)
 		if len(packages) == 0 {
@@ -154,20 +155,20 @@ func (f Facts) fromCatalog(d hwdetect.Device, modules []string) Decision {
 			return f.install(packages)
 		}
 	}
-	decision := f.unknown("no package of kernel %s has a driver for this device", f.Release)
-	if r := decision.Reason; len(modules) > 0 && (r == reason.NoDriver || r == reason.NoPackage) {
+	want := f.unknown("no package of kernel %s has a driver for this device", f.Release)
+	if r := want.Reason; len(modules) > 0 && (r == reason.NoDriver || r == reason.NoPackage) {
 		return stop(reason.NoPackage,
 			"%s would drive this device, but no package of kernel %s in the repositories says that it holds it (no such kmod() among their Provides)",
 			strings.Join(modules, " or "), f.Release)
 	}
-	return decision
+	return want
 }
 
 // unknown decides about what no package of the catalog answers to. It is told
 // what to say if the catalog has all there is.
-func (f Facts) unknown(format string, args ...any) Decision {
+func (f Facts) unknown(format string, args ...any) Want {
 	if f.Catalog == nil && f.CatalogProblem == nil {
-		return Decision{Action: Learn, State: Pending}
+		return Want{Action: Learn, State: Pending}
 	}
 	if f.CatalogProblem != nil {
 		r := reason.Of(f.CatalogProblem)
@@ -211,8 +212,8 @@ func Chipset(class uint32) bool {
 }
 
 // install decides about a device whose driver is in packages.
-func (f Facts) install(packages []Holder) Decision {
-	d := Decision{Action: Install, State: Pending, Group: packages[0].Group}
+func (f Facts) install(packages []Holder) Want {
+	d := Want{Action: Install, State: Pending, Group: packages[0].Group}
 	for _, p := range packages {
 		if p.Repo != "" {
 			d.Packages = append(d.Packages, p.NEVRA)
@@ -229,27 +230,27 @@ func (f Facts) install(packages []Holder) Decision {
 }
 
 // describe adds what is known about the driver of a device that needs no package.
-func (f Facts) describe(d hwdetect.Device, decision Decision) Decision {
+func (f Facts) describe(d hwdetect.Device, want Want) Want {
 	if d.Modalias == "" {
-		return decision
+		return want
 	}
-	if decision.Modules == nil {
-		decision.Modules = f.Kernel.Installed(d.Modalias)
+	if want.Modules == nil {
+		want.Modules = f.Kernel.Installed(d.Modalias)
 	}
-	if len(decision.Modules) == 0 { // loaded before depmod has indexed it
+	if len(want.Modules) == 0 { // loaded before depmod has indexed it
 		for _, m := range f.Kernel.Shipped(d.Modalias) {
-			decision.Modules = append(decision.Modules, m.Name)
+			want.Modules = append(want.Modules, m.Name)
 		}
 	}
 	if f.Catalog != nil {
-		for _, p := range f.Catalog.holders(decision.Modules) {
-			decision.Packages = append(decision.Packages, p.NEVRA)
-			decision.Group = p.Group
+		for _, p := range f.Catalog.holders(want.Modules) {
+			want.Packages = append(want.Packages, p.NEVRA)
+			want.Group = p.Group
 		}
 	}
-	return decision
+	return want
 }
 
-func stop(r reason.Reason, format string, args ...any) Decision {
-	return Decision{State: StateOf(r), Reason: r, Message: strings.TrimSpace(fmt.Sprintf(format, args...))}
+func stop(r reason.Reason, format string, args ...any) Want {
+	return Want{State: StateOf(r), Reason: r, Message: strings.TrimSpace(fmt.Sprintf(format, args...))}
 }

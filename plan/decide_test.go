@@ -84,113 +84,113 @@ func TestDecide(t *testing.T) {
 	for name, test := range map[string]struct {
 		device hwdetect.Device
 		facts  plan.Facts
-		want   plan.Decision // Message apart
+		want   plan.Want // Message apart
 	}{
 		"bound": {
 			hwdetect.Device{Modalias: igb, Driver: "igb"},
 			plan.Facts{Kernel: kernel{installed: one(igb, "igb")}, Catalog: catalog()},
-			plan.Decision{State: plan.Bound, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"},
+			plan.Want{State: plan.Bound, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"},
 		},
 		"installed, and not whole": {
 			hwdetect.Device{Modalias: igb},
 			plan.Facts{Kernel: kernel{installed: one(igb, "igb")}, Catalog: catalog(), Incomplete: []string{core, sriov}},
-			plan.Decision{Action: plan.Load, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Incomplete: []string{sriov}, Group: "sriov"},
+			plan.Want{Action: plan.Load, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Incomplete: []string{sriov}, Group: "sriov"},
 		},
 		"bound wins over driver_override": {
 			hwdetect.Device{Modalias: igb, Driver: "vfio-pci", DriverOverride: "vfio-pci"},
 			plan.Facts{},
-			plan.Decision{State: plan.Bound},
+			plan.Want{State: plan.Bound},
 		},
 		"bound with a broken modalias": {
 			hwdetect.Device{Driver: "igb", Problem: errors.New("broken")},
 			plan.Facts{},
-			plan.Decision{State: plan.Bound},
+			plan.Want{State: plan.Bound},
 		},
 		"driver_override": {
 			hwdetect.Device{Modalias: igb, DriverOverride: "vfio-pci"},
 			plan.Facts{Catalog: catalog()},
-			plan.Decision{State: plan.Blocked, Reason: reason.DriverOverride},
+			plan.Want{State: plan.Blocked, Reason: reason.DriverOverride},
 		},
 		"broken modalias": {
 			hwdetect.Device{Problem: errors.New("cannot read modalias")},
 			plan.Facts{Catalog: catalog()},
-			plan.Decision{State: plan.Unsupported, Reason: reason.NoDriver},
+			plan.Want{State: plan.Unsupported, Reason: reason.NoDriver},
 		},
 		"built in": {
 			hwdetect.Device{Modalias: igb},
 			plan.Facts{Kernel: kernel{builtIn: one(igb, "igb"), installed: one(igb, "other")}, Catalog: catalog()},
-			plan.Decision{Action: plan.Await, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"},
+			plan.Want{Action: plan.Await, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"},
 		},
 		"installed": {
 			hwdetect.Device{Modalias: igb},
 			plan.Facts{Kernel: kernel{installed: one(igb, "igb")}, Catalog: catalog()},
-			plan.Decision{Action: plan.Load, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"},
+			plan.Want{Action: plan.Load, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"},
 		},
 		"catalog not learned yet": {
 			hwdetect.Device{Modalias: igb}, plan.Facts{},
-			plan.Decision{Action: plan.Learn, State: plan.Pending},
+			plan.Want{Action: plan.Learn, State: plan.Pending},
 		},
 		"in the catalog": {
 			hwdetect.Device{Modalias: igb}, plan.Facts{Catalog: catalog()},
-			plan.Decision{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"},
+			plan.Want{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"},
 		},
 		"a bridge of the chipset": {
 			hwdetect.Device{Modalias: lpc, Class: 0x060100}, plan.Facts{Catalog: catalog()},
-			plan.Decision{State: plan.Blocked, Reason: reason.Policy},
+			plan.Want{State: plan.Blocked, Reason: reason.Policy},
 		},
 		"a bridge of the chipset with a built-in driver": {
 			hwdetect.Device{Modalias: lpc, Class: 0x060000}, plan.Facts{Kernel: kernel{builtIn: one(lpc, "agp")}, Catalog: catalog()},
-			plan.Decision{State: plan.Blocked, Reason: reason.Policy},
+			plan.Want{State: plan.Blocked, Reason: reason.Policy},
 		},
 		"a bridge that is passed through": {
 			hwdetect.Device{Modalias: igb, Class: 0x068000}, plan.Facts{Catalog: catalog()},
-			plan.Decision{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"},
+			plan.Want{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"},
 		},
 		"a bridge of the chipset whose driver is installed": {
 			hwdetect.Device{Modalias: igb, Class: 0x060100}, plan.Facts{Kernel: kernel{installed: one(igb, "igb")}, Catalog: catalog()},
-			plan.Decision{Action: plan.Load, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"},
+			plan.Want{Action: plan.Load, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"},
 		},
 		"in a catalog that is only a part": {
 			hwdetect.Device{Modalias: igb}, plan.Facts{Catalog: catalog(), CatalogProblem: unreachable},
-			plan.Decision{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"},
+			plan.Want{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"},
 		},
 		"not in a catalog that is only a part": {
 			hwdetect.Device{Modalias: edu}, plan.Facts{Catalog: catalog(), CatalogProblem: unreachable},
-			plan.Decision{State: plan.Unavailable, Reason: reason.RepoUnreachable},
+			plan.Want{State: plan.Unavailable, Reason: reason.RepoUnreachable},
 		},
 		"catalog cannot be learned": {
 			hwdetect.Device{Modalias: igb}, plan.Facts{CatalogProblem: unreachable},
-			plan.Decision{State: plan.Unavailable, Reason: reason.RepoUnreachable},
+			plan.Want{State: plan.Unavailable, Reason: reason.RepoUnreachable},
 		},
 		"nobody knows it": {
 			hwdetect.Device{Modalias: edu}, plan.Facts{Catalog: catalog()},
-			plan.Decision{State: plan.Unsupported, Reason: reason.NoDriver},
+			plan.Want{State: plan.Unsupported, Reason: reason.NoDriver},
 		},
 		"kernel of no package": {
 			hwdetect.Device{Modalias: igb}, plan.Facts{Catalog: plan.NewCatalog(nil)},
-			plan.Decision{State: plan.Blocked, Reason: reason.ForeignKernel},
+			plan.Want{State: plan.Blocked, Reason: reason.ForeignKernel},
 		},
 		"kernel gone from the repositories": {
 			hwdetect.Device{Modalias: igb},
 			plan.Facts{Catalog: plan.NewCatalog([]plan.Package{{NEVRA: core, Provides: []string{uname("kernel-modules-core")}}})},
-			plan.Decision{State: plan.Unavailable, Reason: reason.StaleKernel},
+			plan.Want{State: plan.Unavailable, Reason: reason.StaleKernel},
 		},
 		"packages without modalias()": {
 			hwdetect.Device{Modalias: igb},
 			plan.Facts{Catalog: plan.NewCatalog([]plan.Package{{NEVRA: core, Repo: "lab", Provides: []string{uname("kernel-modules-core"), "kmod(igb.ko)"}}})},
-			plan.Decision{State: plan.Unavailable, Reason: reason.NoPackage},
+			plan.Want{State: plan.Unavailable, Reason: reason.NoPackage},
 		},
 		"in the catalog, and shipped": {
 			hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: shipped("base", "igb", "other"), Catalog: catalog()},
-			plan.Decision{Action: plan.Install, State: plan.Pending, Modules: []string{"igb", "other"}, Packages: []string{sriov}, Group: "sriov"},
+			plan.Want{Action: plan.Install, State: plan.Pending, Modules: []string{"igb", "other"}, Packages: []string{sriov}, Group: "sriov"},
 		},
 		"shipped, and packages without modalias()": {
 			hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: shipped("sriov", "igb"), Catalog: withoutAliases},
-			plan.Decision{Action: plan.Install, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"},
+			plan.Want{Action: plan.Install, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"},
 		},
 		"shipped, in several packages without modalias()": {
 			hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: shipped("sriov", "virtio_net", "unheard_of", "igb"), Catalog: withoutAliases},
-			plan.Decision{
+			plan.Want{
 				Action: plan.Install, State: plan.Pending, Modules: []string{"virtio_net", "unheard_of", "igb"},
 				Packages: []string{core, sriov}, Group: "base",
 			},
@@ -199,22 +199,22 @@ func TestDecide(t *testing.T) {
 			hwdetect.Device{Modalias: lpc, Class: 0x060100}, plan.Facts{Kernel: kernel{shipped: map[string][]hwdetect.Module{
 				lpc: {{Name: "virtio_net", Group: "hardware"}},
 			}}, Catalog: withoutAliases},
-			plan.Decision{State: plan.Blocked, Reason: reason.Policy, Modules: []string{"virtio_net"}, Group: "hardware"},
+			plan.Want{State: plan.Blocked, Reason: reason.Policy, Modules: []string{"virtio_net"}, Group: "hardware"},
 		},
 		"shipped, before the catalog is learned": {
 			hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: shipped("sriov", "igb")},
-			plan.Decision{Action: plan.Learn, State: plan.Pending, Modules: []string{"igb"}, Group: "sriov"},
+			plan.Want{Action: plan.Learn, State: plan.Pending, Modules: []string{"igb"}, Group: "sriov"},
 		},
 		"shipped, and the catalog cannot be learned": {
 			hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: shipped("sriov", "igb"), CatalogProblem: unreachable},
-			plan.Decision{State: plan.Unavailable, Reason: reason.RepoUnreachable, Modules: []string{"igb"}, Group: "sriov"},
+			plan.Want{State: plan.Unavailable, Reason: reason.RepoUnreachable, Modules: []string{"igb"}, Group: "sriov"},
 		},
 		"shipped, with firmware": {
 			hwdetect.Device{Modalias: igb},
 			plan.Facts{Catalog: catalog(), Kernel: kernel{shipped: map[string][]hwdetect.Module{igb: {
 				{Name: "igb", Group: "sriov", Firmware: []string{"a.bin", "b/c.bin"}}, {Name: "other", Group: "sriov", Firmware: []string{"d.bin"}},
 			}}}},
-			plan.Decision{
+			plan.Want{
 				Action: plan.Install, State: plan.Pending, Modules: []string{"igb", "other"}, Packages: []string{sriov}, Group: "sriov",
 				Firmware: []string{"a.bin", "b/c.bin", "d.bin"},
 			},
@@ -224,24 +224,24 @@ func TestDecide(t *testing.T) {
 			plan.Facts{Observe: true, Catalog: catalog(), Kernel: kernel{shipped: map[string][]hwdetect.Module{igb: {
 				{Name: "igb", Group: "sriov", Firmware: []string{"a.bin"}},
 			}}}},
-			plan.Decision{
+			plan.Want{
 				State: plan.Blocked, Reason: reason.ObserveOnly, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov",
 				Firmware: []string{"a.bin"},
 			},
 		},
 		"shipped, and no package says that it holds it": {
 			hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: shipped("of no group", "unheard_of"), Catalog: withoutAliases},
-			plan.Decision{State: plan.Unavailable, Reason: reason.NoPackage, Modules: []string{"unheard_of"}},
+			plan.Want{State: plan.Unavailable, Reason: reason.NoPackage, Modules: []string{"unheard_of"}},
 		},
 		"installed wins over shipped": {
 			hwdetect.Device{Modalias: igb},
 			plan.Facts{Kernel: kernel{installed: one(igb, "igb"), shipped: shipped("sriov", "other").shipped}, Catalog: catalog()},
-			plan.Decision{Action: plan.Load, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"},
+			plan.Want{Action: plan.Load, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"},
 		},
 		"installed package whose modules the index does not know": {
 			hwdetect.Device{Modalias: igb},
 			plan.Facts{Catalog: plan.NewCatalog([]plan.Package{{NEVRA: sriov, Provides: []string{"modalias(" + igb + ")"}}})},
-			plan.Decision{Action: plan.Load, State: plan.Pending, Packages: []string{sriov}, Group: "base"},
+			plan.Want{Action: plan.Load, State: plan.Pending, Packages: []string{sriov}, Group: "base"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -29,7 +29,7 @@ type Claim struct {
 
 // Explanation is a decision with what it rests on.
 type Explanation struct {
-	Decision Decision
+	Want     Want
 	Claims   []Claim  // everything that claims the device, whatever the decision
 	Packages []Holder // that the claims name
 	Firmware []string // files that the modules of the build which claim it may ask for
@@ -39,8 +39,8 @@ type Explanation struct {
 // Explain says what is known about the driver of a device. Unlike Decide,
 // it does not stop at the first answer.
 func Explain(d hwdetect.Device, f Facts) Explanation {
-	x := Explanation{Decision: Decide(d, f)}
-	x.Rule = f.rule(d, x.Decision)
+	x := Explanation{Want: Decide(d, f)}
+	x.Rule = f.rule(d, x.Want)
 	if d.Modalias == "" {
 		return x
 	}

@@ -23,7 +23,7 @@ func TestExplain(t *testing.T) {
 	for name, test := range map[string]struct {
 		device hwdetect.Device
 		facts  plan.Facts
-		want   plan.Explanation // Decision apart
+		want   plan.Explanation // Want apart
 	}{
 		"in the catalog": {
 			hwdetect.Device{Modalias: igb},
@@ -69,10 +69,10 @@ func TestExplain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got := plan.Explain(test.device, test.facts)
-			if diff := cmp.Diff(plan.Decide(test.device, test.facts), got.Decision); diff != "" {
+			if diff := cmp.Diff(plan.Decide(test.device, test.facts), got.Want); diff != "" {
 				t.Errorf("not what is decided: %s", diff)
 			}
-			got.Decision = plan.Decision{}
+			got.Want = plan.Want{}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Error(diff)
 			}
@@ -95,7 +95,7 @@ func TestExplainAProduct(t *testing.T) {
 		{NEVRA: "vendor", Repo: "lab", Provides: []string{"modalias(pci:v00008086d*sv*sd*bc*sc*i*)"}},
 	})
 	got := plan.Explain(subject.Device, plan.Facts{Kernel: kernel{}, Catalog: c})
-	if diff := cmp.Diff([]string{"some", "vendor"}, got.Decision.Packages); diff != "" || len(got.Claims) != 2 {
+	if diff := cmp.Diff([]string{"some", "vendor"}, got.Want.Packages); diff != "" || len(got.Claims) != 2 {
 		t.Errorf("%s\n%+v", diff, got)
 	}
 }
@@ -133,7 +133,7 @@ func TestExplainTheChipset(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := plan.Explain(subject.Device, plan.Facts{Kernel: kernel{}, Catalog: catalog()})
-	if got.Decision.Reason != reason.Policy || len(got.Packages) != 1 || got.Packages[0].Group != "hardware" {
+	if got.Want.Reason != reason.Policy || len(got.Packages) != 1 || got.Packages[0].Group != "hardware" {
 		t.Errorf("%+v", got)
 	}
 }

@@ -70,7 +70,7 @@ func FuzzSelector(f *testing.F) {
 			t.Errorf("%q became %q", text, s)
 		}
 		selection, ok := s.Select(devices, facts)
-		for _, nevra := range selection.Decision.Packages {
+		for _, nevra := range selection.Want.Packages {
 			if !slices.Contains(facts.Catalog.NEVRAs(), nevra) {
 				t.Errorf("%q comes to %s, which nobody offers", text, nevra)
 			}
@@ -80,7 +80,7 @@ func FuzzSelector(f *testing.F) {
 				t.Errorf("%q comes to %s, where nothing is", text, slot)
 			}
 		}
-		if ok && len(selection.Decision.Packages) == 0 && selection.Decision.Message == "" {
+		if ok && len(selection.Want.Packages) == 0 && selection.Want.Message == "" {
 			t.Errorf("%q comes to nothing, and nobody says why", text)
 		}
 	})

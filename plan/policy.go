@@ -48,7 +48,7 @@ func (o Origin) String() string { return fmt.Sprintf("%s:%d", o.File, o.Line) }
 
 // rule returns the rule of the policy that decides about a device with this
 // decision, nil if none does.
-func (f Facts) rule(d hwdetect.Device, about Decision) *Rule {
+func (f Facts) rule(d hwdetect.Device, about Want) *Rule {
 	groups := f.groups(about)
 	for _, r := range slices.Backward(f.Policy.Rules) {
 		if r.matches(d, groups, about.Modules) {
@@ -59,7 +59,7 @@ func (f Facts) rule(d hwdetect.Device, about Decision) *Rule {
 }
 
 // groups returns the groups of all packages of a decision, which names but one.
-func (f Facts) groups(about Decision) []string {
+func (f Facts) groups(about Want) []string {
 	groups := []string{about.Group}
 	if f.Catalog != nil {
 		for _, p := range f.Catalog.packages {
@@ -108,7 +108,7 @@ func (p Policy) NotHeld(nevras []string) []string {
 }
 
 // apply lets the policy, and then the mode, speak about what would be done.
-func (f Facts) apply(d hwdetect.Device, would Decision) Decision {
+func (f Facts) apply(d hwdetect.Device, would Want) Want {
 	switch would.Action {
 	case Install, Load, Await:
 	default:
@@ -146,7 +146,7 @@ func (f Facts) apply(d hwdetect.Device, would Decision) Decision {
 }
 
 // block turns a decision down, and keeps what is known about the driver.
-func (would Decision) block(r reason.Reason, format string, args ...any) Decision {
+func (would Want) block(r reason.Reason, format string, args ...any) Want {
 	no := stop(r, format, args...)
 	no.Modules, no.Packages, no.Group, no.Firmware = would.Modules, would.Packages, would.Group, would.Firmware
 	return no

@@ -67,20 +67,20 @@ func TestConditions(t *testing.T) {
 			test.facts.Policy.Rules = []plan.Rule{test.rule}
 			got := plan.Explain(card, test.facts)
 			if !test.want {
-				if diff := cmp.Diff(free, got.Decision); diff != "" || got.Rule != nil {
+				if diff := cmp.Diff(free, got.Want); diff != "" || got.Rule != nil {
 					t.Errorf("it matches: %+v %s", got.Rule, diff)
 				}
 				return
 			}
-			if got.Rule == nil || got.Rule.Origin != from(7) || !strings.Contains(got.Decision.Message, "/etc/driverd/driverd.toml:7 ") {
-				t.Errorf("rule %+v, message %q", got.Rule, got.Decision.Message)
+			if got.Rule == nil || got.Rule.Origin != from(7) || !strings.Contains(got.Want.Message, "/etc/driverd/driverd.toml:7 ") {
+				t.Errorf("rule %+v, message %q", got.Rule, got.Want.Message)
 			}
-			got.Decision.Message = ""
-			want := plan.Decision{
+			got.Want.Message = ""
+			want := plan.Want{
 				State: plan.Blocked, Reason: reason.Policy,
 				Modules: free.Modules, Packages: free.Packages, Group: free.Group,
 			}
-			if diff := cmp.Diff(want, got.Decision); diff != "" {
+			if diff := cmp.Diff(want, got.Want); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -98,7 +98,7 @@ func TestUnknownMeetsNoCondition(t *testing.T) {
 	for _, rule := range []plan.Rule{{Slots: []string{"0000:00:00.0"}}, {Classes: []string{"00"}}} {
 		facts := installable
 		facts.Policy.Rules = []plan.Rule{rule}
-		if got := plan.Explain(subject.Device, facts); got.Decision.Action != plan.Install || got.Rule != nil {
+		if got := plan.Explain(subject.Device, facts); got.Want.Action != plan.Install || got.Rule != nil {
 			t.Errorf("%+v: %+v", rule, got)
 		}
 	}
@@ -171,22 +171,22 @@ func TestObserve(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		facts plan.Facts
-		want  plan.Decision
+		want  plan.Want
 	}{
-		"install": {installable, plan.Decision{
+		"install": {installable, plan.Want{
 			State: plan.Blocked, Reason: reason.ObserveOnly, Packages: []string{sriov}, Group: "sriov",
 			Message: "driverd only observes, and would otherwise install " + sriov + " and load the driver; " +
 				"to do this once: driverd install 0000:01:00.0; to do it always: driverd mode auto",
 		}},
-		"load": {loadable, plan.Decision{
+		"load": {loadable, plan.Want{
 			State: plan.Blocked, Reason: reason.ObserveOnly, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov",
 			Message: "driverd only observes, and would otherwise load igb; " +
 				"to do this once: driverd install 0000:01:00.0; to do it always: driverd mode auto",
 		}},
 		// The kernel does that, and asks nobody.
-		"await": {builtIn, plan.Decision{Action: plan.Await, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"}},
+		"await": {builtIn, plan.Want{Action: plan.Await, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"}},
 		// To say what it would do, it has to know.
-		"learn": {plan.Facts{Kernel: kernel{}}, plan.Decision{Action: plan.Learn, State: plan.Pending}},
+		"learn": {plan.Facts{Kernel: kernel{}}, plan.Want{Action: plan.Learn, State: plan.Pending}},
 	} {
 		test.facts.Observe = true
 		if diff := cmp.Diff(test.want, plan.Decide(card, test.facts)); diff != "" {
@@ -245,13 +245,13 @@ func TestTheLastRuleDecides(t *testing.T) {
 		got := plan.Explain(card, facts)
 		switch {
 		case last < 0:
-			if got.Rule != nil || !cmp.Equal(free, got.Decision) {
-				t.Fatalf("no rule matches, but %+v decides %+v", got.Rule, got.Decision)
+			if got.Rule != nil || !cmp.Equal(free, got.Want) {
+				t.Fatalf("no rule matches, but %+v decides %+v", got.Rule, got.Want)
 			}
 		case got.Rule == nil || got.Rule.Origin != from(last):
 			t.Fatalf("rule %d is the last to match, but %+v decides", last, got.Rule)
-		case all[last].Allow != cmp.Equal(free, got.Decision), all[last].Allow == (got.Decision.Reason == reason.Policy):
-			t.Fatalf("allow %v decides %+v", all[last].Allow, got.Decision)
+		case all[last].Allow != cmp.Equal(free, got.Want), all[last].Allow == (got.Want.Reason == reason.Policy):
+			t.Fatalf("allow %v decides %+v", all[last].Allow, got.Want)
 		}
 	})
 }

@@ -47,10 +47,10 @@ func (s Selector) String() string { return s.text }
 
 // Selection is what a selector comes to on one guest.
 type Selection struct {
-	// Decision is about what the selector names: to install or to load it, or
+	// Want is about what the selector names: to install or to load it, or
 	// why there is no need, or no way.
-	Decision Decision
-	Slots    []hwdetect.Slot // of the devices that are here
+	Want  Want
+	Slots []hwdetect.Slot // of the devices that are here
 
 	// Firmware is the file that the selector names, if it does; the decision is
 	// empty then. Who has the file no catalog knows.
@@ -66,7 +66,7 @@ func (s Selector) Select(devices []hwdetect.Device, f Facts) (selection Selectio
 	if s.subject.BySlot {
 		for _, d := range devices {
 			if d.Slot == s.subject.Device.Slot {
-				return Selection{Decision: Decide(d, f), Slots: []hwdetect.Slot{d.Slot}}, true
+				return Selection{Want: Decide(d, f), Slots: []hwdetect.Slot{d.Slot}}, true
 			}
 		}
 		return Selection{}, false
@@ -74,15 +74,15 @@ func (s Selector) Select(devices []hwdetect.Device, f Facts) (selection Selectio
 	is := func(d hwdetect.Device) bool { return d.Modalias == s.subject.Device.Modalias }
 	switch {
 	case s.group != "" || s.module != "":
-		selection.Decision = f.named(s)
+		selection.Want = f.named(s)
 		is = func(d hwdetect.Device) bool {
 			needs := Decide(d, f)
 			return needs.Action == Install && slices.ContainsFunc(needs.Packages, func(nevra string) bool {
-				return slices.Contains(selection.Decision.Packages, nevra)
+				return slices.Contains(selection.Want.Packages, nevra)
 			})
 		}
 	default:
-		selection.Decision = Decide(s.subject.Device, f)
+		selection.Want = Decide(s.subject.Device, f)
 		if id := s.subject.Device; strings.Contains(id.Modalias, "*") {
 			is = func(d hwdetect.Device) bool { return d.Vendor == id.Vendor && d.Product == id.Product }
 		}
@@ -97,7 +97,7 @@ func (s Selector) Select(devices []hwdetect.Device, f Facts) (selection Selectio
 
 // named decides about packages that are asked for by their group, or by a module
 // that they hold.
-func (f Facts) named(s Selector) Decision {
+func (f Facts) named(s Selector) Want {
 	var packages []Holder
 	if c := f.Catalog; c != nil && s.module != "" {
 		packages = c.holders([]string{s.module})
@@ -107,7 +107,7 @@ func (f Facts) named(s Selector) Decision {
 	if len(packages) == 0 {
 		return f.unknown("no package of kernel %s is named by %s", f.Release, s.text)
 	}
-	d := Decision{Group: packages[0].Group}
+	d := Want{Group: packages[0].Group}
 	if s.module != "" {
 		d.Modules = []string{s.module}
 	}

@@ -56,28 +56,28 @@ func TestSelect(t *testing.T) {
 	for name, test := range map[string]struct {
 		selector string
 		facts    plan.Facts
-		want     plan.Decision // Message apart
+		want     plan.Want // Message apart
 		slots    string
 	}{
-		"a slot":               {"0000:01:00.0", plan.Facts{Catalog: catalog()}, plan.Decision{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"}, "[0000:01:00.0]"},
-		"a slot with a driver": {"0000:02:00.0", plan.Facts{Catalog: catalog()}, plan.Decision{State: plan.Bound}, "[0000:02:00.0]"},
-		"a modalias":           {igb, plan.Facts{Catalog: catalog()}, plan.Decision{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"}, "[0000:01:00.0 0000:02:00.0]"},
-		"a product":            {"8086:10c9", plan.Facts{Catalog: catalog()}, plan.Decision{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"}, "[0000:01:00.0 0000:02:00.0]"},
-		"a group":              {"sriov", plan.Facts{Catalog: catalog()}, plan.Decision{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"}, "[0000:01:00.0]"},
-		"a module":             {"kmod(igb.ko)", plan.Facts{Catalog: catalog()}, plan.Decision{Action: plan.Install, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"}, "[0000:01:00.0]"},
+		"a slot":               {"0000:01:00.0", plan.Facts{Catalog: catalog()}, plan.Want{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"}, "[0000:01:00.0]"},
+		"a slot with a driver": {"0000:02:00.0", plan.Facts{Catalog: catalog()}, plan.Want{State: plan.Bound}, "[0000:02:00.0]"},
+		"a modalias":           {igb, plan.Facts{Catalog: catalog()}, plan.Want{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"}, "[0000:01:00.0 0000:02:00.0]"},
+		"a product":            {"8086:10c9", plan.Facts{Catalog: catalog()}, plan.Want{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"}, "[0000:01:00.0 0000:02:00.0]"},
+		"a group":              {"sriov", plan.Facts{Catalog: catalog()}, plan.Want{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"}, "[0000:01:00.0]"},
+		"a module":             {"kmod(igb.ko)", plan.Facts{Catalog: catalog()}, plan.Want{Action: plan.Install, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"}, "[0000:01:00.0]"},
 		"a module, spelled the other way": {"kmod(lpc-ich.ko)", plan.Facts{Catalog: catalog()},
-			plan.Decision{Action: plan.Install, State: plan.Pending, Modules: []string{"lpc_ich"}, Packages: []string{"kernel-modules-7.2.12-1.x86_64"}, Group: "hardware"}, "[]"},
+			plan.Want{Action: plan.Install, State: plan.Pending, Modules: []string{"lpc_ich"}, Packages: []string{"kernel-modules-7.2.12-1.x86_64"}, Group: "hardware"}, "[]"},
 		"a modalias whose module is here": {igb, plan.Facts{Kernel: kernel{installed: has}, Catalog: catalog()},
-			plan.Decision{Action: plan.Load, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"}, "[0000:01:00.0 0000:02:00.0]"},
-		"a group that nobody has":          {"gpu", plan.Facts{Catalog: catalog()}, plan.Decision{State: plan.Unsupported, Reason: reason.NoDriver}, "[]"},
-		"a module that nobody has":         {"kmod(nvidia.ko)", plan.Facts{Catalog: catalog()}, plan.Decision{State: plan.Unsupported, Reason: reason.NoDriver}, "[]"},
-		"a group, no catalog yet":          {"gpu", plan.Facts{}, plan.Decision{Action: plan.Learn, State: plan.Pending}, "[]"},
-		"a group, and no way to a catalog": {"gpu", plan.Facts{CatalogProblem: dead}, plan.Decision{State: plan.Unavailable, Reason: reason.RepoUnreachable}, "[]"},
+			plan.Want{Action: plan.Load, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"}, "[0000:01:00.0 0000:02:00.0]"},
+		"a group that nobody has":          {"gpu", plan.Facts{Catalog: catalog()}, plan.Want{State: plan.Unsupported, Reason: reason.NoDriver}, "[]"},
+		"a module that nobody has":         {"kmod(nvidia.ko)", plan.Facts{Catalog: catalog()}, plan.Want{State: plan.Unsupported, Reason: reason.NoDriver}, "[]"},
+		"a group, no catalog yet":          {"gpu", plan.Facts{}, plan.Want{Action: plan.Learn, State: plan.Pending}, "[]"},
+		"a group, and no way to a catalog": {"gpu", plan.Facts{CatalogProblem: dead}, plan.Want{State: plan.Unavailable, Reason: reason.RepoUnreachable}, "[]"},
 		"a group that is held": {"sriov", plan.Facts{Catalog: catalog(), Policy: held},
-			plan.Decision{State: plan.Blocked, Reason: reason.Policy, Packages: []string{sriov}, Group: "sriov"}, "[]"},
+			plan.Want{State: plan.Blocked, Reason: reason.Policy, Packages: []string{sriov}, Group: "sriov"}, "[]"},
 		"a group that is installed and no longer offered": {"sriov", plan.Facts{Catalog: plan.NewCatalog([]plan.Package{
 			{NEVRA: sriov, Installed: true, Provides: []string{uname("kernel-modules-sriov")}},
-		})}, plan.Decision{Packages: []string{sriov}, Group: "sriov"}, "[]"},
+		})}, plan.Want{Packages: []string{sriov}, Group: "sriov"}, "[]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -93,11 +93,11 @@ func TestSelect(t *testing.T) {
 			if !ok {
 				t.Fatal("no device")
 			}
-			if message := got.Decision.Message; (message == "") != (test.want.Reason == "") {
+			if message := got.Want.Message; (message == "") != (test.want.Reason == "") {
 				t.Errorf("the message is %q", message)
 			}
-			got.Decision.Message = ""
-			if diff := cmp.Diff(test.want, got.Decision); diff != "" {
+			got.Want.Message = ""
+			if diff := cmp.Diff(test.want, got.Want); diff != "" {
 				t.Error(diff)
 			}
 			slots := []string{}

@@ -27,7 +27,7 @@ func (s *Server) explain(c call) ([]any, *dbus.Error) {
 // Explanation is x in the form in which Manager.Explain returns it; see
 // api.NewExplanation for the way back.
 func Explanation(x daemon.Explanation) map[string]dbus.Variant {
-	d := x.Decision
+	d := x.Want
 	all := properties{
 		"What":          dbus.MakeVariant(text(x.What)),
 		"Modalias":      dbus.MakeVariant(text(x.Modalias)),

@@ -44,7 +44,7 @@ func TestExplain(t *testing.T) {
 		What: "8086:10c9", Release: "7.2", Modalias: "pci:v1", Vendor: "Intel",
 		Lacking: []string{"qed/init.bin"},
 		Explanation: plan.Explanation{
-			Decision: plan.Decision{Action: plan.Install, State: plan.Pending, Group: "sriov"},
+			Want:     plan.Want{Action: plan.Install, State: plan.Pending, Group: "sriov"},
 			Firmware: []string{"e100/ucode.bin", "qed/init.bin"},
 			Claims:   []plan.Claim{{Alias: "pci:v*", Source: plan.InCatalog, Package: "sriov-1"}},
 			Rule:     &plan.Rule{Allow: true, Origin: plan.Origin{File: "/etc/driverd/driverd.toml", Line: 3}},
@@ -81,7 +81,7 @@ func TestExplainASlot(t *testing.T) {
 	device := view(1).Devices[0]
 	device.State, device.Reason, device.Message = plan.Failed, reason.ProbeFailed, "no"
 	s.engine.answers(daemon.Explanation{
-		Explanation: plan.Explanation{Decision: plan.Decision{Action: plan.Load, State: plan.Pending}},
+		Explanation: plan.Explanation{Want: plan.Want{Action: plan.Load, State: plan.Pending}},
 		Device:      &device,
 		Attempts: []daemon.Attempt{
 			{Step: "learn", Running: true},

@@ -23,7 +23,7 @@ const bindTime = 2 * time.Second
 type Device struct {
 	Slot hwdetect.Slot
 	Seen time.Time
-	Want plan.Decision
+	Want plan.Want
 
 	Install  ledger.Try // of its packages
 	Firmware ledger.Try // of the files that its load step has missed

@@ -26,8 +26,8 @@ func ago(d time.Duration) time.Time { return now.Add(-d) }
 
 var (
 	slot    = hwdetect.Slot{Bus: 1}
-	install = plan.Decision{Action: plan.Install, State: plan.Pending, Packages: []string{"igb-1"}, Modules: []string{"igb"}}
-	load    = plan.Decision{Action: plan.Load, State: plan.Pending, Packages: []string{"igb-1"}, Modules: []string{"igb"}}
+	install = plan.Want{Action: plan.Install, State: plan.Pending, Packages: []string{"igb-1"}, Modules: []string{"igb"}}
+	load    = plan.Want{Action: plan.Load, State: plan.Pending, Packages: []string{"igb-1"}, Modules: []string{"igb"}}
 
 	running = ledger.Try{Owner: 1, Began: ago(time.Second)}
 	well    = ledger.Try{Owner: 1, Began: ago(10 * time.Second), Ended: ago(5 * time.Second)}
@@ -70,11 +70,11 @@ func TestManual(t *testing.T) {
 		wake      time.Time
 		says      string
 	}{
-		{"it has its driver", phase.Device{Want: plan.Decision{State: plan.Bound}}, phase.Decided, plan.Bound, "", phase.Wait, time.Time{}, ""},
-		{"a rule denies it", phase.Device{Want: plan.Decision{State: plan.Blocked, Reason: reason.Policy, Message: "the rule"}}, phase.Decided, plan.Blocked, reason.Policy, phase.Wait, time.Time{}, "the rule"},
-		{"its packages are not known yet", phase.Device{Want: plan.Decision{Action: plan.Learn}}, phase.Learning, plan.Pending, "", phase.Wait, time.Time{}, ""},
-		{"its driver is built in, and it has just come", phase.Device{Want: plan.Decision{Action: plan.Await}, Seen: ago(time.Second)}, phase.AwaitingBuiltIn, plan.Loading, "", phase.Wait, now.Add(time.Second), ""},
-		{"its driver is built in, and does not take it", phase.Device{Want: plan.Decision{Action: plan.Await}, Seen: ago(time.Hour)}, phase.LoadFailed, plan.Failed, reason.ProbeFailed, phase.Wait, time.Time{}, "--grep 0000:01:00.0"},
+		{"it has its driver", phase.Device{Want: plan.Want{State: plan.Bound}}, phase.Decided, plan.Bound, "", phase.Wait, time.Time{}, ""},
+		{"a rule denies it", phase.Device{Want: plan.Want{State: plan.Blocked, Reason: reason.Policy, Message: "the rule"}}, phase.Decided, plan.Blocked, reason.Policy, phase.Wait, time.Time{}, "the rule"},
+		{"its packages are not known yet", phase.Device{Want: plan.Want{Action: plan.Learn}}, phase.Learning, plan.Pending, "", phase.Wait, time.Time{}, ""},
+		{"its driver is built in, and it has just come", phase.Device{Want: plan.Want{Action: plan.Await}, Seen: ago(time.Second)}, phase.AwaitingBuiltIn, plan.Loading, "", phase.Wait, now.Add(time.Second), ""},
+		{"its driver is built in, and does not take it", phase.Device{Want: plan.Want{Action: plan.Await}, Seen: ago(time.Hour)}, phase.LoadFailed, plan.Failed, reason.ProbeFailed, phase.Wait, time.Time{}, "--grep 0000:01:00.0"},
 
 		{"its package is missing", phase.Device{Want: install}, phase.WaitingForJob, plan.Pending, "", phase.Install, time.Time{}, ""},
 		{"its package is being installed", phase.Device{Want: install, Install: running}, phase.Installing, plan.Installing, "", phase.Wait, time.Time{}, ""},
@@ -150,7 +150,7 @@ func TestNobodyWaitsForNothing(t *testing.T) {
 		})
 		d := phase.Device{
 			Slot: slot, Seen: moment.Draw(t, "seen"),
-			Want:    plan.Decision{Action: rapid.SampledFrom([]plan.Action{plan.Install, plan.Load, plan.Await, plan.Learn}).Draw(t, "action"), Packages: []string{"p"}},
+			Want:    plan.Want{Action: rapid.SampledFrom([]plan.Action{plan.Install, plan.Load, plan.Await, plan.Learn}).Draw(t, "action"), Packages: []string{"p"}},
 			Install: try.Draw(t, "install"), Firmware: try.Draw(t, "firmware"), Load: try.Draw(t, "load"),
 			Unpacked: rapid.Bool().Draw(t, "unpacked"), Reinstalling: rapid.Bool().Draw(t, "reinstalling"),
 			Cancelled: rapid.SampledFrom([]string{"", "uid:0"}).Draw(t, "cancelled"),

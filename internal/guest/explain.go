@@ -64,7 +64,7 @@ func Explain(what string, subject plan.Subject, root string) (api.Explanation, e
 			return api.Explanation{}, fmt.Errorf("cannot read the history: %w", err)
 		}
 		x.History = daemon.About(device.Slot, entries)
-		d := x.Decision
+		d := x.Want
 		x.Device = &daemon.Device{
 			Slot: device.Slot, Modalias: device.Modalias, Vendor: x.Vendor, Product: x.Product, Class: device.Class, Driver: device.Driver,
 			Group: d.Group, State: d.State, Reason: d.Reason, Message: d.Message, Modules: d.Modules, Packages: d.Packages,

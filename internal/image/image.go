@@ -69,7 +69,7 @@ func (i *Image) Install(ctx context.Context) (Result, error) {
 	result := Done
 	for _, s := range wanted {
 		selection, ok := s.Select(nil, facts)
-		switch d := selection.Decision; {
+		switch d := selection.Want; {
 		case !ok:
 			result = max(result, Misused)
 			_ = i.Say("%s: an image has no slots", s)
