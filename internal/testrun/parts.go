@@ -50,50 +50,46 @@ func (p part) name() string {
 
 const behaviour = "lab/behaviour"
 
-// parts are all there is, of each tier the longest first. TestSoak goes on for so long.
+// parts are all there is, in the order in which they begin: what soon tells of a mistake,
+// then the longest. TestSoak goes on for so long.
 func parts(soak time.Duration) []part {
-	all := []part{
+	guests := func(t tier, pkg, test string, takes time.Duration) part {
+		return part{tier: t, pkg: pkg, tests: []string{test}, takes: takes * time.Second}
+	}
+	return []part{
 		{tier: everyday, command: []string{"make", "--no-print-directory", "lint"}, takes: 20 * time.Second},
-		{tier: everyday, command: []string{"go", "test", "-race", "-count=1", "-json", "./..."}, takes: 90 * time.Second},
+		{tier: everyday, command: []string{"go", "test", "-race", "-count=1", "-json", "./..."}, takes: 2 * time.Minute},
+		guests(everyday, behaviour, "TestFaults", 300),
+		guests(everyday, behaviour, "TestPreinstall", 300),
 		{tier: everyday, pkg: "dnfbridge", takes: 3 * time.Minute},
-		{tier: rest, pkg: "packaging", takes: 2 * time.Minute},
+		guests(everyday, "lab", "TestBase", 200),
+		guests(everyday, behaviour, "TestBusctl", 160),
+		guests(everyday, behaviour, "TestUnplugAndRestart", 160),
+		guests(everyday, behaviour, "TestMainJob", 40),
 		{tier: everyday, pkg: "packaging", tests: []string{"TestPackages", "TestInstalledSize"}, takes: 20 * time.Second},
-		{tier: rest, pkg: "lab", takes: 3 * time.Minute}, // the split of other kernels, and the lab itself
+		guests(everyday, behaviour, "TestSizeBudget", 1),
+
+		guests(rest, behaviour, "TestFaultMatrix", 1300),
+		guests(rest, behaviour, "TestPreinstallLater", 400),
+		guests(rest, behaviour, "TestLifecycle", 300),
+		guests(rest, "lab", "TestGroups", 300),
+		guests(rest, behaviour, "TestOneDeviceAfterAnother", 240),
+		guests(rest, behaviour, "TestFromUnsplitToSplit", 240),
+		guests(rest, behaviour, "TestWhatKeepsADriverAway", 240),
+		{tier: rest, pkg: "lab", takes: 4 * time.Minute}, // the lab itself, and the split of other kernels
+		guests(rest, behaviour, "TestResume", 200),
+		guests(rest, behaviour, "TestGoldenImage", 180),
+		guests(rest, behaviour, "TestFirmware", 180),
+		guests(rest, behaviour, "TestLoadEarly", 180),
+		{tier: rest, pkg: "packaging", takes: 2 * time.Minute},
+		guests(rest, behaviour, "TestKicks", 120),
+		guests(rest, behaviour, "TestEightDevicesAtOnce", 80),
+		guests(rest, behaviour, "TestKernelOfTheHost", 80),
+		guests(rest, behaviour, "TestNoModule", 80),
+
 		{tier: long, pkg: behaviour, tests: []string{"TestSoak"}, args: []string{"-soak.for=" + soak.String()}, takes: soak + 5*time.Minute},
+		guests(long, behaviour, "TestStorm", 600),
 	}
-	for _, guests := range []struct {
-		tier tier
-		pkg  string
-		test string
-		s    time.Duration
-	}{
-		{everyday, "lab", "TestBase", 80},
-		{everyday, behaviour, "TestPreinstall", 120},
-		{everyday, behaviour, "TestFaults", 150},
-		{everyday, behaviour, "TestUnplugAndRestart", 120},
-		{everyday, behaviour, "TestBusctl", 120},
-		{everyday, behaviour, "TestMainJob", 20},
-		{everyday, behaviour, "TestSizeBudget", 1},
-		{rest, behaviour, "TestFaultMatrix", 1000},
-		{rest, "lab", "TestGroups", 200},
-		{rest, behaviour, "TestOneDeviceAfterAnother", 200},
-		{rest, behaviour, "TestPreinstallLater", 300},
-		{rest, behaviour, "TestLifecycle", 240},
-		{rest, behaviour, "TestFromUnsplitToSplit", 200},
-		{rest, behaviour, "TestWhatKeepsADriverAway", 200},
-		{rest, behaviour, "TestGoldenImage", 150},
-		{rest, behaviour, "TestFirmware", 120},
-		{rest, behaviour, "TestLoadEarly", 120},
-		{rest, behaviour, "TestKicks", 100},
-		{rest, behaviour, "TestResume", 120},
-		{rest, behaviour, "TestEightDevicesAtOnce", 60},
-		{rest, behaviour, "TestKernelOfTheHost", 60},
-		{rest, behaviour, "TestNoModule", 60},
-		{long, behaviour, "TestStorm", 600},
-	} {
-		all = append(all, part{tier: guests.tier, pkg: guests.pkg, tests: []string{guests.test}, takes: guests.s * time.Second})
-	}
-	return all
 }
 
 // testFunction matches the beginning of a test.

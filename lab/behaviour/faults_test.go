@@ -214,7 +214,7 @@ func TestFaults(t *testing.T) {
 	if len(all) != len(kind) {
 		t.Fatalf("the matrix has %d of the %d rows that are to be tried", len(all), len(kind))
 	}
-	tryRows(t, 1, all)
+	tryRows(t, 2, all)
 }
 
 // tryRows tries rows on so many guests, and shows the table.
