@@ -59,7 +59,7 @@ func (j *journal) Write(line []byte) (int, error) {
 func newModel(t *testing.T, installed []driver) *model {
 	m := &model{world: newFirmwareWorld(), t: t, journal: journal{here: make(map[string]bool)}}
 	for _, d := range installed {
-		m.has[d.nevra], m.world.installed.installed[d.alias] = true, d.module
+		m.has[d.nevra], m.installed.installed[d.alias] = true, d.module
 	}
 	m.boot, m.log = "first", &m.journal
 	m.engine, m.stop = m.run(t)
