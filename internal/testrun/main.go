@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command testrun runs driverd's tests in the root of the module, three parts at a
-// time on two processors, and shows them to a person: each test of the top level as
+// Command testrun runs driverd's tests in the root of the module, with three guests
+// at a time on two processors, and shows them to a person: each test of the top level as
 // it ends, all that a failed one said, the ten slowest parts, and at the end a line
 // "N passed, N failed" that counts subtests too. It exits with 1 if anything failed, or
 // nothing was tested although there was time.

@@ -37,7 +37,8 @@ type part struct {
 	// Or a command, whose output is that of go test -json if it is one.
 	command []string
 
-	takes time.Duration // about: on two cores, with emulated guests
+	guests int           // that it has at once, if there are more than one
+	takes  time.Duration // about: on two cores, with emulated guests
 }
 
 // name is how a part is called.
@@ -53,42 +54,42 @@ const behaviour = "lab/behaviour"
 // parts are all there is, in the order in which they begin: what soon tells of a mistake,
 // then the longest. TestSoak goes on for so long.
 func parts(soak time.Duration) []part {
-	guests := func(t tier, pkg, test string, takes time.Duration) part {
+	guest := func(t tier, pkg, test string, takes time.Duration) part {
 		return part{tier: t, pkg: pkg, tests: []string{test}, takes: takes * time.Second}
 	}
 	return []part{
 		{tier: everyday, command: []string{"make", "--no-print-directory", "lint"}, takes: 20 * time.Second},
 		{tier: everyday, command: []string{"go", "test", "-race", "-count=1", "-json", "./..."}, takes: 2 * time.Minute},
-		guests(everyday, behaviour, "TestFaults", 300),
-		guests(everyday, behaviour, "TestPreinstall", 300),
+		{tier: everyday, pkg: behaviour, tests: []string{"TestFaults"}, guests: 2, takes: 6 * time.Minute},
+		guest(everyday, behaviour, "TestPreinstall", 300),
 		{tier: everyday, pkg: "dnfbridge", takes: 3 * time.Minute},
-		guests(everyday, "lab", "TestBase", 200),
-		guests(everyday, behaviour, "TestBusctl", 160),
-		guests(everyday, behaviour, "TestUnplugAndRestart", 160),
-		guests(everyday, behaviour, "TestMainJob", 40),
+		guest(everyday, "lab", "TestBase", 200),
+		guest(everyday, behaviour, "TestBusctl", 160),
+		guest(everyday, behaviour, "TestUnplugAndRestart", 160),
+		guest(everyday, behaviour, "TestMainJob", 40),
 		{tier: everyday, pkg: "packaging", tests: []string{"TestPackages", "TestInstalledSize"}, takes: 20 * time.Second},
-		guests(everyday, behaviour, "TestSizeBudget", 1),
+		guest(everyday, behaviour, "TestSizeBudget", 1),
 
-		guests(rest, behaviour, "TestFaultMatrix", 1300),
-		guests(rest, behaviour, "TestPreinstallLater", 400),
-		guests(rest, behaviour, "TestLifecycle", 300),
-		guests(rest, "lab", "TestGroups", 300),
-		guests(rest, behaviour, "TestOneDeviceAfterAnother", 240),
-		guests(rest, behaviour, "TestFromUnsplitToSplit", 240),
-		guests(rest, behaviour, "TestWhatKeepsADriverAway", 240),
+		{tier: rest, pkg: behaviour, tests: []string{"TestFaultMatrix"}, guests: 3, takes: 18 * time.Minute},
+		guest(rest, behaviour, "TestPreinstallLater", 400),
+		guest(rest, behaviour, "TestLifecycle", 300),
+		guest(rest, "lab", "TestGroups", 300),
+		guest(rest, behaviour, "TestOneDeviceAfterAnother", 240),
+		guest(rest, behaviour, "TestFromUnsplitToSplit", 240),
+		guest(rest, behaviour, "TestWhatKeepsADriverAway", 240),
 		{tier: rest, pkg: "lab", takes: 4 * time.Minute}, // the lab itself, and the split of other kernels
-		guests(rest, behaviour, "TestResume", 200),
-		guests(rest, behaviour, "TestGoldenImage", 180),
-		guests(rest, behaviour, "TestFirmware", 180),
-		guests(rest, behaviour, "TestLoadEarly", 180),
+		{tier: rest, pkg: behaviour, tests: []string{"TestResume"}, guests: 2, takes: 4 * time.Minute},
+		guest(rest, behaviour, "TestGoldenImage", 180),
+		guest(rest, behaviour, "TestFirmware", 180),
+		guest(rest, behaviour, "TestLoadEarly", 180),
 		{tier: rest, pkg: "packaging", takes: 2 * time.Minute},
-		guests(rest, behaviour, "TestKicks", 120),
-		guests(rest, behaviour, "TestEightDevicesAtOnce", 80),
-		guests(rest, behaviour, "TestKernelOfTheHost", 80),
-		guests(rest, behaviour, "TestNoModule", 80),
+		guest(rest, behaviour, "TestKicks", 120),
+		guest(rest, behaviour, "TestEightDevicesAtOnce", 80),
+		guest(rest, behaviour, "TestKernelOfTheHost", 80),
+		guest(rest, behaviour, "TestNoModule", 80),
 
 		{tier: long, pkg: behaviour, tests: []string{"TestSoak"}, args: []string{"-soak.for=" + soak.String()}, takes: soak + 5*time.Minute},
-		guests(long, behaviour, "TestStorm", 600),
+		guest(long, behaviour, "TestStorm", 600),
 	}
 }
 
