@@ -129,7 +129,7 @@ func once(t *testing.T, g *lab.Guest, verb string, packages ...string) {
 // bind plugs a device in and loads what its modalias asks for.
 func bind(t *testing.T, g *lab.Guest, d lab.Device, driver string) {
 	t.Helper()
-	slot, err := g.Plug(within(t, time.Minute), d)
+	slot, err := g.Plug(within(t, patience), d)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,10 @@ import (
 	"driverd/lab/stage"
 )
 
+// patience is for one thing that takes a while under software emulation, on a machine
+// that does something else as well.
+const patience = 10 * time.Minute
+
 // bareGuest boots a guest without driverd, and saves its logs if t fails.
 func bareGuest(t *testing.T, o lab.Options, s lab.Start) *lab.Guest {
 	t.Helper()
@@ -29,7 +33,7 @@ func bareGuest(t *testing.T, o lab.Options, s lab.Start) *lab.Guest {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	guest, err := lab.Boot(within(t, 5*time.Minute), o, s)
+	guest, err := lab.Boot(within(t, patience), o, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +62,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 
 func output(t *testing.T, g *lab.Guest, script string) string {
 	t.Helper()
-	out, err := g.Output(within(t, 3*time.Minute), script)
+	out, err := g.Output(within(t, patience), script)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +71,7 @@ func output(t *testing.T, g *lab.Guest, script string) string {
 
 func until(t *testing.T, g *lab.Guest, script string) {
 	t.Helper()
-	if _, err := g.Until(within(t, time.Minute), script); err != nil {
+	if _, err := g.Until(within(t, patience), script); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -77,11 +81,11 @@ func TestBareGuest(t *testing.T) {
 	g := bareGuest(t, lab.Options{}, lab.Start{Devices: []lab.Device{{ID: "cold", Driver: "edu"}}})
 
 	t.Run("a command's output and exit code come back", func(t *testing.T) {
-		r, err := g.Run(within(t, time.Minute), "echo out; echo err >&2; exit 7")
+		r, err := g.Run(within(t, patience), "echo out; echo err >&2; exit 7")
 		if want := (lab.Result{Stdout: "out\n", Stderr: "err\n", Code: 7}); err != nil || r != want {
 			t.Fatalf("got %+v, %v; want %+v", r, err, want)
 		}
-		r, err = g.Run(within(t, time.Minute), "kill -9 $$")
+		r, err = g.Run(within(t, patience), "kill -9 $$")
 		if err != nil || r.Code != 128+9 {
 			t.Fatalf("got %+v, %v; want code 137", r, err)
 		}
@@ -107,7 +111,7 @@ func TestBareGuest(t *testing.T) {
 	})
 
 	t.Run("a device of the start is there", func(t *testing.T) {
-		slot, err := g.Slot(within(t, time.Minute), "cold")
+		slot, err := g.Slot(within(t, patience), "cold")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,13 +119,13 @@ func TestBareGuest(t *testing.T) {
 			t.Errorf("the first root port's device is at %s", slot)
 		}
 		output(t, g, "test -e /sys/bus/pci/devices/"+slot.String())
-		if err := g.Unplug(within(t, time.Minute), "cold"); err != nil {
+		if err := g.Unplug(within(t, patience), "cold"); err != nil {
 			t.Fatal(err)
 		}
 	})
 
 	t.Run("igb is plugged in, driven and unplugged", func(t *testing.T) {
-		slot, err := g.Plug(within(t, time.Minute), lab.Device{ID: "nic1", Driver: "igb"})
+		slot, err := g.Plug(within(t, patience), lab.Device{ID: "nic1", Driver: "igb"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +140,7 @@ func TestBareGuest(t *testing.T) {
 		until(t, g, "test $(basename $(readlink "+dir+"/driver)) = igb")
 		output(t, g, "echo 3 >"+dir+"/sriov_numvfs")
 		until(t, g, "test $(ls -d /sys/bus/pci/drivers/igbvf/0000:* | wc -l) = 3")
-		if err := g.Unplug(within(t, time.Minute), "nic1"); err != nil {
+		if err := g.Unplug(within(t, patience), "nic1"); err != nil {
 			t.Fatal(err)
 		}
 		until(t, g, "test ! -e "+dir)
@@ -145,7 +149,7 @@ func TestBareGuest(t *testing.T) {
 	t.Run("the disk outlives a reboot", func(t *testing.T) {
 		output(t, g, "touch /root/kept")
 		boot := output(t, g, "cat /proc/sys/kernel/random/boot_id")
-		if err := g.Reboot(within(t, 2*time.Minute)); err != nil {
+		if err := g.Reboot(within(t, patience)); err != nil {
 			t.Fatal(err)
 		}
 		output(t, g, "test -e /root/kept")
@@ -155,18 +159,18 @@ func TestBareGuest(t *testing.T) {
 	})
 
 	t.Run("what was on the disk outlives a reset, and a device stays", func(t *testing.T) {
-		if _, err := g.Plug(within(t, time.Minute), lab.Device{ID: "stays", Driver: "edu"}); err != nil {
+		if _, err := g.Plug(within(t, patience), lab.Device{ID: "stays", Driver: "edu"}); err != nil {
 			t.Fatal(err)
 		}
 		boot := output(t, g, "echo kept >/root/kept; sync; cat /proc/sys/kernel/random/boot_id")
-		if err := g.Reset(within(t, 2*time.Minute)); err != nil {
+		if err := g.Reset(within(t, patience)); err != nil {
 			t.Fatal(err)
 		}
 		output(t, g, "grep kept /root/kept && touch /root/more")
 		if output(t, g, "cat /proc/sys/kernel/random/boot_id") == boot {
 			t.Error("the guest was not reset")
 		}
-		slot, err := g.Slot(within(t, time.Minute), "stays")
+		slot, err := g.Slot(within(t, patience), "stays")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,7 +191,7 @@ func TestEveryDevice(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, d := range devices {
-		slot, err := g.Plug(within(t, time.Minute), d)
+		slot, err := g.Plug(within(t, patience), d)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,13 +205,13 @@ func TestEveryDevice(t *testing.T) {
 		if d.Driver == "bochs-display" {
 			continue // lets go only with its driver, which the bare guest lacks
 		}
-		if err := g.Unplug(within(t, time.Minute), d.ID); err != nil {
+		if err := g.Unplug(within(t, patience), d.ID); err != nil {
 			t.Error(err)
 		}
 	}
 
 	// The repository is the test's own to break.
-	if r, err := g.Run(within(t, time.Minute), "dnf5 --refresh --setopt=lab.skip_if_unavailable=0 --setopt=retries=1 makecache"); err != nil || r.Code == 0 {
+	if r, err := g.Run(within(t, patience), "dnf5 --refresh --setopt=lab.skip_if_unavailable=0 --setopt=retries=1 makecache"); err != nil || r.Code == 0 {
 		t.Errorf("makecache on a broken repository: %+v, %v", r, err)
 	}
 	if requests.Load() == 0 {

@@ -23,7 +23,7 @@ import (
 
 // patience is for one thing that takes a while: an installation under software
 // emulation, on a machine that does something else as well.
-const patience = 5 * time.Minute
+const patience = 10 * time.Minute
 
 // rescan asks driverd to look again, and to retry what failed.
 const rescan = `busctl call org.fedoraproject.Driverd1 /org/fedoraproject/Driverd1 org.fedoraproject.Driverd1.Manager Rescan 'a{sv}' 0`
