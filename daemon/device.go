@@ -26,6 +26,7 @@ type device struct {
 
 	want    plan.Want
 	missing []string    // firmware that its driver has asked for in vain
+	brought []string    // such firmware that came since
 	next    phase.Phase // as the look that goes on has found it
 	shown   phase.Phase
 

@@ -212,6 +212,32 @@ func TestKernelsRequestIsMet(t *testing.T) {
 	}
 }
 
+// What helped a card, and has been removed since, is brought again for the next one.
+func TestFirmwareThatWasRemovedIsBroughtAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newFirmwareWorld()
+		w.installed.installed[igb.alias] = "igb"
+		w.inKernel = []string{"igb"}
+		w.kernelAsks(qedFile)
+		w.plug(1, igb.alias)
+		w.run(t)
+		after(time.Minute)
+		expect(t, w.device(1), plan.Bound, "")
+		w.change(func() {
+			w.lacking = append(w.lacking, qedFile)
+			delete(w.has, qed)
+		})
+		w.unplug(1)
+		after(time.Minute)
+		w.plug(1, igb.alias)
+		after(2 * time.Minute)
+		expect(t, w.device(1), plan.Bound, "")
+		if diff := cmp.Diff([][]string{{qed}, {qed}}, w.installs); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 // A package that does not help is not installed again, and one that cannot be had
 // is not looked for again, until somebody asks.
 func TestKernelsRequestIsMetOnce(t *testing.T) {

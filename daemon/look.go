@@ -167,6 +167,7 @@ func (e *Engine) standing(d *device, alike map[string]sharedLoad) phase.Device {
 func (e *Engine) tryAnew(d *device) {
 	e.ledger.Forget(ledger.Load(d.stay))
 	e.ledger.Forget(ledger.Firmware(d.missing))
+	e.ledger.Forget(ledger.Firmware(d.brought))
 	if _, incomplete := e.incomplete[ledger.Packages(d.want.Packages)]; !incomplete {
 		e.ledger.Forget(ledger.Packages(d.want.Packages))
 	}

@@ -198,6 +198,7 @@ func (e *Engine) endTry(j *jobs.Job, key ledger.Key, now time.Time, err error) {
 	for _, d := range e.devices {
 		if len(d.missing) > 0 && ledger.Firmware(d.missing) == key {
 			e.ledger.Forget(ledger.Load(d.stay)) // it is loaded anew
+			d.brought = d.missing
 		}
 	}
 }
