@@ -141,11 +141,11 @@ func qemuVersion(ctx context.Context) int {
 	if _, err := exec.LookPath("qemu-img"); err != nil {
 		return 0
 	}
-	out, err := exec.CommandContext(ctx, qemuBinary, "--version").Output()
+	out, err := qemuSays(ctx)
 	if err != nil {
 		return 0
 	}
-	_, version, _ := strings.Cut(string(out), "version ")
+	_, version, _ := strings.Cut(out, "version ")
 	major, _, _ := strings.Cut(version, ".")
 	n, _ := strconv.Atoi(major)
 	return n

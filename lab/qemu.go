@@ -69,11 +69,11 @@ func acceleration(ctx context.Context, o Options) ([]string, error) {
 	}
 	_, model, _ := strings.Cut(string(cpu), "model name")
 	model, _, _ = strings.Cut(model, "\n")
-	version, err := exec.CommandContext(ctx, qemuBinary, "--version").Output()
+	version, err := qemuSays(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("cannot run QEMU: %w", err)
+		return nil, err
 	}
-	inputs := append([]string{string(host.Release[:]), model, string(version)}, hardware...)
+	inputs := append([]string{string(host.Release[:]), model, version}, hardware...)
 	dir, err := stage.Get(ctx, "kvm-verdict", inputs, func(ctx context.Context, dir string) error {
 		verdict := "no"
 		if kvmRuns(ctx, image) {
@@ -89,6 +89,15 @@ func acceleration(ctx context.Context, o Options) ([]string, error) {
 		return hardware, nil
 	}
 	return software(o.Parallel), nil
+}
+
+// qemuSays returns what QEMU says of its version.
+func qemuSays(ctx context.Context) (string, error) {
+	version, err := exec.CommandContext(ctx, qemuBinary, "--version").Output()
+	if err != nil {
+		return "", fmt.Errorf("cannot run QEMU: %w", err)
+	}
+	return string(version), nil
 }
 
 // kvmRuns reports whether a guest under KVM comes as far as its initrd, which

@@ -75,15 +75,15 @@ func settled(ctx context.Context, o Options) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	version, err := exec.CommandContext(ctx, qemuBinary, "--version").Output()
+	version, err := qemuSays(ctx)
 	if err != nil {
-		return "", fmt.Errorf("cannot run QEMU: %w", err)
+		return "", err
 	}
 	disk, err := os.Stat(o.Image.Disk)
 	if err != nil {
 		return "", fmt.Errorf("cannot save a guest: %w", err)
 	}
-	inputs := append(args, savedOf(string(version), o.Image.Disk, disk.ModTime(), time.Now())...)
+	inputs := append(args, savedOf(version, o.Image.Disk, disk.ModTime(), time.Now())...)
 	return stage.Get(ctx, "guest", inputs, func(ctx context.Context, dir string) (err error) {
 		g, err := Boot(ctx, Options{Image: o.Image, Parallel: o.Parallel}, Start{})
 		if err != nil {
