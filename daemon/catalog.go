@@ -22,9 +22,15 @@ const catalogAge = 24 * time.Hour
 
 // CatalogCache keeps what was learned about a kernel across restarts.
 type CatalogCache interface {
-	// Load returns the packages of release and when they were learned.
-	Load(release string) ([]dnfbridge.Package, time.Time, error)
-	Save(release string, packages []dnfbridge.Package) error
+	Load(release string) (Learned, error)
+	Save(release string, learned Learned) error
+}
+
+// Learned is what the repositories have answered.
+type Learned struct {
+	At           time.Time
+	Repositories string // how they were configured, as Outside says it
+	Packages     []dnfbridge.Package
 }
 
 // catalog is what is known about the packages of a kernel, and keeps that up to date.
@@ -35,7 +41,7 @@ type catalog struct {
 
 	known     *plan.Catalog // nil until learned
 	problem   error         // why known is missing or not complete, nil if it is neither
-	learnedAt time.Time
+	last      Learned       // without its packages
 	learned   chan struct{} // closed when the learning ends that goes on, or went on last
 	outOfDate bool          // a transaction has found it wrong
 }
@@ -47,12 +53,12 @@ func (c *catalog) failing() bool { return c.lastTry().Failed() || c.problem != n
 
 // restore takes what was learned before the service was started.
 func (c *catalog) restore() {
-	packages, learned, err := c.cache.Load(c.release)
+	learned, err := c.cache.Load(c.release)
 	if err != nil {
 		c.engine.Log.Debug().Err(err).Msg("no catalog in the cache")
 		return
 	}
-	c.known, c.learnedAt = NewCatalog(packages), learned
+	c.keep(learned)
 }
 
 // refresh has the catalog learned anew: it is not what it was.
@@ -69,12 +75,12 @@ func (c *catalog) retry(now time.Time) {
 func (c *catalog) Step(now time.Time) (wake time.Time) {
 	try, changes := c.lastTry(), c.engine.changes
 	good := c.known != nil && c.problem == nil && len(c.known.NEVRAs()) > 0
-	switch fresh := c.learnedAt.Add(catalogAge); {
+	switch fresh := c.last.At.Add(catalogAge); {
 	case try.Running():
 		return time.Time{}
 	case try.Failed() && !try.Due(now, changes):
 		return try.RetryAt
-	case !try.Failed() && good && !c.outOfDate && now.Before(fresh) && !changes.Repositories.After(c.learnedAt):
+	case !try.Failed() && good && !c.outOfDate && now.Before(fresh) && c.last.Repositories == c.engine.repositories:
 		return fresh
 	}
 	c.learn(now)
@@ -83,21 +89,21 @@ func (c *catalog) Step(now time.Time) (wake time.Time) {
 
 func (c *catalog) learn(now time.Time) {
 	e, key := c.engine, ledger.Catalog(c.release)
+	learned := Learned{At: now, Repositories: e.repositories}
 	e.ledger.Begin(key, 0, now, ledger.Try{})
 	c.learned, c.outOfDate = make(chan struct{}), false
-	var packages []dnfbridge.Package
 	var unkept error
 	e.start(
-		func(ctx context.Context) (err error) {
-			packages, err = e.Backend.KernelPackages(ctx, c.release)
-			packages = wanted(packages)
+		func(ctx context.Context) error {
+			packages, err := e.Backend.KernelPackages(ctx, c.release)
+			learned.Packages = wanted(packages)
 			switch {
 			case err != nil:
 				return withReason(reason.TransactionFailed, err)
-			case len(NewCatalog(packages).NEVRAs()) == 0: // they may come back; nothing worth keeping until then
+			case len(NewCatalog(learned.Packages).NEVRAs()) == 0: // they may come back; nothing worth keeping until then
 				return reason.With(reason.StaleKernel, errNoBuild)
 			case c.cache != nil:
-				unkept = c.cache.Save(c.release, packages)
+				unkept = c.cache.Save(c.release, learned)
 			}
 			return nil
 		},
@@ -105,7 +111,7 @@ func (c *catalog) learn(now time.Time) {
 			e.ledger.End(key, 0, time.Now(), err)
 			close(c.learned)
 			e.idleBackend.used(time.Now())
-			c.take(packages, err, now)
+			c.take(learned, err)
 			if unkept != nil {
 				e.Log.Warn().Str("event", "catalog-not-kept").Msgf("the catalog will have to be learned again after a restart: %v", unkept)
 			}
@@ -117,20 +123,26 @@ func (c *catalog) learn(now time.Time) {
 // the kernel.
 var errNoBuild = errors.New("the repositories have no package of this kernel")
 
-// take takes what the repositories have answered to a question that was asked at a
-// moment.
-func (c *catalog) take(packages []dnfbridge.Package, err error, asked time.Time) {
+// take takes what the repositories have answered.
+func (c *catalog) take(learned Learned, err error) {
 	log := c.engine.Log
 	if err != nil && !errors.Is(err, errNoBuild) {
 		log.Warn().Str("event", "catalog-failed").Str("reason", string(reason.Of(err))).
 			Msgf("cannot learn the packages of kernel %s, next try at %s: %v", c.release, c.lastTry().RetryAt.Format(time.TimeOnly), err)
 		if c.known == nil || c.problem != nil {
-			c.known, c.problem = NewCatalog(packages), err
+			c.known, c.problem = NewCatalog(learned.Packages), err
 		}
 		return
 	}
-	c.known, c.problem, c.learnedAt = NewCatalog(packages), nil, asked
+	c.keep(learned)
 	log.Info().Str("event", "catalog-learned").Msgf("learned the packages of kernel %s", c.release)
+}
+
+// keep keeps what the repositories have said, all of it.
+func (c *catalog) keep(learned Learned) {
+	c.known, c.problem = NewCatalog(learned.Packages), nil
+	learned.Packages = nil
+	c.last = learned
 }
 
 // wanted leaves out the Provides that no decision needs: most of them, and the

@@ -132,8 +132,7 @@ type Engine struct {
 	kernel     plan.Kernel
 	blind      error // why the hardware could not be read, nil if it was
 
-	ways         []string // out of the guest, at the last look
-	repositories string   // how they were configured
+	repositories string // how they were configured at the last look
 	changes      ledger.Changes
 
 	ledger     *ledger.Ledger
@@ -141,6 +140,7 @@ type Engine struct {
 	loading    []*device           // whose load steps run
 	incomplete map[ledger.Key]need // packages of a transaction that has not gone well, and that a driver was loaded from
 
+	network     *network
 	catalog     *catalog
 	nextKernel  *nextKernel
 	interrupted *interrupted
@@ -170,6 +170,7 @@ func New(c Config) *Engine {
 		incomplete: make(map[ledger.Key]need),
 		plans:      make(chan struct{}, maxPlans),
 	}
+	e.network = &network{engine: e}
 	e.catalog = &catalog{engine: e, release: c.Release, cache: c.Cache}
 	e.nextKernel = &nextKernel{engine: e}
 	e.interrupted = &interrupted{engine: e}

@@ -23,7 +23,8 @@ func (e *Engine) look() {
 		return
 	}
 	e.configure()
-	e.lookOutside(began)
+	e.lookAtRepositories(began)
+	e.network.Step(began)
 	if e.snapshot(began) {
 		devices := e.sorted()
 		e.decide(devices)

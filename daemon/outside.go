@@ -16,18 +16,52 @@ type Outside interface {
 	Repositories() string
 }
 
-// lookOutside compares what is outside with what was. What is there at the first
-// look is no news.
-func (e *Engine) lookOutside(now time.Time) {
-	first := e.rested.IsZero()
-	ways, repositories := e.Outside.Ways(), e.Outside.Repositories()
-	if !first && slices.ContainsFunc(ways, func(way string) bool { return !slices.Contains(e.ways, way) }) {
-		e.changes.Network = now
-		e.Log.Debug().Strs("ways", ways).Msg("there is a new way out of the guest")
-	}
+// lookAtRepositories compares how the repositories are configured with how they were.
+// What is there at the first look is no news.
+func (e *Engine) lookAtRepositories(now time.Time) {
+	first, repositories := e.rested.IsZero(), e.Outside.Repositories()
 	if !first && repositories != e.repositories {
 		e.changes.Repositories = now
 		e.Log.Debug().Msg("the repositories are configured anew")
 	}
-	e.ways, e.repositories = ways, repositories
+	e.repositories = repositories
+}
+
+// network sees when there is a new way out of the guest. To read them may take as long
+// as a driver holds the kernel's lock on the network (rtnl_lock), which can be minutes
+// if its card does not answer: nobody waits for it.
+type network struct {
+	engine  *Engine
+	ways    []string
+	known   bool // whether ways has ever been read
+	reading bool
+	again   bool // something may have changed since the reading began
+}
+
+// Step has the ways read. What is there the first time is no news.
+func (n *network) Step(now time.Time) {
+	if n.reading {
+		n.again = true
+		return
+	}
+	e := n.engine
+	n.reading, n.again = true, false
+	go func() {
+		ways := e.Outside.Ways()
+		e.post(func() { n.take(ways, now) })
+	}()
+}
+
+// take takes the ways that there were at a moment.
+func (n *network) take(ways []string, asked time.Time) {
+	e := n.engine
+	if n.known && slices.ContainsFunc(ways, func(way string) bool { return !slices.Contains(n.ways, way) }) {
+		e.changes.Network = asked
+		e.Log.Debug().Strs("ways", ways).Msg("there is a new way out of the guest")
+		e.wakeAt(e.rested)
+	}
+	n.ways, n.known, n.reading = ways, true, false
+	if n.again {
+		n.Step(time.Now())
+	}
 }

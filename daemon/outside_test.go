@@ -15,6 +15,9 @@ import (
 )
 
 func (w *world) Ways() []string {
+	if w.onWays != nil {
+		w.onWays()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.ways)
@@ -145,4 +148,45 @@ func TestCatalogIsLearnedFromAnotherRepository(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The service may be restarted between a change of the repositories and its answer to
+// that, and it may have been down when they changed.
+func TestRepositoriesChangeWhileTheServiceIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		all := w.packages
+		w.packages = all[:1]
+		w.plug(1, mega.alias)
+		_, stop := w.run(t)
+		after(time.Minute)
+		expect(t, w.device(1), plan.Unsupported, reason.NoDriver)
+		stop()
+		listings := w.listings
+		_, stop = w.run(t)
+		after(time.Minute)
+		if w.listings != listings {
+			t.Errorf("the repositories, as they were, were asked %d times more", w.listings-listings)
+		}
+		stop()
+		w.change(func() { w.packages, w.repositories = all, "archive.repo" })
+		w.run(t)
+		after(20 * time.Second)
+		expect(t, w.device(1), plan.Bound, "")
+	})
+}
+
+// The kernel shows its network to nobody while a driver holds rtnl_lock, and waits for
+// its card. That is the moment in which another card is needed most.
+func TestNetworkThatCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		stuck := make(chan struct{})
+		defer close(stuck)
+		w.onWays = func() { <-stuck }
+		w.plug(1, igb.alias)
+		w.run(t)
+		after(20 * time.Second)
+		expect(t, w.device(1), plan.Bound, "")
+	})
 }

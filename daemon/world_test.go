@@ -64,9 +64,10 @@ type world struct {
 	onResolve     error
 	onPublish     func()
 	log           io.Writer
-	saved         []dnfbridge.Package
+	saved         *daemon.Learned
 
 	ways         []string // out of the guest
+	onWays       func()   // before they are read
 	repositories string   // how they are configured
 
 	config    config.Config
@@ -385,15 +386,15 @@ func (w *world) Load(ctx context.Context, s hwdetect.Slot) error {
 // cache is the world's catalog cache: empty until the engine saves.
 type cache struct{ *world }
 
-func (c cache) Load(string) ([]dnfbridge.Package, time.Time, error) {
+func (c cache) Load(string) (daemon.Learned, error) {
 	if c.saved == nil {
-		return nil, time.Time{}, errors.New("nothing saved")
+		return daemon.Learned{}, errors.New("nothing saved")
 	}
-	return c.saved, time.Now(), nil
+	return *c.saved, nil
 }
 
-func (c cache) Save(_ string, packages []dnfbridge.Package) error {
-	c.saved = packages
+func (c cache) Save(_ string, learned daemon.Learned) error {
+	c.saved = &learned
 	return nil
 }
 

@@ -15,7 +15,7 @@ import (
 // evidence is what Collect asks a guest for, by the name of the file it saves.
 var evidence = map[string]string{
 	"journal":  "journalctl --no-pager -b",
-	"dmesg":    "dmesg",
+	"dmesg":    "echo w >/proc/sysrq-trigger; dmesg", // with what each task waits for that hangs
 	"bus":      "busctl tree --no-pager org.fedoraproject.Driverd1",
 	"units":    "systemctl --no-pager --all list-units",
 	"pci":      "lspci -nnk -D",

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/renameio/v2"
@@ -67,7 +68,7 @@ func tree(t testing.TB, root string) string {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := (state.Catalogs{Dir: dir}).Save(release, repository()); err != nil {
+	if err := (state.Catalogs{Dir: dir}).Save(release, daemon.Learned{At: time.Now(), Packages: repository()}); err != nil {
 		t.Fatal(err)
 	}
 	return root

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"driverd/daemon"
 	"driverd/dnfbridge"
 )
 
@@ -23,18 +24,19 @@ type Catalogs struct {
 }
 
 type catalogFile struct {
-	Version  int                 `json:"version"`
-	Release  string              `json:"release"`
-	Learned  time.Time           `json:"learned"`
-	Packages []dnfbridge.Package `json:"packages"`
+	Version      int                 `json:"version"`
+	Release      string              `json:"release"`
+	Learned      time.Time           `json:"learned"`
+	Repositories string              `json:"repositories"` // how they were configured
+	Packages     []dnfbridge.Package `json:"packages"`
 }
 
 func (c Catalogs) path(release string) string {
 	return filepath.Join(c.Dir, "catalog-"+filepath.Base(release)+".json")
 }
 
-// Load returns the packages of release and when they were learned.
-func (c Catalogs) Load(release string) ([]dnfbridge.Package, time.Time, error) {
+// Load returns what was learned about release.
+func (c Catalogs) Load(release string) (daemon.Learned, error) {
 	var f catalogFile
 	data, err := os.ReadFile(c.path(release))
 	if err == nil {
@@ -47,14 +49,14 @@ func (c Catalogs) Load(release string) ([]dnfbridge.Package, time.Time, error) {
 		err = fmt.Errorf("it was learned at %s, which is not yet", f.Learned.Format(time.RFC3339)) // and would never be old
 	}
 	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("cannot read the catalog of kernel %s: %w", release, err)
+		return daemon.Learned{}, fmt.Errorf("cannot read the catalog of kernel %s: %w", release, err)
 	}
-	return f.Packages, f.Learned, nil
+	return daemon.Learned{At: f.Learned, Repositories: f.Repositories, Packages: f.Packages}, nil
 }
 
 // Save replaces what is kept about release, all of it or nothing.
-func (c Catalogs) Save(release string, packages []dnfbridge.Package) error {
-	if err := replace(c.path(release), catalogFile{version, release, time.Now(), packages}); err != nil {
+func (c Catalogs) Save(release string, learned daemon.Learned) error {
+	if err := replace(c.path(release), catalogFile{version, release, learned.At, learned.Repositories, learned.Packages}); err != nil {
 		return fmt.Errorf("cannot keep the catalog of kernel %s: %w", release, err)
 	}
 	return nil

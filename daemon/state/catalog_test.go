@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"driverd/daemon"
 	"driverd/daemon/state"
 	"driverd/dnfbridge"
 )
@@ -19,21 +20,18 @@ const release = "7.2.12+deb14-amd64"
 func TestCatalogComesBackAsItWas(t *testing.T) {
 	t.Parallel()
 	catalogs := state.Catalogs{Dir: t.TempDir()}
-	want := []dnfbridge.Package{{NEVRA: "a-1-1.x86_64", Name: "a", RepoID: "lab", DownloadSize: 7, Provides: []string{"kmod(a.ko)"}}}
+	want := daemon.Learned{At: time.Now(), Repositories: "lab.repo", Packages: []dnfbridge.Package{{NEVRA: "a-1-1.x86_64", Name: "a", RepoID: "lab", DownloadSize: 7, Provides: []string{"kmod(a.ko)"}}}}
 	if err := catalogs.Save(release, want); err != nil {
 		t.Fatal(err)
 	}
-	got, learned, err := catalogs.Load(release)
+	got, err := catalogs.Load(release)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if age := time.Since(learned); age < 0 || age > time.Minute {
-		t.Errorf("learned %s ago", age)
-	}
-	if _, _, err := catalogs.Load("7.2.13"); err == nil {
+	if _, err := catalogs.Load("7.2.13"); err == nil {
 		t.Error("the catalog of a kernel serves for another")
 	}
 }
@@ -51,8 +49,8 @@ func TestFilesThatAreNotTheCatalog(t *testing.T) {
 	t.Parallel()
 	for name, content := range notCatalogs {
 		catalogs := state.Catalogs{Dir: holding(t, "catalog-"+release+".json", []byte(content))}
-		if packages, _, err := catalogs.Load(release); err == nil {
-			t.Errorf("a file that is %s gives %v", name, packages)
+		if got, err := catalogs.Load(release); err == nil {
+			t.Errorf("a file that is %s gives %v", name, got)
 		}
 	}
 }
@@ -61,7 +59,7 @@ func TestFilesThatAreNotTheCatalog(t *testing.T) {
 func TestReleaseIsNoPath(t *testing.T) {
 	t.Parallel()
 	catalogs := state.Catalogs{Dir: t.TempDir()}
-	if err := catalogs.Save("../../escape", nil); err != nil {
+	if err := catalogs.Save("../../escape", daemon.Learned{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(catalogs.Dir, "catalog-escape.json")); err != nil {
@@ -72,7 +70,7 @@ func TestReleaseIsNoPath(t *testing.T) {
 func TestFolderThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	catalogs := state.Catalogs{Dir: filepath.Join(t.TempDir(), "missing")}
-	if err := catalogs.Save(release, nil); err == nil {
+	if err := catalogs.Save(release, daemon.Learned{}); err == nil {
 		t.Error("saved into nowhere")
 	}
 }

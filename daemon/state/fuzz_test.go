@@ -33,23 +33,23 @@ func FuzzCatalog(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
 		catalogs := state.Catalogs{Dir: holding(t, "catalog-"+release+".json", content)}
-		packages, learned, err := catalogs.Load(release)
+		learned, err := catalogs.Load(release)
 		if err != nil {
-			if packages != nil {
-				t.Errorf("refused (%v), and yet %v", err, packages)
+			if learned.Packages != nil {
+				t.Errorf("refused (%v), and yet %v", err, learned)
 			}
 			return
 		}
-		if learned.After(time.Now()) {
-			t.Errorf("learned at %s, which is not yet", learned)
+		if learned.At.After(time.Now()) {
+			t.Errorf("learned at %s, which is not yet", learned.At)
 		}
 		plan.Decide(hwdetect.Device{Modalias: "pci:v00008086d000010C9sv00008086sd0000A03Cbc02sc00i00"},
-			plan.Facts{Release: release, Kernel: nothing{}, Catalog: daemon.NewCatalog(packages)})
-		if err := catalogs.Save(release, packages); err != nil {
+			plan.Facts{Release: release, Kernel: nothing{}, Catalog: daemon.NewCatalog(learned.Packages)})
+		if err := catalogs.Save(release, learned); err != nil {
 			t.Fatal(err)
 		}
-		again, _, err := catalogs.Load(release)
-		if diff := cmp.Diff(packages, again, cmpopts.EquateEmpty()); err != nil || diff != "" {
+		again, err := catalogs.Load(release)
+		if diff := cmp.Diff(learned, again, cmpopts.EquateEmpty()); err != nil || diff != "" {
 			t.Errorf("kept and read again: %v\n%s", err, diff)
 		}
 	})

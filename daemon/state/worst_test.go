@@ -72,7 +72,7 @@ func TestFullDisk(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "fill"), make([]byte, 16<<10), 0o600); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("the disk is not full: %v", err)
 	}
-	for _, err := range []error{kept.Save(history("after", 1000)), mode.Save(daemon.Auto), state.Catalogs{Dir: dir}.Save("1", nil), state.Unfinished{Dir: dir}.Save(nil)} {
+	for _, err := range []error{kept.Save(history("after", 1000)), mode.Save(daemon.Auto), state.Catalogs{Dir: dir}.Save("1", daemon.Learned{}), state.Unfinished{Dir: dir}.Save(nil)} {
 		if !errors.Is(err, syscall.ENOSPC) || !strings.HasPrefix(err.Error(), "cannot keep the ") {
 			t.Errorf("saved on a full disk: %v", err)
 		}

@@ -93,10 +93,10 @@ func readFacts(root, modalias string) (plan.Facts, error) {
 	if mode, err := (state.Mode{Dir: kept}).Read(); mode != "" || err != nil {
 		facts.Observe = mode != daemon.Auto // as the engine takes it
 	}
-	packages, _, err := state.Catalogs{Dir: kept}.Load(release)
+	learned, err := state.Catalogs{Dir: kept}.Load(release)
 	switch {
 	case err == nil:
-		facts.Catalog = daemon.NewCatalog(packages)
+		facts.Catalog = daemon.NewCatalog(learned.Packages)
 	case !errors.Is(err, fs.ErrNotExist):
 		facts.CatalogProblem = err
 	}
