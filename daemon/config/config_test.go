@@ -159,10 +159,14 @@ func TestMistakes(t *testing.T) {
 			"\n" + `3: cannot read "0x03" as a class: want two, four or six hex digits, as in 03 or 0200`,
 		"[[rule]]\naction='deny'\ngroup=['sriov', 'nic']": `3: there is no group "nic": want one of base, sriov, gpu, passthrough, hardware`,
 		"[[rule]]\naction='deny'\nmodule=['n[ao]v']":      `3: cannot read "n[ao]v" as a name: only * and ? stand for other characters`,
-		"[[rule]]\naction='deny'\nmodule=[]":              `3: the list is empty: name something, or leave it out`,
-		"\nignore_gates = ['no-driver', 'image-mode']":    `2: there is no gate "no-driver" that could be ignored: want one of container, `,
-		"hold = {packages=['']}":                          `1: an empty name matches nothing`,
-		"\xff":                                            "1:1: ",
+		"[[rule]]\naction='deny'\nmodule=['nouveau.ko']":  `3: cannot read "nouveau.ko" as the name of a module: want one without its file's suffix, as in nouveau`,
+		"[[rule]]\naction='deny'\nmodule=['nova', 'kmod(snd-hda-intel.ko)', 'x.ko*']": `3: cannot read "kmod(snd-hda-intel.ko)" as the name of a module: want one without its file's suffix, as in snd_hda_intel` +
+			"\n" + `3: cannot read "x.ko*" as the name of a module: want one without its file's suffix, as in nouveau`,
+		"hold = {packages=['kernel-modules-7.2.12-1.x86_64']}": `1: cannot read "kernel-modules-7.2.12-1.x86_64" as the name of a package: want it without version and architecture`,
+		"[[rule]]\naction='deny'\nmodule=[]":                   `3: the list is empty: name something, or leave it out`,
+		"\nignore_gates = ['no-driver', 'image-mode']":         `2: there is no gate "no-driver" that could be ignored: want one of container, `,
+		"hold = {packages=['']}":                               `1: an empty name matches nothing`,
+		"\xff":                                                 "1:1: ",
 	} {
 		root := tree(t, map[string]string{mainFile: text, localDir + "50.toml": "mode = ''"})
 		_, err := config.Load(root)

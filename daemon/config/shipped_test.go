@@ -49,6 +49,7 @@ func TestShippedRules(t *testing.T) {
 		"NVIDIA, nouveau installed":                {nvidia, "gpu", modules{"nouveau"}, deny},
 		"NVIDIA, nova installed":                   {nvidia, "", modules{"nova_core", "nova_drm"}, deny},
 		"NVIDIA, nouveau in an unsplit kernel":     {nvidia, "hardware", modules{"nouveau"}, deny},
+		"NVIDIA, an unsplit kernel":                {nvidia, "hardware", nil, deny},
 		"NVIDIA, its own driver":                   {nvidia, "", modules{"nvidia"}, allow},
 		"NVIDIA, its own driver beside the kernel": {nvidia, "gpu", modules{"nouveau", "nvidia", "nvidia_drm"}, allow},
 		"the card's sound":                         {audio, "hardware", nil, allow},

@@ -3,8 +3,10 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,12 +56,28 @@ func parseGate(text string) (string, error) {
 	return text, nil
 }
 
-// parseModule turns the name into the kernel's spelling.
+// parseModule reads the name of a module, or a pattern of names. The name of its file would
+// match nothing, ever.
 func parseModule(text string) (string, error) {
+	if strings.ContainsAny(text, "./() ") {
+		_, file, _ := strings.Cut(strings.TrimRight(text, ") "), "kmod(")
+		name := cmp.Or(kernelbuild.ModuleOfFile(cmp.Or(file, text)), "nouveau")
+		return "", fmt.Errorf("cannot read %.80q as the name of a module: want one without its file's suffix, as in %s", text, name)
+	}
 	return kernelbuild.ModulePattern(text), checkPattern(text)
 }
 
-func parsePackage(text string) (string, error) { return text, checkPattern(text) }
+// parsePackage reads the name of a package, or a pattern of names. With its version, or as a
+// file, it would match nothing.
+func parsePackage(text string) (string, error) {
+	if architecture.MatchString(text) {
+		return "", fmt.Errorf("cannot read %.80q as the name of a package: want it without version and architecture, as in kernel-modules-gpu", text)
+	}
+	return text, checkPattern(text)
+}
+
+// architecture is what the name of a package never ends with.
+var architecture = regexp.MustCompile(`\.(?:x86_64|i686|aarch64|ppc64le|s390x|riscv64|noarch|src|rpm)$`)
 
 func checkPattern(text string) error {
 	if text == "" {
