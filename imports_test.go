@@ -23,6 +23,7 @@ var mayImport = map[string][]string{
 	"hwdetect/kmsg":     {},
 	"hwdetect/sysfs":    {"hwdetect", "hwdetect/modalias"},
 	"hwdetect/kmod":     {"hwdetect", "hwdetect/modalias", "kernelbuild"},
+	"hwdetect/modprobe": {"hwdetect/modalias", "kernelbuild"},
 	"hwdetect/udev":     {"hwdetect"},
 	"hwdetect/firmware": {"reason", "hwdetect"},
 
@@ -44,10 +45,10 @@ var mayImport = map[string][]string{
 	// What puts them together.
 	"api":                {},
 	"internal/printable": {},
-	"internal/guest":     {"api", "daemon", "daemon/bus", "daemon/config", "daemon/gate", "daemon/state", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/pciids", "hwdetect/sysfs", "plan"},
+	"internal/guest":     {"api", "daemon", "daemon/bus", "daemon/config", "daemon/gate", "daemon/state", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/modprobe", "hwdetect/pciids", "hwdetect/sysfs", "plan"},
 	"internal/image":     {"daemon", "daemon/config", "dnfbridge", "hwdetect/firmware", "hwdetect/kmod", "plan"},
-	"internal/report":    {"api", "daemon", "daemon/config", "hwdetect", "hwdetect/kmod", "hwdetect/sysfs", "internal/guest", "internal/printable", "plan", "reason"},
-	"internal/service":   {"daemon", "daemon/bus", "daemon/config", "daemon/load", "daemon/outside", "daemon/state", "dnfbridge", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/sysfs", "hwdetect/udev", "internal/guest", "internal/printable", "plan", "reason"},
+	"internal/report":    {"api", "daemon", "daemon/config", "hwdetect", "hwdetect/kmod", "hwdetect/modprobe", "hwdetect/sysfs", "internal/guest", "internal/printable", "plan", "reason"},
+	"internal/service":   {"daemon", "daemon/bus", "daemon/config", "daemon/load", "daemon/outside", "daemon/state", "dnfbridge", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/modprobe", "hwdetect/sysfs", "hwdetect/udev", "internal/guest", "internal/printable", "plan", "reason"},
 	"cmd/driverd":        {"api", "daemon", "daemon/config", "daemon/journal", "daemon/load", "hwdetect", "hwdetect/kmsg", "internal/guest", "internal/image", "internal/printable", "internal/report", "internal/service", "kernelbuild", "plan", "reason"},
 
 	// The split of a kernel.
@@ -100,7 +101,7 @@ var foreign = map[string][]string{
 	"github.com/pelletier/go-toml/v2":   {"daemon/config"},
 	"github.com/rs/zerolog":             {"cmd/driverd", "daemon", "daemon/bus", "daemon/journal", "dnfbridge", "hwdetect/udev", "internal/service"},
 	"github.com/spf13/cobra":            {"cmd/driverd"},
-	"golang.org/x/sys/unix":             {"cmd/driverd", "daemon/load", "daemon/outside", "dnfbridge", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/sysfs", "internal/guest", "internal/service", "lab", "lab/dnfroot", "lab/stage"},
+	"golang.org/x/sys/unix":             {"cmd/driverd", "daemon/load", "daemon/outside", "dnfbridge", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/modprobe", "hwdetect/sysfs", "internal/guest", "internal/service", "lab", "lab/dnfroot", "lab/stage"},
 }
 
 func TestImports(t *testing.T) {

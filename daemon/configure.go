@@ -12,6 +12,9 @@ import (
 // rules as they were, and nothing is done that a rule might forbid: the engine
 // only observes until it is put right.
 func (e *Engine) configure() {
+	if e.Law != nil {
+		e.law = e.Law()
+	}
 	c, err := e.Configuration()
 	if err != nil {
 		if e.misconfigured == nil || e.misconfigured.Error() != err.Error() {

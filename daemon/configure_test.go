@@ -11,6 +11,7 @@ import (
 
 	"driverd/daemon"
 	"driverd/daemon/config"
+	"driverd/hwdetect"
 	"driverd/plan"
 	"driverd/reason"
 )
@@ -146,5 +147,38 @@ func TestRequestAndPolicy(t *testing.T) {
 		after(time.Minute)
 		expect(t, w.device(1), plan.Bound, "")
 		expect(t, w.device(2), plan.Blocked, reason.Policy)
+	})
+}
+
+// law forbids modules by name.
+type law map[string]string
+
+func (l law) Denial(_, module string) string { return l[module] }
+
+// What must not be loaded is not fetched, until somebody allows it.
+func TestForbiddenModule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.installed.shipped[igb.alias] = hwdetect.Module{Name: igb.module, Group: "sriov"}
+		w.law = law{igb.module: `"blacklist igb" in /etc/modprobe.d/dpdk.conf:3`}
+		w.plug(1, igb.alias)
+		engine, _ := w.run(t)
+		after(time.Hour)
+		d := w.device(1)
+		if d.State != plan.Blocked || d.Reason != reason.Blacklisted || !strings.Contains(d.Message, "/etc/modprobe.d/dpdk.conf:3") {
+			t.Errorf("it is %s (%s): %s", d.State, d.Reason, d.Message)
+		}
+		if _, err := engine.Install(t.Context(), daemon.Request{Selectors: []string{slot(1).String()}}); !errors.Is(err, daemon.ErrRefused) {
+			t.Errorf("who asks for it gets %v", err)
+		}
+		if len(w.installs) > 0 || len(w.loads) > 0 {
+			t.Errorf("installed %v, loaded %v", w.installs, w.loads)
+		}
+		w.change(func() { w.law = nil })
+		engine.Kick()
+		after(time.Minute)
+		if d := w.device(1); d.State != plan.Bound {
+			t.Errorf("once it is allowed it is %s: %s", d.State, d.Message)
+		}
 	})
 }

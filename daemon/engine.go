@@ -73,7 +73,7 @@ type Namer interface {
 	Names(vendor, product uint16) (vendorName, productName string)
 }
 
-// Config is what an Engine works with. All fields but SmallMemory and Gate are needed.
+// Config is what an Engine works with. All fields but Law, SmallMemory and Gate are needed.
 type Config struct {
 	Version  string
 	Release  string // of the running kernel
@@ -102,6 +102,9 @@ type Config struct {
 	// Configuration reads what the administrator has configured. It is called
 	// at every look.
 	Configuration func() (config.Config, error)
+
+	// Law reads which modules may not be loaded. It is called at every look.
+	Law func() plan.Law
 
 	// SmallMemory says that the guest has little, so that what can be stopped is.
 	SmallMemory bool
@@ -153,6 +156,7 @@ type Engine struct {
 	plans         chan struct{}  // holds one for each Plan that is not answered yet
 	progressShown time.Time      // when the progress of a job was last published
 
+	law           plan.Law      // at the last look
 	config        config.Config // as it was last good
 	misconfigured error         // what is wrong with it now, nil if nothing is
 }

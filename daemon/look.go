@@ -183,6 +183,7 @@ func (e *Engine) facts() plan.Facts {
 		Catalog:        e.catalog.known,
 		CatalogProblem: e.catalog.problem,
 		Incomplete:     e.interrupted.left(),
+		Law:            e.law,
 		Policy:         e.config.Policy,
 		Observe:        e.modeNow() == Observe,
 		PolicyProblem:  e.misconfigured,

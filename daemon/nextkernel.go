@@ -60,7 +60,8 @@ func (n *nextKernel) Step(now time.Time) (wake time.Time) {
 func (n *nextKernel) lacks() (packages []string, learn bool) {
 	e := n.engine
 	f := plan.Facts{
-		Release: n.Release, Kernel: n.Kernel, Catalog: n.catalog.known, CatalogProblem: n.catalog.problem, Policy: e.config.Policy,
+		Release: n.Release, Kernel: n.Kernel, Catalog: n.catalog.known, CatalogProblem: n.catalog.problem,
+		Law: e.law, Policy: e.config.Policy,
 	}
 	for _, known := range e.devices {
 		d := known.Device

@@ -72,6 +72,7 @@ type world struct {
 
 	config    config.Config
 	badConfig error
+	law       plan.Law
 
 	next  daemon.Next         // what the next boot brings
 	later []dnfbridge.Package // of that kernel
@@ -454,6 +455,11 @@ func (w *world) run(t *testing.T) (engine *daemon.Engine, stop func()) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			return w.next
+		},
+		Law: func() plan.Law {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.law
 		},
 		Configuration: func() (config.Config, error) {
 			w.mu.Lock()

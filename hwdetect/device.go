@@ -32,6 +32,10 @@ type Device struct {
 	// not visible (a virtual function that was passed through).
 	PhysFn *Slot
 
+	// ProbeOff says that sriov_drivers_autoprobe of PhysFn is 0: no driver is to take this
+	// virtual function, which has none.
+	ProbeOff bool
+
 	// Problem is what could not be read, nil if all was well. A device with
 	// a problem is still a device: it is there, and somebody will ask for it.
 	Problem error

@@ -58,6 +58,7 @@ type Facts struct {
 	// boot has not finished it.
 	Incomplete []string
 
+	Law     Law // nil forbids nothing
 	Policy  Policy
 	Observe bool // only say what would be done
 
@@ -107,8 +108,19 @@ func (f Facts) need(d hwdetect.Device) Want {
 			"driver_override reserves this device for %q; write an empty line to /sys/bus/pci/devices/%s/driver_override to release it",
 			d.DriverOverride, d.Slot)
 	}
+	if d.ProbeOff {
+		return stop(reason.DriverOverride,
+			"0 in /sys/bus/pci/devices/%s/sriov_drivers_autoprobe keeps this virtual function without a driver; to have one, write 1 there, and then %s to /sys/bus/pci/drivers_probe",
+			d.PhysFn, d.Slot)
+	}
 	if d.Modalias == "" {
 		return stop(reason.NoDriver, "the kernel gives this device no identity that a driver could be found by: %v", d.Problem)
+	}
+	if f.Law != nil {
+		if want, forbidden := f.forbidden(d); forbidden {
+			return want
+		}
+		f.Kernel = permitted{f.Kernel, f.Law}
 	}
 	if modules := f.Kernel.BuiltIn(d.Modalias); len(modules) > 0 {
 		if Chipset(d.Class) {

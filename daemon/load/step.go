@@ -55,6 +55,10 @@ func Step(ctx context.Context, release string, slot hwdetect.Slot, log *kmsg.Log
 		return reason.With(reason.DriverOverride,
 			fmt.Errorf("cannot load a driver for %s: driver_override reserves it for %q", slot, device.DriverOverride))
 	}
+	if device.ProbeOff {
+		return reason.With(reason.DriverOverride,
+			fmt.Errorf("cannot load a driver for %s: sriov_drivers_autoprobe of %s is 0", slot, device.PhysFn))
+	}
 	dir, root := filepath.Join("/lib/modules", release), "/"
 	var modules []string
 	if device.Modalias != "" {

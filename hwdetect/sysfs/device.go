@@ -18,9 +18,12 @@ import (
 
 // Attributes and Links are the names of a device's files that are read.
 var (
-	Attributes = []string{"modalias", "class", "vendor", "device", "subsystem_vendor", "subsystem_device", "driver_override"}
+	Attributes = []string{"modalias", "class", "vendor", "device", "subsystem_vendor", "subsystem_device", "driver_override", autoprobe}
 	Links      = []string{"driver", "physfn"}
 )
+
+// autoprobe of a physical function says whether its virtual functions get drivers.
+const autoprobe = "sriov_drivers_autoprobe"
 
 // noOverride is how the kernel prints a driver_override that is not set
 // (driver_override_show in drivers/pci/pci-sysfs.c).
@@ -49,7 +52,9 @@ func read(root folder, slot hwdetect.Slot, buffer []byte) (hwdetect.Device, erro
 		// probes: for a minute, if its hardware is slow. By then it has its link.
 		dev.DriverOverride = r.override()
 	}
-	dev.PhysFn = r.physFn()
+	if dev.PhysFn = r.physFn(); dev.PhysFn != nil && dev.Driver == "" {
+		dev.ProbeOff = r.probeOff(root, *dev.PhysFn)
+	}
 	dev.Problem = r.problem
 
 	// The files of a device that goes away vanish one by one, or answer
@@ -153,6 +158,17 @@ func (r *reader) physFn() *hwdetect.Slot {
 		return nil
 	}
 	return &slot
+}
+
+// probeOff reads whether a physical function keeps its virtual functions without drivers.
+func (r *reader) probeOff(root folder, physFn hwdetect.Slot) bool {
+	dir, err := root.open(path.Join(devicesDir, physFn.String()))
+	if err != nil {
+		return false // it has just gone, and its functions with it
+	}
+	defer dir.close()
+	text, err := dir.text(autoprobe, r.buffer)
+	return err == nil && text == "0"
 }
 
 // link returns the last element of where a link points to, empty if there is

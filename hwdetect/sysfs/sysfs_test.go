@@ -109,6 +109,29 @@ func TestDevices(t *testing.T) {
 	}
 }
 
+// A physical function may keep its virtual functions for somebody else.
+func TestProbeOff(t *testing.T) {
+	tr := newTree(t)
+	for _, name := range []string{"0000:01:00.0", "0000:01:10.1", "0000:01:10.3", "0000:02:00.0", "0000:02:10.1"} {
+		tr.device(name)
+	}
+	tr.write("0000:01:00.0", "sriov_drivers_autoprobe", "0\n")
+	tr.write("0000:02:00.0", "sriov_drivers_autoprobe", "1\n")
+	tr.link("0000:01:10.1", "physfn", "../0000:01:00.0")
+	tr.link("0000:01:10.3", "physfn", "../0000:01:00.0")
+	tr.link("0000:01:10.3", "driver", "../../../bus/pci/drivers/igbvf")
+	tr.link("0000:02:10.1", "physfn", "../0000:02:00.0")
+	devices, err := sysfs.New(tr.root).Devices()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range devices {
+		if d.ProbeOff != (d.Slot == slot(t, "0000:01:10.1")) || d.Problem != nil {
+			t.Errorf("%s: %v, %v", d.Slot, d.ProbeOff, d.Problem)
+		}
+	}
+}
+
 func TestDevicesWithoutPCI(t *testing.T) {
 	for name, dir := range map[string]string{"no sys": "", "no bus": "sys/bus", "no devices": "sys/bus/pci"} {
 		root := t.TempDir()

@@ -19,6 +19,7 @@ import (
 	"driverd/daemon/state"
 	"driverd/hwdetect/firmware"
 	"driverd/hwdetect/kmod"
+	"driverd/hwdetect/modprobe"
 	"driverd/hwdetect/pciids"
 	"driverd/hwdetect/sysfs"
 	"driverd/plan"
@@ -86,7 +87,7 @@ func readFacts(root, modalias string) (plan.Facts, error) {
 	}
 	configured, err := config.Load(root)
 	facts := plan.Facts{
-		Release: release, Kernel: index,
+		Release: release, Kernel: index, Law: modprobe.Read(root),
 		Policy: configured.Policy, Observe: configured.Observe, PolicyProblem: err,
 	}
 	kept := filepath.Join(root, StateDir)

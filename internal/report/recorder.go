@@ -21,6 +21,7 @@ import (
 	"driverd/daemon/config"
 	"driverd/hwdetect"
 	"driverd/hwdetect/kmod"
+	"driverd/hwdetect/modprobe"
 	"driverd/hwdetect/sysfs"
 	"driverd/internal/guest"
 	"driverd/plan"
@@ -142,6 +143,12 @@ func (r *recorder) configuration(context.Context) error {
 		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
 			r.lack("%s: it is not a regular file", name)
 		} else if err := r.copy(name, nil, true); err != nil {
+			return err
+		}
+	}
+	// The command line holds more than its part about modules, and what is no file forbids nothing.
+	for name, text := range modprobe.Texts(r.Root) {
+		if err := r.write(name, Redact([]byte(text))); err != nil {
 			return err
 		}
 	}

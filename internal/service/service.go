@@ -32,6 +32,7 @@ import (
 	"driverd/dnfbridge"
 	"driverd/hwdetect/firmware"
 	"driverd/hwdetect/kmod"
+	"driverd/hwdetect/modprobe"
 	"driverd/hwdetect/sysfs"
 	"driverd/hwdetect/udev"
 	"driverd/internal/guest"
@@ -85,6 +86,7 @@ func Run(ctx context.Context, version string, log zerolog.Logger) error {
 		Next:           (&guest.Successor{Dir: "/lib/modules", Running: release}).Next,
 		Log:            log,
 		Configuration:  func() (config.Config, error) { return config.Load("/") },
+		Law:            func() plan.Law { return modprobe.Read("/") },
 		SmallMemory:    smallMemory(),
 		Gate:           closed,
 		Publish: func(v daemon.View) {
@@ -111,6 +113,9 @@ func Run(ctx context.Context, version string, log zerolog.Logger) error {
 		})
 		// Without these, the look of every minute sees what they would tell of.
 		folders := append(slices.Clone(outside.Folders), filepath.Join("/lib/modules", release))
+		for _, folder := range modprobe.Folders {
+			folders = append(folders, filepath.Join("/", folder))
+		}
 		for _, watch := range []func() error{
 			func() error { return outside.WatchNetwork(ctx, engine.Kick) },
 			func() error { return outside.WatchFolders(ctx, folders, engine.Kick) },
