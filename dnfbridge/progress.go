@@ -82,6 +82,7 @@ type download struct {
 	name        string // a NEVRA with epoch, or a repository
 	done, total int64
 	ended       bool
+	whole       bool // it ended well
 }
 
 func newTracker(report func(Progress)) *tracker {
@@ -200,8 +201,8 @@ func (t *tracker) downloadEnd(id string, status uint32, text string) {
 		d = &download{name: id}
 		t.downloads[id] = d
 	}
-	d.ended = true
-	if status != downloadFailed {
+	d.ended, d.whole = true, status != downloadFailed
+	if d.whole {
 		d.done = max(d.done, d.total)
 		t.downloadStep(id)
 		return
@@ -214,6 +215,19 @@ func (t *tracker) downloadEnd(id string, status uint32, text string) {
 		t.deadRepos = append(t.deadRepos, failure)
 	}
 	t.failed(failure)
+}
+
+// toFetch is how many bytes of packages are not there yet. One that was cut short counts
+// whole: librepo cuts off again what it had written of it (librepo: truncate_transfer_file
+// in downloader.c).
+func (t *tracker) toFetch() int64 {
+	bytes := t.state.BytesTotal
+	for id, d := range t.downloads {
+		if isPackage(id) && d.whole {
+			bytes -= d.total
+		}
+	}
+	return bytes
 }
 
 // isPackage says whether a download id is a package's: "package:17". Others are

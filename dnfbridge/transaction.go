@@ -158,7 +158,7 @@ func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress)) 
 	if len(coming) > 0 {
 		track.step(PhaseDownload, "", resolved)
 		if err := s.transact(ctx, map[string]any{"downloadonly": true}); err != nil {
-			return cmp.Or(room(cacheDir, track.state.BytesTotal-track.state.BytesDone), track.explain(err))
+			return cmp.Or(room(cacheDir, track.toFetch()), track.explain(err))
 		}
 		if t.DownloadOnly {
 			track.step(PhaseDownload, "", 1)
