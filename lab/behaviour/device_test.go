@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"driverd/api"
 	"driverd/hwdetect"
@@ -371,10 +370,8 @@ func TestUnplugAndRestart(t *testing.T) {
 		g := g.in(t)
 		slot := g.plug("raid", "megasas")
 		g.await(slot, "installing")
-		began := time.Now()
-		g.sh("systemctl stop driverd.service")
-		if took := time.Since(began); took > 10*time.Second {
-			t.Errorf("systemctl stop took %s", took)
+		if g.sh("systemctl stop driverd.service; rpm -q kernel-modules-passthrough || :") != "package kernel-modules-passthrough is not installed" {
+			t.Error("systemctl stop waited for the transaction")
 		}
 		if got := g.sh("systemctl show -P Result driverd.service"); got != "success" {
 			t.Errorf("the service ended with %q", got)
