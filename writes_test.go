@@ -79,7 +79,7 @@ var inert = []string{
 var harmless = map[string][]string{
 	"net": {"(*IPNet).String", "(*Interface).Addrs", "(IP).IsGlobalUnicast", "Interfaces", "ParseMAC"},
 	"os": {
-		"(*File).Close", "(*File).Fd", "(*File).Name", "(*File).Read", "(*File).Readdirnames", "(*Root).Close", "(*Root).FS", "DirFS",
+		"(*File).Close", "(*File).Fd", "(*File).Name", "(*File).Read", "(*File).ReadDir", "(*File).Readdirnames", "(*Root).Close", "(*Root).FS", "DirFS",
 		"Exit", "Getenv", "Geteuid", "Getpid", "Lstat", "NewFile", "Open", "Pipe", "ReadDir", "ReadFile", "Readlink", "Stat",
 	},
 	"os/exec":       {"(*Cmd).CombinedOutput", "(*Cmd).Output", "(*Cmd).Run", "(*Cmd).Start", "(*Cmd).Wait"}, // what runs was judged

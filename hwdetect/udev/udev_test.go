@@ -38,15 +38,19 @@ type watch struct {
 	t      *testing.T
 	cancel context.CancelFunc
 	kicks  chan struct{}
+	slots  chan hwdetect.Slot
 	done   chan error
 	log    *logBuffer
 }
 
 func start(t *testing.T) *watch {
 	ctx, cancel := context.WithCancel(t.Context())
-	w := &watch{t: t, cancel: cancel, kicks: make(chan struct{}, 10000), done: make(chan error, 1), log: new(logBuffer)}
+	w := &watch{t: t, cancel: cancel, kicks: make(chan struct{}, 10000), slots: make(chan hwdetect.Slot, 10000), done: make(chan error, 1), log: new(logBuffer)}
 	go func() {
-		w.done <- udev.Watch(ctx, zerolog.New(w.log), func() { w.kicks <- struct{}{} })
+		w.done <- udev.Watch(ctx, zerolog.New(w.log), func() { w.kicks <- struct{}{} }, func(s hwdetect.Slot) {
+			w.slots <- s
+			w.kicks <- struct{}{}
+		})
 	}()
 	t.Cleanup(w.stop)
 	w.awaitKick("the start")
@@ -156,6 +160,22 @@ func TestOtherSubsystemsDoNotKick(t *testing.T) {
 	}
 }
 
+// What is below a PCI device is told with its slot, what is in a container not at all.
+func TestEventsOfWhatIsBelow(t *testing.T) {
+	bed := testbed.New(t)
+	igb := addIGB(bed, "0000:01:00.0")
+	below := bed.AddBelow(igb, "auxiliary", "mlx5_core.eth.0")
+	veth := bed.Add("net", "veth0")
+	w := start(t)
+	bed.Emit(veth, "add")
+	bed.Emit(below, "bind")
+	w.awaitKick("bind")
+	w.stop()
+	if n := len(w.slots); n != 1 || <-w.slots != (hwdetect.Slot{Bus: 1}) {
+		t.Errorf("%d slots are told", n)
+	}
+}
+
 func TestBurst(t *testing.T) {
 	const events, underWay = 500, 4
 	bed := testbed.New(t)
@@ -187,7 +207,7 @@ func TestCancelledBeforeStart(t *testing.T) {
 	testbed.New(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := udev.Watch(ctx, zerolog.Nop(), func() {}); !errors.Is(err, context.Canceled) {
+	if err := udev.Watch(ctx, zerolog.Nop(), func() {}, func(hwdetect.Slot) {}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Watch: %v, want context.Canceled", err)
 	}
 }

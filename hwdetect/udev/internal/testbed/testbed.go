@@ -67,6 +67,11 @@ func (b *Testbed) Root() string {
 // Add adds a device with these attributes, as "vendor", "0x8086", and returns
 // its path under sys.
 func (b *Testbed) Add(subsystem, name string, attributes ...string) string {
+	return b.AddBelow("", subsystem, name, attributes...)
+}
+
+// AddBelow adds a device below another one.
+func (b *Testbed) AddBelow(parent, subsystem, name string, attributes ...string) string {
 	var keep []unsafe.Pointer
 	defer func() {
 		for _, p := range keep {
@@ -86,7 +91,11 @@ func (b *Testbed) Add(subsystem, name string, attributes ...string) string {
 		}
 		return (**C.char)(array)
 	}
-	path := C.umockdev_testbed_add_devicev(b.bed, str(subsystem), str(name), nil, list(attributes), list(nil))
+	var above *C.char // none if nil
+	if parent != "" {
+		above = str(parent)
+	}
+	path := C.umockdev_testbed_add_devicev(b.bed, str(subsystem), str(name), above, list(attributes), list(nil))
 	defer C.g_free(C.gpointer(path))
 	return C.GoString(path)
 }
