@@ -26,7 +26,8 @@ type Device struct {
 	ID     string // QEMU's id, of the caller's choice
 	Driver string // QEMU's name of the model: igb, e1000e, vmxnet3, megasas, edu...
 
-	// Port is the root port it goes behind, the lowest free one if empty.
+	// Port is the root port it goes behind, the lowest free one if empty; or the bus
+	// of another device that it is put on.
 	Port string
 
 	// Props are further properties, as device_add takes them.
@@ -64,6 +65,20 @@ func NVMeFunctions(id string, functions int) Device {
 			"max_ioqpairs": 2*functions + 2, "msix_qsize": functions + 1,
 		},
 	}
+}
+
+// USBStorage is a USB disk of 64 MiB of zeroes, for the USB controller of an id.
+func USBStorage(id, controller string) Device {
+	return Device{
+		ID: id, Driver: "usb-storage", Port: busOf(controller),
+		Props:    map[string]any{"serial": id, "drive": id + "-disk"},
+		Blockdev: map[string]any{"driver": "null-co", "size": 64 << 20, "read-zeroes": true},
+	}
+}
+
+// HDACodec is an audio codec, for the audio controller of an id, at a guest's start.
+func HDACodec(id, controller string) Device {
+	return Device{ID: id, Driver: "hda-duplex", Port: busOf(controller)}
 }
 
 // BochsDisplay is a virtual display, on the one port that it fits behind.
@@ -116,22 +131,35 @@ func (g *Guest) release(id string) {
 // Plug puts a device into the running guest and returns its slot. The guest
 // sees it a moment later.
 func (g *Guest) Plug(ctx context.Context, d Device) (hwdetect.Slot, error) {
+	if err := g.add(ctx, d); err != nil {
+		return hwdetect.Slot{}, err
+	}
+	return g.Slot(ctx, d.ID)
+}
+
+// PlugBelow puts a device on the bus of another one that is plugged in.
+func (g *Guest) PlugBelow(ctx context.Context, d Device) error { return g.add(ctx, d) }
+
+// busOf is the first bus of the device with an id, as QEMU names it.
+func busOf(id string) string { return id + ".0" }
+
+func (g *Guest) add(ctx context.Context, d Device) error {
 	d, err := g.claim(d)
 	if err != nil {
-		return hwdetect.Slot{}, err
+		return err
 	}
 	device, blockdev := d.arguments()
 	if blockdev != nil {
 		if err := g.qmp.execute(ctx, "blockdev-add", blockdev, nil); err != nil {
 			g.release(d.ID)
-			return hwdetect.Slot{}, err
+			return err
 		}
 	}
 	if err := g.qmp.execute(ctx, "device_add", device, nil); err != nil {
 		g.release(d.ID)
-		return hwdetect.Slot{}, errors.Join(err, g.removeDisk(ctx, d))
+		return errors.Join(err, g.removeDisk(ctx, d))
 	}
-	return g.Slot(ctx, d.ID)
+	return nil
 }
 
 // Unplug asks the guest to let a device go and waits until it is gone, which

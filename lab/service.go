@@ -21,6 +21,8 @@ type Shown struct {
 	State, Reason, Message, Driver         string
 	Modules, Packages                      []string
 	Timeline                               []Step
+	Functions                              []string
+	Children                               [][3]string // path, modalias, driver
 }
 
 // Step is one entry of a device's timeline.
@@ -52,6 +54,7 @@ func (g *Guest) Shown(ctx context.Context, slot hwdetect.Slot) (Shown, error) {
 		"Slot": &s.Slot, "Modalias": &s.Modalias, "Vendor": &s.Vendor, "Product": &s.Product, "Group": &s.Group,
 		"State": &s.State, "Reason": &s.Reason, "Message": &s.Message, "Driver": &s.Driver,
 		"Modules": &s.Modules, "Packages": &s.Packages, "Timeline": &timeline,
+		"Functions": &s.Functions, "Children": &s.Children,
 	} {
 		errs = append(errs, json.Unmarshal(properties[name].Data, into))
 	}

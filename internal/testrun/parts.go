@@ -67,6 +67,7 @@ func parts(soak time.Duration) []part {
 		guest(everyday, behaviour, "TestBusctl", 160),
 		guest(everyday, behaviour, "TestUnplugAndRestart", 160),
 		guest(everyday, behaviour, "TestMainJob", 40),
+		guest(everyday, behaviour, "TestWholeDevice", 60),
 		{tier: everyday, pkg: "packaging", tests: []string{"TestPackages", "TestInstalledSize"}, takes: 20 * time.Second},
 		guest(everyday, behaviour, "TestSizeBudget", 1),
 
@@ -83,6 +84,7 @@ func parts(soak time.Duration) []part {
 		guest(rest, behaviour, "TestFirmware", 180),
 		guest(rest, behaviour, "TestLoadEarly", 180),
 		{tier: rest, pkg: "packaging", takes: 2 * time.Minute},
+		guest(rest, behaviour, "TestWholeDeviceAtBoot", 120),
 		guest(rest, behaviour, "TestKicks", 120),
 		guest(rest, behaviour, "TestEightDevicesAtOnce", 80),
 		guest(rest, behaviour, "TestKernelOfTheHost", 80),

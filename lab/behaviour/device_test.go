@@ -29,14 +29,14 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 		g.idle()
 		s := g.bound(nic, "igb")
 		if s.Group != "sriov" || !slices.Equal(s.Modules, []string{"igb"}) || len(s.Packages) != 1 ||
-			!strings.HasPrefix(s.Packages[0], "kernel-modules-sriov-") {
+			!strings.HasPrefix(s.Packages[0], "kernel-modules-sriov-") || len(s.Functions) != 1 || s.Functions[0] != "net/"+g.sh("ls /sys/bus/pci/devices/%s/net", nic) {
 			t.Errorf("shown: %+v", s)
 		}
 		var steps []string
 		for _, step := range s.Timeline {
 			steps = append(steps, step.Name)
 		}
-		if want := []string{"seen", "decided", "resolved", "downloaded", "unpacked", "loaded", "bound", "settled"}; !slices.Equal(steps, want) {
+		if want := []string{"seen", "decided", "resolved", "downloaded", "unpacked", "loaded", "bound", "complete", "settled"}; !slices.Equal(steps, want) {
 			t.Errorf("timeline %v, want %v", steps, want)
 		}
 		if got := g.subpackages(); len(got) != 2 || got["kernel-modules-sriov"] == "" {
@@ -75,7 +75,7 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 	t.Run("the command line, as nobody", func(t *testing.T) {
 		g := g.in(t)
 		const as = "setpriv --reuid=nobody --clear-groups driverd "
-		if got := g.sh(as + "status"); !strings.Contains(got, "\n  0000:01:00.0  igb ") {
+		if got := g.sh(as + "status"); !strings.Contains(got, "\n  0000:01:00.0  igb: net/") {
 			t.Errorf("driverd status: %s", got)
 		}
 		if got := g.sh(as + "explain 0000:01:00.0"); !strings.Contains(got, "claimed by  igb, installed") ||

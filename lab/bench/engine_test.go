@@ -47,6 +47,10 @@ type service struct {
 
 func (s *service) Devices() ([]hwdetect.Device, error) { return s.hardware.Load().Devices() }
 
+func (s *service) Parts(slot hwdetect.Slot) (hwdetect.Parts, error) {
+	return s.hardware.Load().Parts(slot)
+}
+
 type modules struct{ *kmod.Cache }
 
 func (m modules) Modules() (plan.Kernel, error) { return m.Index() }
