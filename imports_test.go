@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 	"daemon/jobs":    {"reason", "hwdetect", "daemon/ledger"},
 	"daemon/journal": {"reason"},
 	"daemon/ledger":  {"reason", "hwdetect"},
-	"daemon/load":    {"reason", "hwdetect", "hwdetect/modalias", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/sysfs", "kernelbuild", "internal/printable"},
+	"daemon/load":    {"reason", "hwdetect", "hwdetect/modalias", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/sysfs", "kernelbuild", "plan", "internal/printable"},
 	"daemon/outside": {},
 	"daemon/phase":   {"reason", "hwdetect", "hwdetect/firmware", "plan", "daemon/ledger"},
 	"daemon/state":   {"daemon", "dnfbridge"},
@@ -45,7 +45,7 @@ var mayImport = map[string][]string{
 	// What puts them together.
 	"api":                {},
 	"internal/printable": {},
-	"internal/guest":     {"api", "daemon", "daemon/bus", "daemon/config", "daemon/gate", "daemon/state", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/modprobe", "hwdetect/pciids", "hwdetect/sysfs", "plan"},
+	"internal/guest":     {"api", "daemon", "daemon/bus", "daemon/config", "daemon/gate", "daemon/state", "hwdetect", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/modprobe", "hwdetect/pciids", "hwdetect/sysfs", "plan"},
 	"internal/image":     {"daemon", "daemon/config", "dnfbridge", "hwdetect/firmware", "hwdetect/kmod", "plan"},
 	"internal/report":    {"api", "daemon", "daemon/config", "hwdetect", "hwdetect/kmod", "hwdetect/modprobe", "hwdetect/sysfs", "internal/guest", "internal/printable", "plan", "reason"},
 	"internal/service":   {"daemon", "daemon/bus", "daemon/config", "daemon/load", "daemon/outside", "daemon/state", "dnfbridge", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/modprobe", "hwdetect/sysfs", "hwdetect/udev", "internal/guest", "internal/printable", "plan", "reason"},
@@ -84,7 +84,7 @@ var pure = map[string][]string{
 	"kernelbuild":        {"path", "slices", "strings"},
 	"hwdetect":           {"cmp", "fmt", "io/fs", "strconv", "strings"},
 	"hwdetect/modalias":  {"cmp", "fmt", "math", "slices", "sort", "strconv", "strings"},
-	"plan":               {"fmt", "slices", "strings"},
+	"plan":               {"cmp", "fmt", "slices", "strings"},
 	"internal/printable": {"strings", "unicode", "unicode/utf8"},
 }
 

@@ -34,6 +34,16 @@ type Device struct {
 	Packages []string `json:"packages"`
 	Job      string   `json:"job"` // path of the one that works on it, empty if none does
 	Timeline []Step   `json:"timeline"`
+
+	Functions []string `json:"functions"` // "net/enp1s0"
+	Children  []Child  `json:"children"`
+}
+
+// Child is a device below a PCI device on another bus.
+type Child struct {
+	Path     string `json:"path"` // below the slot
+	Modalias string `json:"modalias"`
+	Driver   string `json:"driver"` // empty if none is bound
 }
 
 // Step is one step of a device's timeline.
@@ -57,7 +67,7 @@ func newManager(from map[string]dbus.Variant) (m Manager, err error) {
 }
 
 func newDevice(from map[string]dbus.Variant) (d Device, err error) {
-	d = Device{Modules: []string{}, Packages: []string{}, Timeline: []Step{}} // lists in JSON, never null
+	d = Device{Modules: []string{}, Packages: []string{}, Timeline: []Step{}, Functions: []string{}, Children: []Child{}} // lists in JSON, never null
 	r := reader{from: from}
 	r.read("Slot", &d.Slot)
 	r.read("Modalias", &d.Modalias)
@@ -73,5 +83,7 @@ func newDevice(from map[string]dbus.Variant) (d Device, err error) {
 	r.read("Packages", &d.Packages)
 	r.path("Job", &d.Job)
 	r.read("Timeline", &d.Timeline)
+	r.read("Functions", &d.Functions)
+	r.read("Children", &d.Children)
 	return d, r.err
 }

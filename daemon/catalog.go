@@ -152,7 +152,7 @@ func wanted(packages []dnfbridge.Package) []dnfbridge.Package {
 	for i, p := range packages {
 		packages[i].Provides = slices.DeleteFunc(slices.Clone(p.Provides), func(capability string) bool {
 			name, _, _ := strings.Cut(capability, " ")
-			return !strings.HasPrefix(capability, "modalias(pci:") &&
+			return !strings.HasPrefix(capability, "modalias(pci:") && !plan.ClaimsChild(capability) &&
 				!strings.HasPrefix(capability, "kmod(") && !strings.HasSuffix(name, "-uname-r")
 		})
 	}
@@ -161,6 +161,10 @@ func wanted(packages []dnfbridge.Package) []dnfbridge.Package {
 
 // NewCatalog makes the catalog of packages as a backend lists them.
 func NewCatalog(packages []dnfbridge.Package) *plan.Catalog {
+	return plan.NewCatalog(planPackages(packages))
+}
+
+func planPackages(packages []dnfbridge.Package) []plan.Package {
 	var all []plan.Package
 	for _, p := range packages {
 		all = append(all, plan.Package{
@@ -168,5 +172,5 @@ func NewCatalog(packages []dnfbridge.Package) *plan.Catalog {
 			DownloadSize: p.DownloadSize, InstallSize: p.InstallSize, Provides: p.Provides,
 		})
 	}
-	return plan.NewCatalog(all)
+	return all
 }

@@ -30,6 +30,14 @@ type device struct {
 	next    phase.Phase // as the look that goes on has found it
 	shown   phase.Phase
 
+	parts         hwdetect.Parts // if it has a driver
+	partsOf       string         // the driver that it had when they were read, empty if they were not
+	partsStale    bool           // they are to be read anew
+	lacksFirmware bool           // its driver may have asked for files in vain
+	whole         phase.Whole
+	childPackages []string // to be installed for its children
+	complete      bool     // every child that has a driver installed has it
+
 	timeline  []Mark
 	asked     bool   // somebody asked for its driver: that driverd only observes is no obstacle
 	cancelled string // by whom the job was that it waited for; empty if it was not
@@ -102,6 +110,7 @@ func (e *Engine) show(d *device, p phase.Phase) {
 	}
 	if p.State == plan.Bound {
 		d.mark("bound")
+		d.markComplete(d.complete)
 	}
 	if p.Settled() {
 		d.mark("settled")
@@ -109,20 +118,22 @@ func (e *Engine) show(d *device, p phase.Phase) {
 	if last.Name != p.Name {
 		e.Log.Debug().Msgf("%s is %s, until %s", d.Slot, p.Name, p.Until())
 	}
-	if last.State == p.State && last.Reason == p.Reason && last.Message == p.Message {
+	if last.State == p.State && last.Reason == p.Reason && (last.Message == p.Message || p.State == plan.Bound && p.Message == "") {
 		return
 	}
 	level := zerolog.InfoLevel
 	switch {
 	case p.Reason != reason.None && p.Reason != reason.Policy && p.Reason != reason.ObserveOnly:
 		level = zerolog.WarnLevel
-	case p.State == plan.Bound && last.State == "":
+	case p.State == plan.Bound && last.State == "" && p.Message == "":
 		level = zerolog.DebugLevel // it was when it was first seen
 	}
 	event := e.Log.WithLevel(level).Stringer("slot", d.Slot).Str("state", string(p.State)).Str("reason", string(p.Reason)).Str("driver", d.Driver)
 	switch {
 	case p.Reason != reason.None:
 		event.Msgf("%s is %s (%s): %s", d.Slot, p.State, p.Reason, p.Message)
+	case p.State == plan.Bound && p.Message != "":
+		event.Msgf("%s is bound to %s: %s", d.Slot, d.Driver, p.Message)
 	case p.State == plan.Bound:
 		event.Msgf("%s is bound to %s", d.Slot, d.Driver)
 	default:

@@ -34,10 +34,10 @@ func TestBoundBeforeTheTransactionEnds(t *testing.T) {
 		for _, n := range []uint8{1, 2, 4} {
 			expect(t, w.device(n), plan.Bound, "")
 		}
-		if diff := cmp.Diff([]string{"seen", "decided", "resolved", "downloaded", "unpacked", "bound", "settled"}, steps(w.device(4))); diff != "" {
+		if diff := cmp.Diff([]string{"seen", "decided", "resolved", "downloaded", "unpacked", "bound", "complete", "settled"}, steps(w.device(4))); diff != "" {
 			t.Errorf("a card whose twin's load step was enough: %s", diff)
 		}
-		want := []string{"seen", "decided", "resolved", "downloaded", "unpacked", "loaded", "bound", "settled"}
+		want := []string{"seen", "decided", "resolved", "downloaded", "unpacked", "loaded", "bound", "complete", "settled"}
 		if diff := cmp.Diff(want, steps(w.device(1))); diff != "" {
 			t.Error(diff)
 		}

@@ -38,12 +38,20 @@ const (
 // Hardware reads the PCI devices.
 type Hardware interface {
 	Devices() ([]hwdetect.Device, error)
+	// Parts reads what the device in a slot consists of.
+	Parts(hwdetect.Slot) (hwdetect.Parts, error)
 }
 
 // Modules reads which modules the running kernel has on this guest. It returns
 // the same value as long as nothing has changed on disk.
 type Modules interface {
 	Modules() (plan.Kernel, error)
+	ChildModules
+}
+
+// ChildModules finds the modules of the running kernel that claim children of devices.
+type ChildModules interface {
+	Children(identities []string) (map[string]hwdetect.ChildModules, error)
 }
 
 // Backend is a package manager.
@@ -133,6 +141,9 @@ type Engine struct {
 	devices    map[hwdetect.Slot]*device
 	generation uint64 // of the device that came last
 	kernel     plan.Kernel
+	changed    changedSlots
+	partsRead  time.Time // when those of all devices were
+	children   *children
 	blind      error // why the hardware could not be read, nil if it was
 
 	repositories string // how they were configured at the last look
@@ -176,6 +187,7 @@ func New(c Config) *Engine {
 	}
 	e.network = &network{engine: e}
 	e.catalog = &catalog{engine: e, release: c.Release, cache: c.Cache}
+	e.children = &children{engine: e}
 	e.nextKernel = &nextKernel{engine: e}
 	e.interrupted = &interrupted{engine: e}
 	e.idleBackend = &idleBackend{engine: e}

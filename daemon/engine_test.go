@@ -47,7 +47,7 @@ func TestHotplugToBound(t *testing.T) {
 		if d.Driver != "igb" || !slices.Equal(d.Packages, []string{igb.nevra}) || !slices.Equal(d.Modules, []string{"igb"}) {
 			t.Errorf("bound as %+v", d)
 		}
-		want := []string{"seen", "decided", "resolved", "downloaded", "unpacked", "loaded", "bound", "settled"}
+		want := []string{"seen", "decided", "resolved", "downloaded", "unpacked", "loaded", "bound", "complete", "settled"}
 		if diff := cmp.Diff(want, steps(d)); diff != "" {
 			t.Error(diff)
 		}

@@ -56,7 +56,7 @@ func (e *Engine) check() error {
 		}
 	}
 	for _, d := range e.loading {
-		if try := e.ledger.Get(ledger.Load(d.stay)); !try.Running() {
+		if try := e.ledger.Get(ledger.Load(d.stay)); !try.Running() && !e.ledger.Get(ledger.Children(d.stay)).Running() {
 			return fmt.Errorf("the load step of %s runs, and its try is %+v", d.Slot, try)
 		}
 	}

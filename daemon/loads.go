@@ -46,6 +46,10 @@ func (e *Engine) unpacked(d *device) bool {
 // startLoad runs the load step of a device, early if its transaction is still under
 // way.
 func (e *Engine) startLoad(d *device, now time.Time) {
+	if d.want.State == plan.Bound {
+		e.loadChildren(d, now)
+		return
+	}
 	key, try, owner := ledger.Load(d.stay), ledger.Try{Modules: d.want.Modules}, uint64(0)
 	if j := e.jobs.Serving(d.stay); j != nil {
 		owner, j.Loads = j.Number, true
@@ -61,15 +65,9 @@ func (e *Engine) startLoad(d *device, now time.Time) {
 	var loaded bool
 	e.start(
 		func(ctx context.Context) error {
-			ctx, cancel := context.WithTimeoutCause(ctx, loadTime, reason.With(reason.ProbeFailed, fmt.Errorf(
-				"the load step has not ended in %s: see journalctl -u driverd-load@%s", loadTime, slot)))
-			defer cancel()
-			err := e.Loader.Load(ctx, slot)
-			if err != nil && ctx.Err() != nil {
-				err = context.Cause(ctx)
-			}
+			err := e.runLoadStep(ctx, slot)
 			loaded = len(try.Modules) > 0 && !slices.ContainsFunc(try.Modules, func(m string) bool { return !e.Loader.Loaded(m) })
-			return withReason(reason.ProbeFailed, err)
+			return err
 		},
 		func(err error) {
 			e.loading = slices.DeleteFunc(e.loading, func(other *device) bool { return other == d })
@@ -77,10 +75,26 @@ func (e *Engine) startLoad(d *device, now time.Time) {
 			if err == nil {
 				d.mark("loaded")
 			}
-			if e.present(d.stay) == nil || d.Driver != "" {
+			switch d.partsStale = true; {
+			case e.present(d.stay) == nil:
 				e.ledger.Forget(key) // nobody asks for it any more
+			case d.Driver != "":
+				e.ledger.Copy(key, ledger.Children(d.stay)) // it has looked after the children too
+				e.ledger.Forget(key)
 			}
 		})
+}
+
+// runLoadStep runs the load step for the device in a slot.
+func (e *Engine) runLoadStep(ctx context.Context, slot hwdetect.Slot) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, loadTime, reason.With(reason.ProbeFailed, fmt.Errorf(
+		"the load step has not ended in %s: see journalctl -u driverd-load@%s", loadTime, slot)))
+	defer cancel()
+	err := e.Loader.Load(ctx, slot)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return withReason(reason.ProbeFailed, err)
 }
 
 // sharedLoad is the load step of one device, as it speaks for all that are alike.

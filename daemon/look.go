@@ -82,6 +82,7 @@ func (e *Engine) snapshot(now time.Time) bool {
 			e.remove(d)
 		}
 	}
+	e.readParts(now)
 	return true
 }
 
@@ -89,6 +90,7 @@ func (e *Engine) snapshot(now time.Time) bool {
 func (e *Engine) remove(d *device) {
 	delete(e.devices, d.Slot)
 	e.ledger.Forget(ledger.Load(d.stay))
+	e.ledger.Forget(ledger.Children(d.stay))
 }
 
 // decide finds out what each device needs.
@@ -100,6 +102,7 @@ func (e *Engine) decide(devices []*device) {
 			d.mark("decided")
 		}
 	}
+	e.completeDevices(devices)
 }
 
 // act does what is to be done next for each device, as far as there is room for it:
@@ -144,6 +147,11 @@ func (e *Engine) findPhases(devices []*device, now time.Time) {
 // standing is what the phase of a device follows from.
 func (e *Engine) standing(d *device, alike map[string]sharedLoad) phase.Device {
 	s := phase.Device{Slot: d.Slot, Seen: d.seen, Want: d.want, Cancelled: d.cancelled, Changes: e.changes}
+	if d.want.State == plan.Bound {
+		s.Whole, s.Firmware = d.whole, e.ledger.Get(ledger.Firmware(d.missing))
+		s.Whole.Children = e.ledger.Get(ledger.Children(d.stay))
+		return s
+	}
 	if d.want.Action != plan.Load && d.want.Action != plan.Install {
 		return s
 	}

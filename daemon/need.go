@@ -36,6 +36,8 @@ func (e *Engine) needs(devices []*device) []need {
 		switch d.next.Act {
 		case phase.Install:
 			add(need{key: ledger.Packages(d.want.Packages), packages: d.want.Packages, named: d.want.Firmware}, d.stay)
+		case phase.InstallForChildren:
+			add(need{key: ledger.Packages(d.childPackages), packages: d.childPackages}, d.stay)
 		case phase.BringFirmware:
 			add(need{key: ledger.Firmware(d.missing), asked: d.missing}, d.stay)
 		}

@@ -64,6 +64,9 @@ type Device struct {
 	Packages []string // NEVRA
 	Job      uint64   // the newest that serves it and has not ended, 0 if none does
 	Timeline []Mark
+
+	Functions []string // what it gives the guest: "net/enp1s0"
+	Children  []hwdetect.Child
 }
 
 func (e *Engine) view() View {
@@ -115,6 +118,9 @@ func (e *Engine) deviceView(d *device) Device {
 		Modules:  slices.Clone(d.want.Modules),
 		Packages: slices.Clone(d.want.Packages),
 		Timeline: slices.Clone(d.timeline),
+
+		Functions: d.parts.Functions, // which are never changed
+		Children:  d.parts.Children,
 	}
 	if j := e.jobs.Serving(d.stay); j != nil {
 		v.Job = j.Number

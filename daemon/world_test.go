@@ -36,6 +36,11 @@ type world struct {
 	packages  []dnfbridge.Package
 	published daemon.View
 
+	parts      map[hwdetect.Slot]hwdetect.Parts
+	partsReads int
+	claims     map[string]hwdetect.ChildModules
+	asked      [][]string // identities
+
 	looks    int
 	listings int
 	installs [][]string
@@ -187,6 +192,22 @@ func (w *world) Devices() ([]hwdetect.Device, error) {
 		all = append(all, d)
 	}
 	return all, nil
+}
+
+// Parts returns what is below a device.
+func (w *world) Parts(s hwdetect.Slot) (hwdetect.Parts, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.partsReads++
+	return w.parts[s], nil
+}
+
+// Children knows what claims the children in claims.
+func (w *world) Children(identities []string) (map[string]hwdetect.ChildModules, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked = append(w.asked, identities)
+	return w.claims, nil
 }
 
 func (w *world) Modules() (plan.Kernel, error) {

@@ -17,6 +17,10 @@ import (
 type Policy struct {
 	Rules []Rule // the last one that matches decides; if none does, all is allowed
 	Holds []Hold
+
+	// InstallForChildren has packages installed for children of devices that have
+	// their drivers.
+	InstallForChildren bool
 }
 
 // Rule allows or denies the devices that meet all of its conditions. A

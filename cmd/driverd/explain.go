@@ -39,7 +39,9 @@ func explainCommand(c console) *cobra.Command {
 			if asJSON {
 				err = c.printJSON(x)
 			} else {
-				err = c.print(c.explanationText(x))
+				of := c
+				of.root = cmp.Or(root, c.root)
+				err = c.print(of.explanationText(x))
 			}
 			if err != nil {
 				return status{exitFailed, err}
@@ -59,7 +61,7 @@ func explainCommand(c console) *cobra.Command {
 func (c console) explanation(ctx context.Context, what, root string) (x api.Explanation, err error) {
 	defer func() {
 		if x.Device != nil {
-			x.KernelLog = guest.KernelLogAbout(cmp.Or(root, c.root), x.Device.Slot)
+			guest.AddKernelLog(&x, cmp.Or(root, c.root))
 		}
 	}()
 	subject, err := plan.ParseSubject(what)

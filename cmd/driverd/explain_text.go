@@ -56,6 +56,8 @@ func (c console) explanationText(x api.Explanation) string {
 	if x.Message != "" {
 		f.add("", x.Message)
 	}
+	f.functions(c.functionsOf(d.Functions))
+	f.children(d.Children)
 	f.attempts(x)
 	f.timeline(d.Timeline)
 	label := "kernel log"
@@ -115,6 +117,29 @@ func (f *fields) packages(packages []api.Package) {
 		f.add("", text)
 		f.add("", strings.Join(append(sizes, megabytes(p.InstallSize)+" on disk"), ", "))
 		label = ""
+	}
+}
+
+// maxShown is how many functions or children of a device are named.
+const maxShown = 8
+
+func (f *fields) functions(functions []string) {
+	label := "functions"
+	for _, function := range functions {
+		f.add(label, function)
+		label = ""
+	}
+}
+
+func (f *fields) children(children []api.Child) {
+	label := "children"
+	for _, child := range children[:min(len(children), maxShown)] {
+		f.add(label, child.Path+": "+cmp.Or(child.Driver, "no driver"))
+		f.add("", "by "+child.Modalias)
+		label = ""
+	}
+	if more := len(children) - maxShown; more > 0 {
+		f.add("", fmt.Sprintf("and %d more", more))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"driverd/daemon/config"
 	"driverd/daemon/journal"
 	"driverd/daemon/load"
 	"driverd/hwdetect"
@@ -48,7 +49,8 @@ func loadStep(ctx context.Context, slot hwdetect.Slot, log zerolog.Logger) error
 	}
 	release, err := guest.RunningKernel()
 	if err == nil {
-		err = load.Step(ctx, release, slot, kmsg.Inherit(int(os.Stdin.Fd())))
+		configured, _ := config.Load("/") // what is wrong with it the service says
+		err = load.Step(ctx, release, slot, kmsg.Inherit(int(os.Stdin.Fd())), configured.Policy)
 	}
 	if err == nil || outcomes.Dir == "" {
 		return err

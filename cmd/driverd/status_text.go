@@ -11,6 +11,7 @@ import (
 
 	"driverd/api"
 	"driverd/daemon"
+	"driverd/internal/guest"
 	"driverd/internal/printable"
 	"driverd/internal/report"
 )
@@ -50,7 +51,7 @@ func (c console) statusText(m report.Status) string {
 	}
 	c.jobs(&b, m.Jobs)
 	if bound := by[settled]; len(bound) > 0 {
-		fmt.Fprintf(&b, "\n%s\n%s", c.paint(green, "Bound"), boundTable(bound))
+		fmt.Fprintf(&b, "\n%s\n%s%s", c.paint(green, "Bound"), c.boundTable(bound), boundNotes(bound))
 	}
 	if parts := by[chipset]; len(parts) > 0 {
 		var names []string
@@ -168,7 +169,7 @@ func (c console) stateText(state, reason, driver string) string {
 // crowd is how many devices of one kind get a line together.
 const crowd = 5
 
-func boundTable(devices []api.Device) string {
+func (c console) boundTable(devices []api.Device) string {
 	kind := func(d api.Device) [2]string { return [2]string{d.Driver, nameOf(d)} }
 	counts := make(map[[2]string]int)
 	for _, d := range devices {
@@ -177,15 +178,17 @@ func boundTable(devices []api.Device) string {
 	var b strings.Builder
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, d := range devices {
-		name := nameOf(d)
+		name, driver := nameOf(d), d.Driver
 		switch n := counts[kind(d)]; {
 		case n < 0: // was shown
 			continue
 		case n >= crowd:
 			name = fmt.Sprintf("and %d more: %s", n-1, name)
 			counts[kind(d)] = -1
+		case len(d.Functions) > 0:
+			driver += ": " + strings.Join(c.functionsOf(d.Functions), ", ")
 		}
-		_, _ = fmt.Fprintf(table, "  %s\t%s\t%s\n", printable.Text(d.Slot), printable.Text(d.Driver), printable.Text(name))
+		_, _ = fmt.Fprintf(table, "  %s\t%s\t%s\n", printable.Text(d.Slot), printable.Text(driver), printable.Text(name))
 	}
 	_ = table.Flush() // to memory
 	var lines strings.Builder
@@ -193,6 +196,34 @@ func boundTable(devices []api.Device) string {
 		lines.WriteString(shorten(strings.TrimRight(line, " \n")) + "\n")
 	}
 	return lines.String()
+}
+
+// boundNotes are what is to be said about bound devices that are not all they could be.
+func boundNotes(devices []api.Device) string {
+	var b strings.Builder
+	for _, d := range devices {
+		if d.Message != "" {
+			fmt.Fprintf(&b, "  %s  %s\n", printable.Text(d.Slot), strings.Join(printable.Wrap(d.Message, len(d.Slot)+4), "\n    "))
+		}
+	}
+	return b.String()
+}
+
+// functionsOf are functions of a device as people read them, the first few: with the
+// state of a network interface.
+func (c console) functionsOf(functions []string) []string {
+	var texts []string
+	for _, function := range functions[:min(len(functions), maxShown)] {
+		text := printable.Text(function)
+		if state := guest.InterfaceState(c.root, function); state != "" {
+			text += ", " + state
+		}
+		texts = append(texts, text)
+	}
+	if more := len(functions) - maxShown; more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", more))
+	}
+	return texts
 }
 
 // nameOf is what a person calls the device.

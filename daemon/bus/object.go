@@ -52,6 +52,10 @@ func deviceProperties(d daemon.Device) properties {
 	for _, m := range d.Timeline {
 		timeline = append(timeline, api.Step{Name: m.Step, Time: micros(m.Time)})
 	}
+	children := []api.Child{}
+	for _, c := range d.Children {
+		children = append(children, api.Child{Path: text(c.Path), Modalias: text(c.Modalias), Driver: text(c.Driver)})
+	}
 	return properties{
 		"Slot":     dbus.MakeVariant(d.Slot.String()),
 		"Modalias": dbus.MakeVariant(text(d.Modalias)),
@@ -67,6 +71,9 @@ func deviceProperties(d daemon.Device) properties {
 		"Packages": dbus.MakeVariant(texts(d.Packages)),
 		"Job":      dbus.MakeVariant(dbus.ObjectPath(api.JobPath(d.Job))),
 		"Timeline": dbus.MakeVariant(timeline),
+
+		"Functions": dbus.MakeVariant(texts(d.Functions)),
+		"Children":  dbus.MakeVariant(children),
 	}
 }
 

@@ -131,6 +131,7 @@ func view(slots ...uint8) daemon.View {
 		v.Devices = append(v.Devices, daemon.Device{
 			Slot: hwdetect.Slot{Bus: n}, Modalias: "pci:v1", Class: 0x020000, State: plan.Bound, Driver: "igb",
 			Modules: []string{"igb"}, Timeline: []daemon.Mark{{Step: "seen", Time: time.UnixMicro(7)}},
+			Functions: []string{"net/enp1s0"}, Children: []hwdetect.Child{{Path: "mlx5_core.eth.0", Modalias: "auxiliary:mlx5_core.eth"}},
 		})
 	}
 	return v
@@ -182,6 +183,7 @@ func TestProperties(t *testing.T) {
 		"Slot": `"0000:01:00.0"`, "Modalias": `"pci:v1"`, "Vendor": `""`, "Product": `""`, "Class": "@u 131072",
 		"Group": `""`, "State": `"bound"`, "Reason": `""`, "Message": `""`, "Driver": `"igb"`,
 		"Modules": `["igb"]`, "Packages": "@as []", "Job": `@o "/"`, "Timeline": `@a(st) [["seen", 7]]`,
+		"Functions": `["net/enp1s0"]`, "Children": `@a(sss) [["mlx5_core.eth.0", "auxiliary:mlx5_core.eth", ""]]`,
 	}
 	texts := make(map[string]string)
 	for name, value := range got {

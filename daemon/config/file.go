@@ -18,6 +18,7 @@ type file struct {
 	Mode        *string  `toml:"mode"`
 	IgnoreGates []string `toml:"ignore_gates"`
 	StopDNF     *bool    `toml:"stop_dnf5daemon"`
+	Children    *string  `toml:"children"`
 	Rule        []rule   `toml:"rule"`
 	Hold        struct {
 		Packages []string `toml:"packages"`
@@ -46,6 +47,9 @@ func (c *Config) add(path string, text []byte) error {
 	}
 	if f.StopDNF != nil {
 		c.StopBackend = f.StopDNF
+	}
+	if f.Children != nil {
+		c.Policy.InstallForChildren = r.children(*f.Children)
 	}
 	c.IgnoreGates = append(c.IgnoreGates, r.values("ignore_gates", f.IgnoreGates, parseGate)...)
 	for i, from := range f.Rule {
@@ -108,6 +112,13 @@ func (r *reading) mode(value string) (observe bool) {
 		r.complain("mode", `cannot read %.80q as a mode: want "auto" or "observe"`, value)
 	}
 	return value == "observe"
+}
+
+func (r *reading) children(value string) (install bool) {
+	if value != "report" && value != "install" {
+		r.complain("children", `cannot read %.80q: want "report" or "install"`, value)
+	}
+	return value == "install"
 }
 
 func (r *reading) rule(key string, from rule) plan.Rule {

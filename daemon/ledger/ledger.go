@@ -31,6 +31,9 @@ func Firmware(files []string) Key { return Key{kind: "firmware", what: set(files
 // Load is the key of the load step for one stay of a device.
 func Load(stay hwdetect.Stay) Key { return Key{kind: "load", stay: stay} }
 
+// Children is the key of the load step for the children of one stay of a device.
+func Children(stay hwdetect.Stay) Key { return Key{kind: "children", stay: stay} }
+
 // Catalog is the key of learning the packages of a kernel.
 func Catalog(release string) Key { return Key{kind: "catalog", what: release} }
 
@@ -60,6 +63,9 @@ type Try struct {
 	// Modules are those of a load step. A device whose modules are others by now has
 	// not been tried.
 	Modules []string
+	// Children are the identities of those that a load step was for, and the ones
+	// before it since the modules on the disk have changed.
+	Children []string
 	// Early says that a load step began before the transaction that brings its
 	// module has ended: its failure means nothing.
 	Early bool
@@ -142,6 +148,9 @@ func (l *Ledger) Withdraw(k Key, owner uint64, alone bool) {
 		l.tries[k] = Try{Failures: t.Failures, Alone: alone}
 	}
 }
+
+// Copy has what was tried count as a try of something else as well.
+func (l *Ledger) Copy(from, to Key) { l.tries[to] = l.tries[from] }
 
 // Forget lets a thing be tried as if it never had been. A try that runs goes on.
 func (l *Ledger) Forget(k Key) {

@@ -48,23 +48,28 @@ type lesson struct {
 // Where the kernel came with an index of its whole build, only those are looked
 // into that claim the device by its word: with hundreds it takes seconds. Close
 // removes the root.
-func PrepareEarly(ctx context.Context, dir, device string) (_ *Early, err error) {
-	tree, err := kmod.ReadTree(dir)
-	if err != nil {
-		return nil, err
-	}
+func PrepareEarly(ctx context.Context, dir, device string) (*Early, error) {
 	shipped, err := kmod.Shipped(dir, device)
 	if err != nil {
 		return nil, err
 	}
-	e := &Early{dir: dir, tree: tree, fresh: make(map[string]lesson)}
 	var names []string
 	for _, m := range shipped {
-		if tree.IsFresh(m.Name) {
-			names = append(names, m.Name)
-		}
+		names = append(names, m.Name)
 	}
-	if len(shipped) == 0 {
+	return prepareEarly(ctx, dir, names, []string{device})
+}
+
+// prepareEarly is PrepareEarly for devices of any bus, and those of some modules that
+// are fresh, or of all that are fresh if there are none.
+func prepareEarly(ctx context.Context, dir string, modules, devices []string) (_ *Early, err error) {
+	tree, err := kmod.ReadTree(dir)
+	if err != nil {
+		return nil, err
+	}
+	e := &Early{dir: dir, tree: tree, fresh: make(map[string]lesson)}
+	names := slices.DeleteFunc(slices.Clone(modules), func(m string) bool { return !tree.IsFresh(m) })
+	if len(modules) == 0 {
 		if names, err = tree.Fresh(); err != nil {
 			return nil, err
 		}
@@ -72,9 +77,11 @@ func PrepareEarly(ctx context.Context, dir, device string) (_ *Early, err error)
 	if err := e.learn(ctx, names); err != nil {
 		return nil, err
 	}
-	for _, name := range names {
-		if slices.ContainsFunc(e.fresh[name].aliases, func(a string) bool { return modalias.Match(a, device) }) {
-			e.Modules = append(e.Modules, name)
+	for _, device := range devices {
+		for _, name := range e.claiming(device) {
+			if !slices.Contains(e.Modules, name) {
+				e.Modules = append(e.Modules, name)
+			}
 		}
 	}
 	if len(e.Modules) == 0 {
@@ -93,6 +100,17 @@ func PrepareEarly(ctx context.Context, dir, device string) (_ *Early, err error)
 		return nil, err
 	}
 	return e, e.fill(ctx, all)
+}
+
+// claiming are the fresh modules that were looked into and claim a device, in order.
+func (e *Early) claiming(device string) (names []string) {
+	for name, l := range e.fresh {
+		if slices.ContainsFunc(l.aliases, func(a string) bool { return modalias.Match(a, device) }) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // Close removes the root.

@@ -33,14 +33,12 @@ type Evidence struct {
 	came time.Duration // when the device did, after the start of the guest
 }
 
-// What the kernel says (Linux: drivers/base/firmware_loader/main.c, really_probe
+// What the kernel says (Linux: really_probe
 // in drivers/base/dd.c, kernel/module/main.c, security/lockdown/lockdown.c).
 var (
-	firmwareMissing = regexp.MustCompile(`irect firmware load for (\S+) failed with error -2\b`)
-	found           = regexp.MustCompile(`^pci \S+: \[[[:xdigit:]]{4}:[[:xdigit:]]{4}\] type`)
-	probeFailed     = regexp.MustCompile(`\bprobe (?:with driver \S+|of \S+) failed with error -\d+`)
-	denied          = regexp.MustCompile(`^Module (\S+) is blacklisted$`)
-	lockedDown      = regexp.MustCompile(`^Lockdown: modprobe: .* restricted`)
+	probeFailed = regexp.MustCompile(`\bprobe (?:with driver \S+|of \S+) failed with error -\d+`)
+	denied      = regexp.MustCompile(`^Module (\S+) is blacklisted$`)
+	lockedDown  = regexp.MustCompile(`^Lockdown: modprobe: .* restricted`)
 )
 
 // Remember takes what was said of the device since it came: a driver that was
@@ -49,7 +47,7 @@ func (v *Evidence) Remember(log []kmsg.Entry) {
 	for _, e := range log {
 		switch {
 		case !e.Mentions(v.Slot.String()):
-		case found.MatchString(e.Text):
+		case e.Begins():
 			v.Before, v.came = nil, e.Time
 		default:
 			v.Before = append(v.Before, e)
@@ -67,11 +65,8 @@ func (v *Evidence) Explain() error {
 	if probeOf(v.Slot, v.ofDevice()) != "" {
 		return v.because(reason.ProbeFailed, "its driver is loaded and has failed%s", quote(v.ofDevice()))
 	}
-	if v.Complaint != "" {
-		return v.refused()
-	}
-	if len(v.Missing) > 0 { // and modprobe has not said a word
-		return v.because(reason.Blacklisted, "%s is blacklisted for modprobe: see modprobe --showconfig", strings.Join(v.Missing, " "))
+	if v.Complaint != "" || len(v.Missing) > 0 {
+		return v.notLoadedBecause()
 	}
 	if v.Idle {
 		return v.because(reason.ProbeFailed,
@@ -79,6 +74,15 @@ func (v *Evidence) Explain() error {
 	}
 	return v.because(reason.ProbeFailed, "%s is loaded, but has not taken it%s",
 		strings.Join(v.Modules, " "), quote(v.ofDevice()))
+}
+
+// notLoadedBecause says why modules were not loaded.
+func (v *Evidence) notLoadedBecause() error {
+	if v.Complaint != "" {
+		return v.refused()
+	}
+	// modprobe has not said a word
+	return v.because(reason.Blacklisted, "%s is blacklisted for modprobe: see modprobe --showconfig", strings.Join(v.Missing, " "))
 }
 
 // refused says why modprobe could not load a module. The kernel has one error
@@ -117,13 +121,7 @@ func (v *Evidence) complains(of unix.Errno) bool {
 
 // firmware lists the files that the device's driver asked for in vain.
 func (v *Evidence) firmware() []string {
-	var files []string
-	for _, e := range v.ofDevice() {
-		if m := firmwareMissing.FindStringSubmatch(e.Text); m != nil && !slices.Contains(files, m[1]) {
-			files = append(files, m[1])
-		}
-	}
-	return files
+	return kmsg.MissingFirmware(v.ofDevice(), v.Slot.String())
 }
 
 // Supplied says whether firmware that the device's driver asked for in vain is

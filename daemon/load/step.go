@@ -23,6 +23,7 @@ import (
 	"driverd/hwdetect/kmod"
 	"driverd/hwdetect/kmsg"
 	"driverd/hwdetect/sysfs"
+	"driverd/plan"
 	"driverd/reason"
 )
 
@@ -38,9 +39,10 @@ const (
 // them takes it; what the kernel has to say of that comes from log, which is
 // /dev/kmsg, or nil. It believes nobody: the identity of the device is read from
 // sysfs, and modprobe(8) finds the modules by it in the index of the running
-// kernel, so that whoever starts the step can at worst load the right driver. It
-// is done, with nothing to do, if the device is gone or has a driver.
-func Step(ctx context.Context, release string, slot hwdetect.Slot, log *kmsg.Log) error {
+// kernel, so that whoever starts the step can at worst load the right driver. A
+// device that has its driver is made whole: its children get theirs, as far as the
+// policy lets them. There is nothing to do if the device is gone.
+func Step(ctx context.Context, release string, slot hwdetect.Slot, log *kmsg.Log, policy plan.Policy) error {
 	device, err := sysfs.New("/").Device(slot)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -48,8 +50,10 @@ func Step(ctx context.Context, release string, slot hwdetect.Slot, log *kmsg.Log
 	if err != nil {
 		return err
 	}
+	v := Evidence{Slot: slot}
+	v.Remember(log.Read())
 	if device.Driver != "" {
-		return nil
+		return v.makeWhole(ctx, release, log, policy)
 	}
 	if device.DriverOverride != "" {
 		return reason.With(reason.DriverOverride,
@@ -74,8 +78,7 @@ func Step(ctx context.Context, release string, slot hwdetect.Slot, log *kmsg.Log
 		defer func() { _ = early.Close() }() // systemd removes what is left
 		root, modules = early.Root, early.Modules
 	}
-	v := Evidence{Slot: slot, Modules: modules}
-	v.Remember(log.Read())
+	v.Modules = modules
 	missing := v.notLoaded()
 	v.Complaint = modprobe(ctx, root, device.Modalias)
 	v.Missing = v.notLoaded()
@@ -89,8 +92,11 @@ func Step(ctx context.Context, release string, slot hwdetect.Slot, log *kmsg.Log
 		}
 	}
 	bound, err := v.awaitDriver(ctx, log, patience)
-	if bound || err != nil {
+	if err != nil {
 		return err
+	}
+	if bound {
+		return v.makeWhole(ctx, release, log, policy)
 	}
 	v.look("/")
 	return v.Explain()

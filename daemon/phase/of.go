@@ -35,6 +35,8 @@ type Device struct {
 	Cancelled    string // by whom its job was
 
 	Changes ledger.Changes
+
+	Whole Whole // what its children need, if it is bound
 }
 
 // Of says where a device stands at a moment.
@@ -57,6 +59,9 @@ func Of(d Device, now time.Time) Phase {
 			return d.cancelled()
 		}
 		return d.install(now)
+	}
+	if d.Want.State == plan.Bound {
+		return d.bound(now)
 	}
 	return Phase{Name: Decided, State: d.Want.State, Reason: d.Want.Reason, Message: d.Want.Message}
 }

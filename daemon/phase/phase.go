@@ -16,10 +16,11 @@ type Act int
 
 // The acts.
 const (
-	Wait          Act = iota // for what is under way, for a moment, or for a change
-	Install                  // its packages
-	BringFirmware            // the files that its driver has asked for in vain
-	Load                     // its driver
+	Wait               Act = iota // for what is under way, for a moment, or for a change
+	Install                       // its packages
+	BringFirmware                 // the files that its driver has asked for in vain
+	Load                          // its driver, or if it has one those of its children
+	InstallForChildren            // the packages of its children
 )
 
 // Name is where a device stands on its way.

@@ -70,6 +70,9 @@ func Explain(what string, subject plan.Subject, root string) (api.Explanation, e
 			Slot: device.Slot, Modalias: device.Modalias, Vendor: x.Vendor, Product: x.Product, Class: device.Class, Driver: device.Driver,
 			Group: d.Group, State: d.State, Reason: d.Reason, Message: d.Message, Modules: d.Modules, Packages: d.Packages,
 		}
+		if err := addParts(&x, device, facts, root); err != nil {
+			return api.Explanation{}, err
+		}
 	}
 	// Through the form of the bus: one place says what an explanation looks like.
 	return api.NewExplanation(bus.Explanation(x))

@@ -11,13 +11,19 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"driverd/api"
 	"driverd/internal/guest"
 )
 
 func TestKernelLog(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	if got := guest.KernelLogAbout(root, "0000:01:00.0"); got != nil {
+	about := func() []string {
+		x := api.Explanation{Device: &api.Device{Slot: "0000:01:00.0"}}
+		guest.AddKernelLog(&x, root)
+		return x.KernelLog
+	}
+	if got := about(); len(got) != 0 {
 		t.Errorf("no log, and yet %q", got)
 	}
 	var log strings.Builder
@@ -35,7 +41,7 @@ func TestKernelLog(t *testing.T) {
 	for n := 2; n < 7; n++ {
 		want = append(want, fmt.Sprintf("igb 0000:01:00.0: step %d; and on", n))
 	}
-	if diff := cmp.Diff(want, guest.KernelLogAbout(root, "0000:01:00.0")); diff != "" {
+	if diff := cmp.Diff(want, about()); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -107,7 +107,7 @@ func Run(ctx context.Context, version string, log zerolog.Logger) error {
 	work.Go(func() { engine.Run(ctx) })
 	if closed == nil {
 		work.Go(func() {
-			if err := udev.Watch(ctx, log, engine.Kick); err != nil && ctx.Err() == nil {
+			if err := udev.Watch(ctx, log, engine.Kick, engine.Changed); err != nil && ctx.Err() == nil {
 				cancel(fmt.Errorf("cannot watch for devices: %w", err))
 			}
 		})

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package guest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// InterfaceState returns whether a function of a device, "net/enp1s0", is "up" or
+// "down" in the guest under root. It is empty for what is no network interface, or does
+// not say (Linux: Documentation/networking/operstates.rst).
+func InterfaceState(root, function string) string {
+	name, ok := strings.CutPrefix(function, "net/")
+	if !ok || name == "." || name == ".." || strings.Contains(name, "/") {
+		return ""
+	}
+	text, err := os.ReadFile(filepath.Join(root, "sys/class/net", name, "operstate"))
+	if state := strings.TrimSpace(string(text)); err == nil && (state == "up" || state == "down") {
+		return state
+	}
+	return ""
+}
