@@ -183,7 +183,7 @@ func TestProperties(t *testing.T) {
 		"Slot": `"0000:01:00.0"`, "Modalias": `"pci:v1"`, "Vendor": `""`, "Product": `""`, "Class": "@u 131072",
 		"Group": `""`, "State": `"bound"`, "Reason": `""`, "Message": `""`, "Driver": `"igb"`,
 		"Modules": `["igb"]`, "Packages": "@as []", "Job": `@o "/"`, "Timeline": `@a(st) [["seen", 7]]`,
-		"Functions": `["net/enp1s0"]`, "Children": `@a(sss) [["mlx5_core.eth.0", "auxiliary:mlx5_core.eth", ""]]`,
+		"Functions": `["net/enp1s0"]`, "Children": `[["mlx5_core.eth.0", "auxiliary:mlx5_core.eth", ""]]`,
 	}
 	texts := make(map[string]string)
 	for name, value := range got {

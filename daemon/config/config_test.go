@@ -59,7 +59,7 @@ module = ["snd-hda-intel", "nova_*"]
 class = ["0200", "0C0330"]
 action = "deny"
 `,
-		localDir + "60-gone.toml":    "",
+		localDir + "60-gone.toml":    "children = 'install'",
 		localDir + "70-short.toml":   "rule = [{action = 'allow'}, {action = 'deny', group = ['sriov', 'hardware']}]\nhold.packages = ['x']",
 		localDir + ".#70-short.toml": "nonsense",
 		localDir + "70-short.toml~":  "nonsense",
@@ -84,6 +84,7 @@ action = "deny"
 				{Package: "kernel-modules-*", Origin: at(mainFile, 4)},
 				{Package: "x", Origin: at(localDir+"70-short.toml", 2)},
 			},
+			InstallForChildren: true,
 		},
 		IgnoreGates: []string{"container", "image-mode"},
 		Files: []string{
@@ -165,6 +166,7 @@ func TestMistakes(t *testing.T) {
 		"hold = {packages=['kernel-modules-7.2.12-1.x86_64']}": `1: cannot read "kernel-modules-7.2.12-1.x86_64" as the name of a package: want it without version and architecture`,
 		"[[rule]]\naction='deny'\nmodule=[]":                   `3: the list is empty: name something, or leave it out`,
 		"\nignore_gates = ['no-driver', 'image-mode']":         `2: there is no gate "no-driver" that could be ignored: want one of container, `,
+		"children = 'yes'":                                     `1: cannot read "yes": want "report" or "install"`,
 		"hold = {packages=['']}":                               `1: an empty name matches nothing`,
 		"\xff":                                                 "1:1: ",
 	} {

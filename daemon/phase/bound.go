@@ -39,7 +39,7 @@ func (d Device) bound(now time.Time) Phase {
 		p.Act = Load
 	case bring:
 		p.Act = BringFirmware
-	case w.Needs && (!w.Install.Done() || w.Install.Due(now, d.Changes)):
+	case w.Needs && !w.Install.Running() && (!w.Install.Done() || w.Install.Due(now, d.Changes)):
 		p.Act = InstallForChildren
 	}
 	for _, try := range []ledger.Try{w.Children, w.Install, d.Firmware} {
