@@ -153,8 +153,11 @@ func TestPartsOfAHostileDevice(t *testing.T) {
 func TestPartsAreBounded(t *testing.T) {
 	tr := newTree(t)
 	tr.device(card)
-	for n := range 2000 {
-		tr.below(fmt.Sprintf("host0/%05d", n), "bus/scsi", "", "modalias", "scsi:t-0x00\n")
+	for n := range 1030 {
+		dir := tr.path(fmt.Sprintf("sys/devices/pci0000:00/%s/host0/%04d", card, n))
+		tr.must(os.MkdirAll(dir, 0o755))
+		tr.must(os.Symlink("/bus/scsi", dir+"/subsystem"))
+		tr.must(os.WriteFile(dir+"/modalias", []byte("scsi:t-0x00\n"), 0o644))
 	}
 	parts := tr.parts()
 	if len(parts.Children) != 1024 || parts.Problem == nil || !strings.Contains(parts.Problem.Error(), "more than 1024") {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command demo shows driverd's main job to a person, in a real guest: a network
-// card is plugged in, and its driver, which the guest does not have, arrives.
+// card is plugged in, and its driver, which the guest does not have, arrives; then a
+// USB controller with a disk, which needs drivers of its own.
 //
 //	go run ./lab/cmd/demo RPM
 package main
@@ -65,6 +66,9 @@ func show(ctx context.Context, rpm string) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := d.disk(ctx); err != nil {
+		return err
+	}
 	if err := d.virtualFunctions(ctx, slot); err != nil {
 		return err
 	}
@@ -89,11 +93,34 @@ func (d demo) plug(ctx context.Context) (hwdetect.Slot, error) {
 	if err := d.bound(ctx, slot, "igb"); err != nil {
 		return slot, err
 	}
-	heading("What the service says")
+	heading("What the service says, and its interface, up")
 	return slot, d.run(ctx,
 		"driverd explain "+slot.String(),
+		"ip link set $(ls /sys/bus/pci/devices/"+slot.String()+"/net) up; driverd status | grep 'igb: net/.*, up'",
 		"busctl get-property "+api.BusName+" "+api.DevicePath(slot.String())+" "+api.DeviceInterface+" State Driver Packages",
 		"journalctl -u driverd.service -o cat --no-pager | tail -8")
+}
+
+// disk plugs a USB controller in, with a disk, and shows the disk.
+func (d demo) disk(ctx context.Context) error {
+	heading("A USB controller with a disk is plugged in")
+	slot, err := d.guest.Plug(ctx, lab.Device{ID: "usb", Driver: "qemu-xhci"})
+	if err != nil {
+		return err
+	}
+	if err := d.guest.PlugBelow(ctx, lab.USBStorage("stick", "usb")); err != nil {
+		return err
+	}
+	fmt.Printf("it is in slot %s; waiting until its driver is bound, and the disk is there\n", slot)
+	if err := d.bound(ctx, slot, "xhci_hcd"); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("more than %s have passed", patience))
+	defer cancel()
+	if _, err := d.guest.Until(ctx, "driverd status | grep -q 'xhci_hcd: block/'"); err != nil {
+		return err
+	}
+	return d.run(ctx, "driverd explain "+slot.String()+" | sed -n '/^functions/,/^timeline/p'")
 }
 
 // virtualFunctions makes three and shows that they are driven too.
