@@ -91,8 +91,10 @@ func (f Facts) childPackage(d hwdetect.Device, about Want, c Child) Want {
 		return f.apply(d, would)
 	}
 	name, command := "its driver", "dnf5 install "+best.NEVRA
-	if len(modules) > 0 {
-		name, command = "its driver "+modules[0], fmt.Sprintf("driverd install 'kmod(%s.ko)'", modules[0])
+	for _, module := range modules {
+		if held := f.Catalog.holders([]string{module}); len(held) > 0 && held[0].NEVRA == best.NEVRA {
+			name, command = "its driver "+module, fmt.Sprintf("driverd install 'kmod(%s.ko)'", module)
+		}
 	}
 	return would.block(reason.Policy, "%s is in %s, which is not installed; to install it: %s", name, best.NEVRA, command)
 }
