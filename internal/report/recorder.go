@@ -108,6 +108,12 @@ func (r *recorder) hardware(context.Context) error {
 				return err
 			}
 		}
+		if d.Driver == "" {
+			continue
+		}
+		if err := r.parts(d.Slot); err != nil {
+			return err
+		}
 	}
 	return nil
 }
