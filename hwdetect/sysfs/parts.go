@@ -119,7 +119,7 @@ func (w *walk) device(dir folder, name string, has func(file string) bool) bool 
 	case kind == "class":
 		return w.function(dir, subsystem, name, has)
 	}
-	w.child(dir, name, has)
+	w.child(dir, subsystem, name, has)
 	return true
 }
 
@@ -147,8 +147,8 @@ func (w *walk) function(dir folder, class, name string, has func(string) bool) b
 }
 
 // child notes a device on another bus, if the kernel looks for a driver of it.
-func (w *walk) child(dir folder, name string, has func(string) bool) {
-	modalias, err := w.modalias(dir, has)
+func (w *walk) child(dir folder, bus, name string, has func(string) bool) {
+	modalias, err := w.modalias(dir, bus, path.Base(name), has)
 	w.fail(name, err)
 	if modalias == "" {
 		return
@@ -166,28 +166,22 @@ func (w *walk) child(dir folder, name string, has func(string) bool) {
 	w.parts.Children = append(w.parts.Children, child)
 }
 
-// modalias reads the identity of a child, empty if it has none. Not every bus has a
-// file for it (auxiliary has none), but all name it to udev.
-func (w *walk) modalias(dir folder, has func(string) bool) (string, error) {
-	var text string
-	var err error
-	switch {
+// modalias reads the identity of a child, empty if it has none. The auxiliary bus has
+// no file for it, and makes it of the name (Linux: auxiliary_uevent in
+// drivers/base/auxiliary.c); to read what udev is told would wait for the driver that
+// probes the child.
+func (w *walk) modalias(dir folder, bus, name string, has func(string) bool) (text string, err error) {
+	switch dot := strings.LastIndexByte(name, '.'); {
 	case has("modalias"):
 		text, err = dir.text("modalias", w.buffer)
-	case has("uevent"):
-		var all string
-		all, err = dir.text("uevent", w.buffer)
-		for line := range strings.SplitSeq(all, "\n") {
-			if value, ok := strings.CutPrefix(line, "MODALIAS="); ok {
-				text = value
-			}
-		}
+	case bus == "auxiliary" && dot > 0:
+		text = "auxiliary:" + name[:dot]
 	}
 	if err != nil || text == "" {
 		return "", err
 	}
-	bus, _, ok := strings.Cut(text, ":")
-	if !ok || bus == "" || len(text) > maxModalias || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	prefix, _, ok := strings.Cut(text, ":")
+	if !ok || prefix == "" || len(text) > maxModalias || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", fmt.Errorf("%.40q is not a modalias", text)
 	}
 	return text, nil

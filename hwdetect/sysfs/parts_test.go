@@ -57,8 +57,8 @@ func TestParts(t *testing.T) {
 			tr.below("net/enp1s0/queues/rx-0", "class/queues", "")
 			tr.below("infiniband/mlx5_0", "class/infiniband", "")
 			tr.below("ptp/ptp0", "class/ptp", "")
-			tr.below("mlx5_core.eth.0", "bus/auxiliary", "mlx5_core.eth", "uevent", "DRIVER=mlx5_core.eth\nMODALIAS=auxiliary:mlx5_core.eth\n")
-			tr.below("mlx5_core.rdma.0", "bus/auxiliary", "", "uevent", "MODALIAS=auxiliary:mlx5_core.rdma\n")
+			tr.below("mlx5_core.eth.0", "bus/auxiliary", "mlx5_core.eth")
+			tr.below("mlx5_core.rdma.0", "bus/auxiliary", "")
 		}, hwdetect.Parts{
 			Functions: []string{"infiniband/mlx5_0", "net/enp1s0"},
 			Children: []hwdetect.Child{
