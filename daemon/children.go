@@ -5,6 +5,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -48,29 +49,30 @@ func (e *Engine) childBasis() childBasis {
 	return b
 }
 
-// Step asks about children of which nothing is known.
-func (c *children) Step() {
+// Step asks about children of devices of which nothing is known.
+func (c *children) Step(devices []*device) {
 	if c.asking {
 		return
 	}
-	var identities []string
+	ids := make(map[string]bool)
 	unknown, basis := false, c.engine.childBasis()
-	for _, d := range c.engine.sorted() {
+	for _, d := range devices {
 		for _, child := range d.parts.Children {
-			if child.Driver == "" && len(identities) < maxIdentities && !slices.Contains(identities, child.Modalias) {
-				identities = append(identities, child.Modalias)
+			if child.Driver == "" && len(ids) < maxIdentities {
+				ids[child.Modalias] = true
 				_, known := c.known[child.Modalias]
 				unknown = unknown || !known
 			}
 		}
 	}
-	if len(identities) == 0 {
+	if len(ids) == 0 {
 		c.known = nil
 	}
-	if len(identities) == 0 || !unknown && c.basis == basis {
+	if len(ids) == 0 || !unknown && c.basis == basis {
 		return
 	}
 	c.asking = true
+	identities := slices.Sorted(maps.Keys(ids))
 	var found map[string]plan.Child
 	c.engine.start(
 		func(context.Context) (err error) {
@@ -113,7 +115,7 @@ func FindChildDrivers(modules ChildModules, cache CatalogCache, release string, 
 
 // completeDevices finds out what bound devices need to be whole.
 func (e *Engine) completeDevices(devices []*device) {
-	e.children.Step()
+	e.children.Step(devices)
 	facts := e.facts()
 	for _, d := range devices {
 		if d.want.State == plan.Bound {
