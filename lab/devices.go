@@ -78,7 +78,7 @@ func USBStorage(id, controller string) Device {
 
 // HDACodec is an audio codec, for the audio controller of an id, at a guest's start.
 func HDACodec(id, controller string) Device {
-	return Device{ID: id, Driver: "hda-duplex", Port: busOf(controller)}
+	return Device{ID: id, Driver: "hda-duplex", Port: busOf(controller), Props: map[string]any{"audiodev": id + "-sound"}}
 }
 
 // BochsDisplay is a virtual display, on the one port that it fits behind.

@@ -185,6 +185,9 @@ func qemuArgs(dir string, image *Image, s Start, devices []Device, accel []strin
 			}
 			args = append(args, "-blockdev", string(text))
 		}
+		if sound, ok := device["audiodev"].(string); ok { // which nobody hears
+			args = append(args, "-audiodev", "none,id="+sound)
+		}
 		text, err := json.Marshal(device)
 		if err != nil {
 			return nil, fmt.Errorf("cannot describe device %s: %w", d.ID, err)
