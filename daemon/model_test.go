@@ -62,6 +62,7 @@ func newModel(t *testing.T, installed []driver) *model {
 		m.has[d.nevra], m.installed.installed[d.alias] = true, d.module
 	}
 	m.boot, m.log = "first", &m.journal
+	m.parts = make(map[hwdetect.Slot]hwdetect.Parts)
 	m.engine, m.stop = m.run(t)
 	return m
 }
@@ -109,6 +110,18 @@ var happenings = []struct {
 		m.unplug(uint8(n % 4))
 		m.plug(uint8(n%4), []string{mega.alias, igb.alias}[n%2])
 		m.notice(n)
+	}},
+	{"child", func(m *model, n int) { // one comes, gets its driver, or its modules come
+		s := slot(uint8(n % 4))
+		m.change(func() {
+			child := hwdetect.Child{Path: "3-1:1.0", Modalias: storage, Driver: []string{"", "usb-storage"}[n%2]}
+			m.parts[s] = hwdetect.Parts{Binding: uint64(n % 3), Children: []hwdetect.Child{child}}
+			m.claims = map[string]hwdetect.ChildModules{storage: {}}
+			if n%5 > 0 {
+				m.claims[storage] = hwdetect.ChildModules{Installed: []string{"usb_storage"}}
+			}
+		})
+		m.engine.Changed(s)
 	}},
 	{"kick", func(m *model, _ int) { m.engine.Kick() }},
 	{"dnf", func(m *model, n int) { // somebody installs a package, or removes it

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 
 	"driverd/hwdetect"
 )
@@ -107,7 +108,7 @@ func (g *Guest) claim(d Device) (Device, error) {
 	}
 	used := map[string]bool{}
 	for _, other := range g.plugged {
-		used[other.Port] = true
+		used[other.Port] = !strings.Contains(other.Port, ".") // the bus of another device has room for more
 	}
 	for n := 1; d.Port == "" && n <= rootPorts; n++ {
 		if port := rootPort(n); port != widePort && !used[port] {
