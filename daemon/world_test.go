@@ -409,6 +409,8 @@ func (w *world) Load(ctx context.Context, s hwdetect.Slot) error {
 type cache struct{ *world }
 
 func (c cache) Load(string) (daemon.Learned, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.saved == nil {
 		return daemon.Learned{}, errors.New("nothing saved")
 	}
@@ -416,6 +418,8 @@ func (c cache) Load(string) (daemon.Learned, error) {
 }
 
 func (c cache) Save(_ string, learned daemon.Learned) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.saved = &learned
 	return nil
 }
