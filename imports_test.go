@@ -22,32 +22,34 @@ var mayImport = map[string][]string{
 	"hwdetect/pciids":   {"internal/printable"},
 	"hwdetect/kmsg":     {},
 	"hwdetect/sysfs":    {"hwdetect", "hwdetect/modalias"},
-	"hwdetect/kmod":     {"hwdetect", "hwdetect/modalias", "kernelbuild"},
-	"hwdetect/modprobe": {"hwdetect/modalias", "kernelbuild"},
+	"hwdetect/kmod":     {"hwdetect", "hwdetect/modalias", "kernelbuild", "internal/tree"},
+	"hwdetect/modprobe": {"hwdetect/modalias", "kernelbuild", "internal/tree"},
 	"hwdetect/udev":     {"hwdetect"},
-	"hwdetect/firmware": {"reason", "hwdetect"},
+	"hwdetect/firmware": {"reason", "hwdetect", "internal/tree"},
 
 	// What decides, and what acts.
 	"plan":           {"reason", "hwdetect", "hwdetect/modalias", "kernelbuild"},
-	"dnfbridge":      {"reason"},
+	"dnfbridge":      {"reason", "internal/redact"},
 	"daemon":         {"reason", "hwdetect", "hwdetect/firmware", "plan", "dnfbridge", "daemon/config", "daemon/jobs", "daemon/ledger", "daemon/phase"},
 	"daemon/bus":     {"daemon", "api", "hwdetect", "hwdetect/firmware", "plan"},
-	"daemon/config":  {"hwdetect", "hwdetect/modalias", "kernelbuild", "plan", "daemon/gate"},
+	"daemon/config":  {"hwdetect", "hwdetect/modalias", "kernelbuild", "plan", "daemon/gate", "internal/tree"},
 	"daemon/gate":    {"reason", "hwdetect/sysfs"},
 	"daemon/jobs":    {"reason", "hwdetect", "daemon/ledger"},
 	"daemon/journal": {"reason"},
 	"daemon/ledger":  {"reason", "hwdetect"},
-	"daemon/load":    {"reason", "hwdetect", "hwdetect/modalias", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/sysfs", "kernelbuild", "plan", "internal/printable"},
+	"daemon/load":    {"reason", "hwdetect", "hwdetect/modalias", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/sysfs", "kernelbuild", "plan", "internal/printable", "internal/redact"},
 	"daemon/outside": {},
 	"daemon/phase":   {"reason", "hwdetect", "hwdetect/firmware", "plan", "daemon/ledger"},
-	"daemon/state":   {"daemon", "dnfbridge"},
+	"daemon/state":   {"daemon", "dnfbridge", "internal/tree"},
 
 	// What puts them together.
 	"api":                {},
 	"internal/printable": {},
-	"internal/guest":     {"api", "daemon", "daemon/bus", "daemon/config", "daemon/gate", "daemon/state", "hwdetect", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/modprobe", "hwdetect/pciids", "hwdetect/sysfs", "plan"},
+	"internal/redact":    {},
+	"internal/tree":      {},
+	"internal/guest":     {"api", "daemon", "daemon/bus", "daemon/config", "daemon/gate", "daemon/state", "hwdetect", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/modprobe", "hwdetect/pciids", "hwdetect/sysfs", "plan", "internal/tree"},
 	"internal/image":     {"daemon", "daemon/config", "dnfbridge", "hwdetect/firmware", "hwdetect/kmod", "plan"},
-	"internal/report":    {"api", "daemon", "daemon/config", "hwdetect", "hwdetect/kmod", "hwdetect/modprobe", "hwdetect/sysfs", "internal/guest", "internal/printable", "plan", "reason"},
+	"internal/report":    {"api", "daemon", "daemon/config", "hwdetect", "hwdetect/kmod", "hwdetect/modprobe", "hwdetect/sysfs", "internal/guest", "internal/printable", "plan", "reason", "internal/tree", "internal/redact"},
 	"internal/service":   {"daemon", "daemon/bus", "daemon/config", "daemon/load", "daemon/outside", "daemon/state", "dnfbridge", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/modprobe", "hwdetect/sysfs", "hwdetect/udev", "internal/guest", "internal/printable", "plan", "reason"},
 	"cmd/driverd":        {"api", "daemon", "daemon/config", "daemon/journal", "daemon/load", "hwdetect", "hwdetect/kmsg", "internal/guest", "internal/image", "internal/printable", "internal/report", "internal/service", "kernelbuild", "plan", "reason"},
 
@@ -86,6 +88,7 @@ var pure = map[string][]string{
 	"hwdetect/modalias":  {"cmp", "fmt", "math", "slices", "sort", "strconv", "strings"},
 	"plan":               {"cmp", "fmt", "slices", "strings"},
 	"internal/printable": {"strings", "unicode", "unicode/utf8"},
+	"internal/redact":    {"net", "net/netip", "regexp", "strings"},
 }
 
 // cgo lists the packages that may be made of C.
@@ -101,7 +104,7 @@ var foreign = map[string][]string{
 	"github.com/pelletier/go-toml/v2":   {"daemon/config"},
 	"github.com/rs/zerolog":             {"cmd/driverd", "daemon", "daemon/bus", "daemon/journal", "dnfbridge", "hwdetect/udev", "internal/service"},
 	"github.com/spf13/cobra":            {"cmd/driverd"},
-	"golang.org/x/sys/unix":             {"cmd/driverd", "daemon/load", "daemon/outside", "dnfbridge", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/modprobe", "hwdetect/sysfs", "internal/guest", "internal/service", "lab", "lab/dnfroot", "lab/stage"},
+	"golang.org/x/sys/unix":             {"cmd/driverd", "daemon/load", "daemon/outside", "dnfbridge", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/sysfs", "internal/guest", "internal/service", "lab", "lab/dnfroot", "lab/stage"},
 }
 
 func TestImports(t *testing.T) {
@@ -174,7 +177,7 @@ func TestNoWayBack(t *testing.T) {
 		{[]string{"hwdetect", "dnfbridge", "plan", "daemon", "api", "internal/guest", "internal/service", "cmd/driverd"}, []string{"kernelsplit"}},
 		{[]string{"kernelsplit"}, []string{"hwdetect", "dnfbridge", "plan", "daemon", "api"}},
 		// Nothing that a guest runs knows of the lab, or of helpers of tests.
-		{[]string{"reason", "kernelbuild", "hwdetect", "dnfbridge", "plan", "daemon", "api", "kernelsplit", "internal/guest", "internal/image", "internal/printable", "internal/report", "internal/service", "cmd"}, []string{"lab", "internal/testbus", "internal/kerneltest"}},
+		{[]string{"reason", "kernelbuild", "hwdetect", "dnfbridge", "plan", "daemon", "api", "kernelsplit", "internal/guest", "internal/image", "internal/printable", "internal/redact", "internal/report", "internal/service", "internal/tree", "cmd"}, []string{"lab", "internal/testbus", "internal/kerneltest"}},
 	} {
 		for name, imports := range mayImport {
 			for _, imported := range imports {

@@ -29,8 +29,10 @@ var writes = []struct {
 		"(*" + godbus + ".Conn).BusObject", "(*" + godbus + ".Conn).Object", "(" + godbus + ".BusObject).CallWithContext",
 	}},
 	{"daemon/bus/server.go", "the service's name and its signals", []string{
-		godbus + ".Connect", "(*" + godbus + ".Conn).Emit", "(*" + godbus + ".Conn).ReleaseName", "(*" + godbus + ".Conn).RequestName",
+		godbus + ".NewConn", "(*" + godbus + ".Conn).Auth", "(*" + godbus + ".Conn).Emit", "(*" + godbus + ".Conn).Hello",
+		"(*" + godbus + ".Conn).ReleaseName", "(*" + godbus + ".Conn).RequestName",
 	}},
+	{"daemon/bus/wire.go", "the bus, over its socket", []string{"net.Dial", "(net.Conn).Write"}},
 	{"daemon/journal/writer.go", "the journal", []string{journald}},
 	{"daemon/load/early.go", "a module root in the unit's private /tmp, and kmod's commands, each named where output is called", []string{
 		"exec ?", "os.MkdirAll", "os.MkdirTemp", "os.RemoveAll", "os.Symlink",
@@ -56,10 +58,11 @@ var writes = []struct {
 	{"internal/image/image.go", "a repository of packages, in the tree of an image", []string{"exec createrepo_c", "os.MkdirAll", renameio}},
 	{"internal/report/record.go", "a folder that somebody names, as whoever that is", []string{"os.MkdirAll", "os.OpenRoot"}},
 	{"internal/report/recorder.go", "files below that folder; journalctl only reads", []string{
-		"exec journalctl", "(*os.Root).MkdirAll", "(*os.Root).Symlink", "(*os.Root).WriteFile",
+		"exec journalctl", "(*os.Root).MkdirAll", "(*os.Root).OpenFile", "(*os.Root).Symlink", "(*os.File).Write",
 	}},
-	{"internal/report/parts.go", "that folder as well", []string{"(*os.Root).MkdirAll", "(*os.Root).Symlink"}},
+	{"internal/report/parts.go", "that folder as well", []string{"(*os.Root).Symlink"}},
 	{"internal/service/inactive.go", "tells systemd how it is", []string{notify}},
+	{"internal/tree/tree.go", "opens for reading alone", []string{"os.OpenFile", "os.OpenRoot", "(*os.Root).OpenFile"}},
 	{"internal/service/service.go", "tells systemd how it is, and asks it where this guest runs", []string{
 		notify, systemd, unixes + ".Prctl", // of its own process
 	}},
@@ -78,9 +81,10 @@ var inert = []string{
 
 // harmless lists the functions of other packages that change nothing.
 var harmless = map[string][]string{
-	"net": {"(*IPNet).String", "(*Interface).Addrs", "(IP).IsGlobalUnicast", "Interfaces", "ParseMAC"},
+	"net": {"(Conn).Close", "(Conn).Read", "(*IPNet).String", "(*Interface).Addrs", "(IP).IsGlobalUnicast", "Interfaces", "ParseMAC"},
 	"os": {
-		"(*File).Close", "(*File).Fd", "(*File).Name", "(*File).Read", "(*File).ReadDir", "(*File).Readdirnames", "(*Root).Close", "(*Root).FS", "DirFS",
+		"(*File).Close", "(*File).Fd", "(*File).Name", "(*File).Read", "(*File).ReadDir", "(*File).Readdirnames", "(*File).Stat", "(*Root).Close", "(*Root).FS", "(*Root).Readlink",
+		"(*Root).Stat", "DirFS",
 		"Exit", "Getenv", "Geteuid", "Getpid", "Lstat", "NewFile", "Open", "Pipe", "ReadDir", "ReadFile", "Readlink", "Stat",
 	},
 	"os/exec":       {"(*Cmd).CombinedOutput", "(*Cmd).Output", "(*Cmd).Run", "(*Cmd).Start", "(*Cmd).Wait"}, // what runs was judged
@@ -90,7 +94,8 @@ var harmless = map[string][]string{
 	"syscall":       {"(Errno).Error", "NetlinkRIB", "ParseNetlinkMessage", "ParseNetlinkRouteAttr"},
 
 	godbus: {
-		"(*Call).Store", "(*Conn).Close", "(*Conn).Context", "(*Conn).RemoveSignal", "(*Conn).Signal", "(Error).Error", "(ObjectPath).IsValid",
+		"(*Call).Store", "(*Conn).Close", "(*Conn).Context", "(*Message).EncodeTo", "(*Message).Serial", "DecodeMessage",
+		"UnescapeBusAddressValue", "(*Conn).RemoveSignal", "(*Conn).Signal", "(Error).Error", "(ObjectPath).IsValid",
 		"(Signature).String", "(Variant).Signature", "(Variant).Store", "(Variant).Value", "MakeVariant", "SignatureOf", "Store",
 		"WithContext", "WithHandler", "WithMatchArg", "WithMatchInterface", "WithMatchMember", "WithMatchPathNamespace", "WithMatchSender",
 		"WithSignalHandler",

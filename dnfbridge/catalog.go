@@ -13,6 +13,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
+	"driverd/internal/redact"
 	"driverd/reason"
 )
 
@@ -63,6 +64,9 @@ func (d *DNF5) packages(ctx context.Context, settings, options map[string]any) (
 	packages, err := packagesOf(found)
 	if err != nil {
 		return nil, err
+	}
+	for i := range packages {
+		packages[i].RepoID = redact.Text(packages[i].RepoID)
 	}
 	if len(track.deadRepos) > 0 {
 		err = reason.With(reason.RepoUnreachable, errors.New(strings.Join(track.deadRepos, "; ")))

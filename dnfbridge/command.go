@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/godbus/dbus/v5"
+
+	"driverd/internal/redact"
 )
 
 // Command is dnf5's command line, for the tree of a guest that does not run:
@@ -133,7 +135,7 @@ func (c Command) run(ctx context.Context, args ...string) (string, error) {
 	var out, complaints bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaints
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("dnf5: %w: %s", err, strings.TrimSpace(complaints.String()))
+		return "", fmt.Errorf("dnf5: %w: %s", err, redact.Text(strings.TrimSpace(complaints.String())))
 	}
 	return out.String(), nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
+	"driverd/internal/redact"
 	"driverd/reason"
 )
 
@@ -43,7 +44,7 @@ func (i item) asPackage() Package {
 	name, _ := i.Object["name"].Value().(string)
 	repo, _ := i.Object["repo_id"].Value().(string)
 	return Package{
-		NEVRA: i.nevra(), Name: name, RepoID: repo,
+		NEVRA: i.nevra(), Name: name, RepoID: redact.Text(repo),
 		DownloadSize: i.downloadSize(), InstallSize: i.size("install_size"),
 	}
 }

@@ -8,7 +8,7 @@ import "strings"
 type Package struct {
 	NEVRA        string // as rpm prints it: with architecture, without a zero epoch
 	Name         string
-	RepoID       string // the repository that offers it, empty if it is only installed
+	RepoID       string // the repository that offers it, empty if it is only installed; see redact.Text
 	Installed    bool
 	DownloadSize int64    // bytes, 0 if it is only installed
 	InstallSize  int64    // bytes

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/godbus/dbus/v5"
+
+	"driverd/internal/redact"
 )
 
 // Phase is a part of a transaction.
@@ -114,7 +116,7 @@ func (t *tracker) handle(signal *dbus.Signal) (alive bool) {
 	switch signal.Name {
 	case signalDownloadNew:
 		if args(&id, &text, &total) {
-			t.downloads[id] = &download{name: text, total: max(total, 0)}
+			t.downloads[id] = &download{name: redact.Text(text), total: max(total, 0)}
 			t.downloadStep(id)
 		}
 	case signalDownloadProgress:
@@ -198,7 +200,7 @@ func (t *tracker) downloadStep(id string) {
 func (t *tracker) downloadEnd(id string, status uint32, text string) {
 	d := t.downloads[id]
 	if d == nil {
-		d = &download{name: id}
+		d = &download{name: redact.Text(id)}
 		t.downloads[id] = d
 	}
 	d.ended, d.whole = true, status != downloadFailed
@@ -210,7 +212,7 @@ func (t *tracker) downloadEnd(id string, status uint32, text string) {
 	if mirror := t.mirrors[id]; mirror != "" {
 		text = mirror
 	}
-	failure := fmt.Sprintf("cannot download %s: %s", withoutZeroEpoch(d.name), oneLine(text))
+	failure := fmt.Sprintf("cannot download %s: %s", withoutZeroEpoch(d.name), redact.Text(oneLine(text)))
 	if !isPackage(id) {
 		t.deadRepos = append(t.deadRepos, failure)
 	}

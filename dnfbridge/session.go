@@ -6,11 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/godbus/dbus/v5"
 
+	"driverd/internal/redact"
 	"driverd/reason"
 )
 
@@ -136,18 +138,31 @@ func (s *session) wait(ctx context.Context, object dbus.BusObject, method string
 
 // answer stores the results of an answered call.
 func (s *session) answer(ctx context.Context, call *dbus.Call, results []any) error {
+	var said dbus.Error
 	switch {
 	case call.Err == nil:
 		if err := call.Store(results...); err != nil {
 			return reason.With(reason.TransactionFailed, fmt.Errorf("cannot read the reply to %s: %w", call.Method, err))
 		}
 		return nil
-	case errors.As(call.Err, new(dbus.Error)):
-		return call.Err
+	case errors.As(call.Err, &said):
+		return withoutCredentials(said)
 	case ctx.Err() != nil: // the connection may end with ctx
 		return context.Cause(ctx)
 	}
 	return reason.With(reason.BackendMissing, fmt.Errorf("the connection to the bus was lost: %w", call.Err))
+}
+
+// withoutCredentials returns an error of the server without the credentials that its
+// texts may hold: libdnf5 quotes URLs and settings as they are configured.
+func withoutCredentials(err dbus.Error) dbus.Error {
+	body := slices.Clone(err.Body)
+	for i, value := range body {
+		if text, ok := value.(string); ok {
+			body[i] = redact.Text(text)
+		}
+	}
+	return dbus.Error{Name: err.Name, Body: body}
 }
 
 // handleSignals handles what the server itself sent about this session, and says

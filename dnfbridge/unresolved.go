@@ -10,6 +10,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
+	"driverd/internal/redact"
 	"driverd/reason"
 )
 
@@ -27,7 +28,7 @@ func (s *session) unresolved(ctx context.Context, track *tracker) error {
 	if err := s.call(ctx, problems, nil, &details); err != nil {
 		return track.explain(err)
 	}
-	text := oneLine(strings.Join(texts, "\n"))
+	text := redact.Text(oneLine(strings.Join(texts, "\n")))
 	if len(track.deadRepos) > 0 {
 		return reason.With(reason.RepoUnreachable, fmt.Errorf("%s; %s", strings.Join(track.deadRepos, "; "), text))
 	}

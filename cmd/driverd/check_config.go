@@ -3,7 +3,10 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"driverd/daemon/config"
@@ -11,9 +14,15 @@ import (
 )
 
 // checkConfig says whether the configuration under root is good, and if not,
-// all that is wrong with it.
-func (c console) checkConfig(root string) error {
-	found, err := config.Load(root)
+// all that is wrong with it: what the service would say, which runs as another user.
+func (c console) checkConfig(ctx context.Context, root string) error {
+	found, err := interruptible(ctx, func() (config.Config, error) {
+		found, err := config.Load(root)
+		if !errors.Is(err, fs.ErrPermission) {
+			err = errors.Join(err, config.Readable(root))
+		}
+		return found, err
+	})
 	if err != nil {
 		for problem := range strings.SplitSeq(err.Error(), "\n") {
 			_, _ = fmt.Fprintf(c.stderr, "%s\n", printable.Text(problem))

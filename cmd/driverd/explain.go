@@ -69,7 +69,7 @@ func (c console) explanation(ctx context.Context, what, root string) (x api.Expl
 		return x, status{exitUsage, err}
 	}
 	if root != "" {
-		return explainLocally(what, subject, root)
+		return explainLocally(ctx, what, subject, root)
 	}
 	err = c.with(ctx, func(client *api.Client) error {
 		x, err = client.Explain(ctx, what)
@@ -77,14 +77,14 @@ func (c console) explanation(ctx context.Context, what, root string) (x api.Expl
 	})
 	if errors.Is(err, api.ErrNoService) {
 		_, _ = fmt.Fprintf(c.stderr, "driverd: %v: this is what it would decide\n", err)
-		return explainLocally(what, subject, c.root)
+		return explainLocally(ctx, what, subject, c.root)
 	}
 	return x, err
 }
 
 // explainLocally is what the service would decide about the guest under root.
-func explainLocally(what string, subject plan.Subject, root string) (api.Explanation, error) {
-	x, err := guest.Explain(what, subject, root)
+func explainLocally(ctx context.Context, what string, subject plan.Subject, root string) (api.Explanation, error) {
+	x, err := interruptible(ctx, func() (api.Explanation, error) { return guest.Explain(what, subject, root) })
 	switch {
 	case errors.Is(err, guest.ErrNoDevice):
 		err = status{exitUnknown, err}

@@ -17,14 +17,16 @@ func recordCommand(c console) *cobra.Command {
 		Short: "Write what a bug report needs into an empty folder",
 		Long: "Write what a bug report needs into an empty folder, which is made if need be:\n" +
 			"the devices, the module index, the catalog, the configuration, and what the\n" +
-			"service says and has logged. Addresses of the network are taken out of it.\n\n" +
+			"service says and has logged. Addresses of the network and credentials are taken\n" +
+			"out of it, and nobody else may read it.\n\n" +
 			"To read it:  driverd explain --root DIR SLOT",
 		Args: cobra.ExactArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveFilterDirs
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			recorded, err := report.Source{Version: version, Root: c.root, Bus: c.bus, Gate: c.gate}.Record(cmd.Context(), args[0])
+			source := report.Source{Version: version, Root: c.root, Bus: c.bus, Gate: c.gate}
+			recorded, err := interruptible(cmd.Context(), func() (report.Summary, error) { return source.Record(cmd.Context(), args[0]) })
 			if err != nil {
 				return status{exitFailed, fmt.Errorf("cannot record: %w", err)}
 			}

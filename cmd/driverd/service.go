@@ -20,7 +20,7 @@ func daemonCommand(c console) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if check {
-				return c.checkConfig(root)
+				return c.checkConfig(cmd.Context(), root)
 			}
 			log, end := journal.NewQueued(zerolog.InfoLevel)
 			defer end()

@@ -8,10 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"driverd/internal/tree"
 	"driverd/plan"
 )
 
@@ -41,14 +42,14 @@ type Config struct {
 // one answer only, the last one counts. The error joins all that is wrong in all
 // of them, each with file and line.
 func Load(root string) (Config, error) {
-	paths, err := Files(root)
+	names, err := files(root)
 	if err != nil {
 		return Config{}, err
 	}
 	var c Config
 	var problems []error
-	for _, path := range paths {
-		if err := c.read(path); err != nil {
+	for _, name := range names {
+		if err := c.read(root, name); err != nil {
 			problems = append(problems, err)
 		}
 	}
@@ -58,9 +59,18 @@ func Load(root string) (Config, error) {
 	return c, nil
 }
 
-// Files returns the files under root that Load reads, in their order. One in
-// localDir takes the place of its namesake in vendorDir.
+// Files returns the files under root that Load reads, in their order.
 func Files(root string) ([]string, error) {
+	names, err := files(root)
+	for i, name := range names {
+		names[i] = filepath.Join(root, name)
+	}
+	return names, err
+}
+
+// files returns their names below root. One in localDir takes the place of its namesake
+// in vendorDir.
+func files(root string) ([]string, error) {
 	vendor, err := dropIns(root, vendorDir)
 	if err != nil {
 		return nil, err
@@ -69,33 +79,35 @@ func Files(root string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var paths []string
+	var names []string
 	for _, name := range vendor {
-		_, err := os.Lstat(filepath.Join(root, localDir, name))
-		if errors.Is(err, fs.ErrNotExist) {
-			paths = append(paths, filepath.Join(root, vendorDir, name))
+		if !slices.Contains(local, name) {
+			names = append(names, filepath.Join(vendorDir, name))
 		}
 	}
-	path := filepath.Join(root, mainFile)
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		paths = append(paths, path)
+	main, err := tree.At(root).Names(filepath.Dir(mainFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot list the configuration: %w", err)
+	}
+	if slices.Contains(main, filepath.Base(mainFile)) {
+		names = append(names, mainFile)
 	}
 	for _, name := range local {
-		paths = append(paths, filepath.Join(root, localDir, name))
+		names = append(names, filepath.Join(localDir, name))
 	}
-	return paths, nil
+	return names, nil
 }
 
 // dropIns lists the names in a folder that are read, sorted. Editors leave
 // others there.
 func dropIns(root, dir string) ([]string, error) {
-	entries, err := os.ReadDir(filepath.Join(root, dir))
+	found, err := tree.At(root).Names(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot list the configuration: %w", err)
 	}
 	var names []string
-	for _, e := range entries {
-		if name := e.Name(); filepath.Ext(name) == ".toml" && !strings.HasPrefix(name, ".") {
+	for _, name := range found {
+		if filepath.Ext(name) == ".toml" && !strings.HasPrefix(name, ".") {
 			names = append(names, name)
 		}
 	}
@@ -103,29 +115,26 @@ func dropIns(root, dir string) ([]string, error) {
 }
 
 // read adds what one file says.
-func (c *Config) read(path string) error {
-	text, ok, err := readFile(path)
+func (c *Config) read(root, name string) error {
+	text, ok, err := readFile(root, name)
 	if !ok || err != nil {
 		return err
 	}
+	path := filepath.Join(root, name)
 	c.Files = append(c.Files, path)
 	return c.add(path, text)
 }
 
-// readFile returns the text of a file. A link to /dev/null says nothing, and
-// nothing is read from what may never end.
-func readFile(path string) (text []byte, ok bool, err error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, false, fmt.Errorf("cannot read the configuration: %w", err)
-	}
-	switch mode := info.Mode(); {
-	case mode&fs.ModeCharDevice != 0:
+// maxFile is how large a file may be, in bytes.
+const maxFile = 1 << 20
+
+// readFile returns the text of a file. A link to /dev/null says nothing.
+func readFile(root, name string) (text []byte, ok bool, err error) {
+	t := tree.At(root)
+	if target, err := t.Readlink(name); err == nil && target == "/dev/null" {
 		return nil, false, nil
-	case !mode.IsRegular():
-		return nil, false, fmt.Errorf("cannot read the configuration: %s is not a regular file", path)
 	}
-	if text, err = os.ReadFile(path); err != nil {
+	if text, err = t.Read(name, maxFile); err != nil {
 		return nil, false, fmt.Errorf("cannot read the configuration: %w", err)
 	}
 	return text, true, nil

@@ -43,7 +43,7 @@ func LoadPreinstall(root string) (Preinstall, error) {
 	sum := sha256.New()
 	for _, name := range names {
 		path := filepath.Join(root, preinstallDir, name)
-		text, ok, err := readFile(path)
+		text, ok, err := readFile(root, filepath.Join(preinstallDir, name))
 		if err == nil && ok {
 			p.Files = append(p.Files, path)
 			_, _ = fmt.Fprintf(sum, "%s\n%d\n%s", name, len(text), text)

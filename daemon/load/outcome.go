@@ -15,6 +15,7 @@ import (
 	"driverd/hwdetect"
 	"driverd/hwdetect/firmware"
 	"driverd/internal/printable"
+	"driverd/internal/redact"
 	"driverd/reason"
 )
 
@@ -110,9 +111,10 @@ func (o Outcomes) Read(slot hwdetect.Slot) error {
 	return failed
 }
 
-// legible takes out what is not for a person, and cuts what is too long.
+// legible takes out what is not for a person, or a credential, and cuts what is too
+// long.
 func legible(s string) string {
-	s = printable.Text(s)
+	s = redact.Text(printable.Text(s))
 	if r := []rune(s); len(r) > maxMessage {
 		return string(r[:maxMessage-3]) + "..."
 	}

@@ -7,7 +7,6 @@ package state
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -38,7 +37,7 @@ func (c Catalogs) path(release string) string {
 // Load returns what was learned about release.
 func (c Catalogs) Load(release string) (daemon.Learned, error) {
 	var f catalogFile
-	data, err := os.ReadFile(c.path(release))
+	data, err := readFile(c.path(release))
 	if err == nil {
 		err = json.Unmarshal(data, &f)
 	}

@@ -8,14 +8,17 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/google/renameio/v2"
+
+	"driverd/internal/tree"
 )
 
 // read reads a file into content, part of which is found: its version. Without a
 // file, content stays as it is.
 func read(path string, content any, found *int) error {
-	data, err := os.ReadFile(path)
+	data, err := readFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -29,6 +32,16 @@ func read(path string, content any, found *int) error {
 		return fmt.Errorf("it is of version %d", *found)
 	}
 	return nil
+}
+
+// maxFile is how large a file may be that is read, in bytes: a catalog of a kernel with
+// all its modules has three million.
+const maxFile = 32 << 20
+
+// readFile reads a file in a folder that the user driverd can write to, and so one that
+// root reads as a stranger's: a link may lead anywhere.
+func readFile(path string) ([]byte, error) {
+	return tree.At(filepath.Dir(path)).Read(filepath.Base(path), maxFile)
 }
 
 // replace writes content in the place of a file: it is never half written,

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -34,7 +33,7 @@ func (m Mode) Load() (daemon.Mode, error) {
 
 // Read is Load for somebody who only looks: the file stays as it is.
 func (m Mode) Read() (daemon.Mode, error) {
-	data, err := os.ReadFile(m.path())
+	data, err := readFile(m.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}

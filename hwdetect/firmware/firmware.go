@@ -5,18 +5,21 @@
 package firmware
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"driverd/hwdetect"
+	"driverd/internal/tree"
 	"driverd/reason"
 )
 
 // suffixes are what may follow the name of a file: the kernel unpacks it
 // (Linux: Documentation/driver-api/firmware/fw_search_path.rst, FW_LOADER_COMPRESS).
 var suffixes = []string{"", ".xz", ".zst"}
+
+// pathSize is the most that an attribute of sysfs can hold, in bytes.
+const pathSize = 4096
 
 // Guest is where a guest has its firmware.
 type Guest struct {
@@ -27,28 +30,28 @@ type Guest struct {
 // Lacking returns those of the files that the kernel would not find. A name that
 // says too little, as some that modules give are patterns, is left out.
 func (g Guest) Lacking(files []string) []string {
-	dirs := g.dirs()
-	return slices.DeleteFunc(slices.Clone(files), func(name string) bool {
-		return !hwdetect.IsFirmware(name) || slices.ContainsFunc(dirs, func(dir string) bool { return has(dir, name) })
+	files, dirs := slices.Clone(files), g.dirs()
+	return slices.DeleteFunc(files, func(name string) bool {
+		return !hwdetect.IsFirmware(name) || slices.ContainsFunc(dirs, func(dir string) bool { return g.has(dir, name) })
 	})
 }
 
-// dirs are the folders that the kernel looks into.
+// dirs are the folders that the kernel looks into, below the root.
 func (g Guest) dirs() []string {
 	var dirs []string
 	for _, dir := range []string{"updates/" + g.Release, "updates", g.Release, ""} {
-		dirs = append(dirs, filepath.Join(g.Root, "lib/firmware", dir))
+		dirs = append(dirs, filepath.Join("lib/firmware", dir))
 	}
-	own, err := os.ReadFile(filepath.Join(g.Root, "sys/module/firmware_class/parameters/path"))
-	if dir := strings.TrimSpace(string(own)); err == nil && dir != "" {
-		dirs = append(dirs, filepath.Join(g.Root, dir))
+	own, err := tree.At(g.Root).Read("sys/module/firmware_class/parameters/path", pathSize)
+	if dir := filepath.Join("/", strings.TrimSpace(string(own))); err == nil && dir != "/" {
+		dirs = append(dirs, dir[1:])
 	}
 	return dirs
 }
 
-func has(dir, name string) bool {
+func (g Guest) has(dir, name string) bool {
 	return slices.ContainsFunc(suffixes, func(suffix string) bool {
-		info, err := os.Stat(filepath.Join(dir, name+suffix))
+		info, err := tree.At(g.Root).Stat(filepath.Join(dir, name+suffix))
 		return err == nil && info.Mode().IsRegular()
 	})
 }

@@ -20,6 +20,7 @@ import (
 
 	"driverd/hwdetect"
 	"driverd/hwdetect/modalias"
+	"driverd/internal/tree"
 	"driverd/kernelbuild"
 )
 
@@ -146,8 +147,12 @@ func aliases(text []byte, prefix string) iter.Seq2[[]byte, []byte] {
 	}
 }
 
+// maxFile is how large a file may be that is read, in bytes: a dozen times what the
+// largest of a kernel with all its modules is.
+const maxFile = 32 << 20
+
 func readFile(dir, name string) ([]byte, error) {
-	text, err := os.ReadFile(filepath.Join(dir, name))
+	text, err := tree.At(dir).Read(name, maxFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot read the index of kernel modules: %w", err)
 	}

@@ -10,12 +10,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"driverd/hwdetect"
 	"driverd/hwdetect/modalias"
+	"driverd/internal/tree"
 	"driverd/kernelbuild"
 )
 
@@ -30,7 +29,7 @@ type shipped struct {
 // not known are passed over. It is read line by line, as it describes thousands of
 // modules, of which few are kept.
 func readShipped(dir, prefix string) (shipped, error) {
-	f, err := os.Open(filepath.Join(dir, shippedFile))
+	f, err := tree.At(dir).Open(shippedFile, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return shipped{}, nil
 	}

@@ -64,8 +64,13 @@ func (l *Log) Read() []Entry {
 		}
 		all.Write(buffer[:n])
 	}
+	return Parse(all.String())
+}
+
+// Parse reads the entries of a record of the log.
+func Parse(log string) []Entry {
 	var entries []Entry
-	for rest := all.String(); rest != ""; {
+	for rest := log; rest != ""; {
 		var record string
 		record, rest = cut(rest)
 		if e, ok := parse(record); ok {

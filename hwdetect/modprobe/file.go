@@ -3,16 +3,13 @@
 package modprobe
 
 import (
-	"io"
 	"iter"
 	"maps"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"driverd/internal/tree"
 )
 
 // CommandLine is the file with the kernel's command line, below the root of a guest.
@@ -47,11 +44,10 @@ func Texts(root string) iter.Seq2[string, string] {
 func files(root string) []string {
 	folders := make(map[string]string) // by the name of a file
 	for _, folder := range Folders {
-		entries, _ := os.ReadDir(filepath.Join(root, folder)) // what is not there says nothing
-		for _, e := range entries {
-			name := e.Name()
+		names, _ := tree.At(root).Names(folder) // what is not there says nothing
+		for _, name := range names {
 			_, known := folders[name]
-			if ext := path.Ext(name); !known && !strings.HasPrefix(name, ".") && (ext == ".conf" || ext == ".alias") && !e.IsDir() {
+			if ext := path.Ext(name); !known && !strings.HasPrefix(name, ".") && (ext == ".conf" || ext == ".alias") {
 				folders[name] = folder
 			}
 		}
@@ -63,22 +59,9 @@ func files(root string) []string {
 	return files[:min(len(files), maxFiles)]
 }
 
-// readFile returns the text of a file, as far as it may be read: none of what is no
-// regular file, and may never end.
+// readFile returns the text of a file: none of what is no regular file, may never end, or
+// is out of root.
 func readFile(root, name string) string {
-	fd, err := unix.Open(filepath.Join(root, name), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return ""
-	}
-	file := os.NewFile(uintptr(fd), name)
-	defer func() { _ = file.Close() }() // only read: nothing can be lost
-	var info unix.Stat_t
-	if err := unix.Fstat(fd, &info); err != nil || info.Mode&unix.S_IFMT != unix.S_IFREG {
-		return ""
-	}
-	text, err := io.ReadAll(io.LimitReader(file, maxSize))
-	if err != nil {
-		return ""
-	}
+	text, _ := tree.At(root).Read(name, maxSize) // what cannot be read says nothing
 	return string(text)
 }

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"driverd/api"
@@ -22,6 +21,7 @@ import (
 	"driverd/hwdetect/modprobe"
 	"driverd/hwdetect/pciids"
 	"driverd/hwdetect/sysfs"
+	"driverd/internal/tree"
 	"driverd/plan"
 )
 
@@ -56,11 +56,15 @@ func Explain(what string, subject plan.Subject, root string) (api.Explanation, e
 		return api.Explanation{}, err
 	}
 	x := daemon.Explain(what, device, facts, Names{}, firmware.Guest{Root: root, Release: facts.Release})
-	if _, err := os.Stat(filepath.Join(root, "lib/firmware")); err != nil && filepath.Clean(root) != "/" {
+	if _, err := tree.At(root).Stat("lib/firmware"); err != nil && filepath.Clean(root) != "/" {
 		x.Firmware = nil // a record does not say which files the guest has
 	}
 	if subject.BySlot {
-		entries, err := state.History{Dir: filepath.Join(root, StateDir)}.Read()
+		kept, err := tree.At(root).Folder(StateDir)
+		if err != nil {
+			return api.Explanation{}, fmt.Errorf("cannot read the history: %w", err)
+		}
+		entries, err := state.History{Dir: kept}.Read()
 		if err != nil {
 			return api.Explanation{}, fmt.Errorf("cannot read the history: %w", err)
 		}
@@ -84,7 +88,11 @@ func readFacts(root, modalias string) (plan.Facts, error) {
 	if err != nil {
 		return plan.Facts{}, err
 	}
-	index, err := kmod.ReadFor(filepath.Join(root, "lib/modules", release), modalias)
+	modules, err := tree.At(root).Folder(filepath.Join("lib/modules", release))
+	if err != nil {
+		return plan.Facts{}, fmt.Errorf("cannot read the index of kernel modules: %w", err)
+	}
+	index, err := kmod.ReadFor(modules, modalias)
 	if err != nil {
 		return plan.Facts{}, err
 	}
@@ -93,7 +101,10 @@ func readFacts(root, modalias string) (plan.Facts, error) {
 		Release: release, Kernel: index, Law: modprobe.Read(root),
 		Policy: configured.Policy, Observe: configured.Observe, PolicyProblem: err,
 	}
-	kept := filepath.Join(root, StateDir)
+	kept, err := tree.At(root).Folder(StateDir)
+	if err != nil {
+		return plan.Facts{}, fmt.Errorf("cannot read what the service keeps: %w", err)
+	}
 	if mode, err := (state.Mode{Dir: kept}).Read(); mode != "" || err != nil {
 		facts.Observe = mode != daemon.Auto // as the engine takes it
 	}

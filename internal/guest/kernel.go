@@ -4,13 +4,13 @@ package guest
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
 	"driverd/daemon/config"
 	"driverd/daemon/gate"
+	"driverd/internal/tree"
 )
 
 // RunningKernel returns the release of the running kernel, as uname -r does.
@@ -29,14 +29,14 @@ func Kernel(root string) (string, error) {
 		return RunningKernel()
 	}
 	dir := filepath.Join(root, "lib/modules")
-	entries, err := os.ReadDir(dir)
+	names, err := tree.At(root).Names("lib/modules")
 	if err != nil {
 		return "", fmt.Errorf("cannot tell the kernel's release: %w", err)
 	}
-	if len(entries) != 1 {
-		return "", fmt.Errorf("cannot tell the kernel's release: %s holds %d entries, want one", dir, len(entries))
+	if len(names) != 1 {
+		return "", fmt.Errorf("cannot tell the kernel's release: %s holds %d entries, want one", dir, len(names))
 	}
-	return entries[0].Name(), nil
+	return names[0], nil
 }
 
 // Gate says why nothing can be done in the guest whose files are under root,

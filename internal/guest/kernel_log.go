@@ -10,6 +10,7 @@ import (
 	"driverd/hwdetect"
 	"driverd/hwdetect/firmware"
 	"driverd/hwdetect/kmsg"
+	"driverd/internal/tree"
 )
 
 // shownLines is how much of the kernel's log an explanation shows.
@@ -47,7 +48,12 @@ func AddKernelLog(x *api.Explanation, root string) {
 
 // KernelLog reads the log of the kernel whose files are under root.
 func KernelLog(root string) ([]kmsg.Entry, error) {
-	log, err := kmsg.Open(filepath.Join(root, "dev/kmsg"))
+	const name, maxRecord = "dev/kmsg", 16 << 20
+	if filepath.Clean(root) != "/" { // a record
+		text, err := tree.At(root).Read(name, maxRecord)
+		return kmsg.Parse(string(text)), err
+	}
+	log, err := kmsg.Open("/" + name)
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ func (r *recorder) parts(slot hwdetect.Slot) error {
 	}
 	below := filepath.Join(pciDevices, slot.String())
 	for _, function := range parts.Functions {
-		if err := r.out.MkdirAll(filepath.Join(below, function), 0o755); err != nil {
+		if err := r.mkdir(filepath.Join(below, function)); err != nil {
 			return err
 		}
 		if err := r.out.Symlink("/class/"+path.Dir(function), filepath.Join(below, function, "subsystem")); err != nil {

@@ -23,11 +23,11 @@ type Source struct {
 	Gate    func() error // why nothing can be done in this guest, nil if something can
 }
 
-// Record writes a record into dir. It is whole, as far as it goes, when the
-// file RECORD is there.
+// Record writes a record into dir, which only who calls may read. It is whole, as far as
+// it goes, when the file RECORD is there.
 func (s Source) Record(ctx context.Context, dir string) (Summary, error) {
 	var none Summary
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return none, err
 	}
 	// Nothing is written outside of it, whoever else may write into it.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +25,8 @@ import (
 	"driverd/hwdetect/modprobe"
 	"driverd/hwdetect/sysfs"
 	"driverd/internal/guest"
+	"driverd/internal/redact"
+	"driverd/internal/tree"
 	"driverd/plan"
 )
 
@@ -31,6 +34,7 @@ const (
 	pciDevices     = "sys/bus/pci/devices"
 	modulesDir     = "lib/modules"
 	journalEntries = "20000" // the newest; some megabytes
+	maxFile        = 32 << 20
 )
 
 // recorder copies what is under the root of its source to the same place in out,
@@ -48,17 +52,31 @@ func (r *recorder) lack(format string, args ...any) {
 	r.summary.Lacks = append(r.summary.Lacks, fmt.Sprintf(format, args...))
 }
 
+// write makes a file that nobody else may read: what is taken out of a record is what
+// is known to be none of anybody's business.
 func (r *recorder) write(name string, data []byte) error {
-	if err := r.out.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+	if err := r.mkdir(filepath.Dir(name)); err != nil {
 		return err
 	}
-	return r.out.WriteFile(name, data, 0o644)
+	file, err := r.out.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	return errors.Join(err, file.Close())
 }
 
-// copy copies one file, changed by edit if there is something to change. One
-// that does not exist is lacking if it is needed.
-func (r *recorder) copy(name string, edit func([]byte) []byte, needed bool) error {
-	data, err := os.ReadFile(filepath.Join(r.Root, name))
+func (r *recorder) mkdir(name string) error { return r.out.MkdirAll(name, 0o700) }
+
+// copy copies one file from the same place below the root.
+func (r *recorder) copy(name string, needed bool) error {
+	return r.copyFrom(tree.At(r.Root), name, name, nil, needed)
+}
+
+// copyFrom copies one file of a tree, changed by edit if there is something to change.
+// One that does not exist is lacking if it is needed.
+func (r *recorder) copyFrom(from tree.Tree, file, name string, edit func([]byte) []byte, needed bool) error {
+	data, err := from.Read(file, maxFile)
 	if err != nil {
 		if needed || !errors.Is(err, fs.ErrNotExist) {
 			r.lack("%s: %v", name, cause(err))
@@ -91,11 +109,11 @@ func (r *recorder) hardware(context.Context) error {
 	for _, d := range devices {
 		r.slots = append(r.slots, d.Slot)
 		dir := filepath.Join(pciDevices, d.Slot.String())
-		if err := r.out.MkdirAll(dir, 0o755); err != nil {
+		if err := r.mkdir(dir); err != nil {
 			return err
 		}
 		for _, name := range sysfs.Attributes {
-			if err := r.copy(filepath.Join(dir, name), nil, false); err != nil {
+			if err := r.copy(filepath.Join(dir, name), false); err != nil {
 				return err
 			}
 		}
@@ -125,11 +143,11 @@ func (r *recorder) kernel(context.Context) (err error) {
 		return nil
 	}
 	dir := filepath.Join(modulesDir, r.release)
-	if err := r.out.MkdirAll(dir, 0o755); err != nil {
+	if err := r.mkdir(dir); err != nil {
 		return err
 	}
 	for _, name := range kmod.Files {
-		if err := r.copy(filepath.Join(dir, name), nil, false); err != nil {
+		if err := r.copy(filepath.Join(dir, name), false); err != nil {
 			return err
 		}
 	}
@@ -146,15 +164,13 @@ func (r *recorder) configuration(context.Context) error {
 		if err != nil {
 			return err
 		}
-		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-			r.lack("%s: it is not a regular file", name)
-		} else if err := r.copy(name, nil, true); err != nil {
+		if err := r.copy(name, true); err != nil {
 			return err
 		}
 	}
 	// The command line holds more than its part about modules, and what is no file forbids nothing.
 	for name, text := range modprobe.Texts(r.Root) {
-		if err := r.write(name, Redact([]byte(text))); err != nil {
+		if err := r.write(name, []byte(redact.Report(text))); err != nil {
 			return err
 		}
 	}
@@ -162,15 +178,24 @@ func (r *recorder) configuration(context.Context) error {
 }
 
 // state copies what the service keeps: the catalog, which lists the packages of
-// the kernel, the history, and the mode.
+// the kernel, the history, and the mode. No link is followed out of its folder: the
+// user driverd can write to it, and root may be who records.
 func (r *recorder) state(context.Context) error {
-	var problem error
-	if r.release != "" {
-		problem = r.copy(filepath.Join(guest.StateDir, "catalog-"+r.release+".json"), nil, true)
+	dir, err := tree.At(r.Root).Folder(guest.StateDir)
+	if err != nil {
+		r.lack("what the service keeps: %v", err)
+		return nil
 	}
-	return errors.Join(problem,
-		r.copy(filepath.Join(guest.StateDir, "history.json"), Redact, false),
-		r.copy(filepath.Join(guest.StateDir, "mode"), nil, false))
+	kept := tree.At(dir)
+	keep := func(name string, edit func([]byte) []byte, needed bool) {
+		err = errors.Join(err, r.copyFrom(kept, name, filepath.Join(guest.StateDir, name), edit, needed))
+	}
+	if r.release != "" {
+		keep("catalog-"+r.release+".json", nil, true)
+	}
+	keep("history.json", redactJSON, false)
+	keep("mode", nil, false)
+	return err
 }
 
 // service adds what the service says, or else what it would decide.
@@ -220,12 +245,33 @@ func (r *recorder) writeJSON(name string, v any) error {
 	if err := WriteJSON(&b, v); err != nil {
 		return err
 	}
-	text := Redact(b.Bytes())
-	if !json.Valid(text) {
-		return fmt.Errorf("%s would be no JSON without its addresses", name)
-	}
-	return r.write(name, text)
+	return r.write(name, redactJSON(b.Bytes()))
 }
+
+// literal is a string of JSON.
+var literal = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
+// redactJSON takes out of each string of a text of JSON what redact.Report does. What is
+// no JSON is a text as any other.
+func redactJSON(text []byte) []byte {
+	if !json.Valid(text) {
+		return redactText(text)
+	}
+	return literal.ReplaceAllFunc(text, func(quoted []byte) []byte {
+		var value string
+		if json.Unmarshal(quoted, &value) != nil {
+			return nil // it cannot be: the text is valid
+		}
+		edited := redact.Report(value)
+		if edited == value {
+			return quoted
+		}
+		quoted, _ = json.Marshal(edited) // a string always can be
+		return quoted
+	})
+}
+
+func redactText(text []byte) []byte { return []byte(redact.Report(string(text))) }
 
 // journal adds what the service and its load steps have logged.
 func (r *recorder) journal(ctx context.Context) error {
@@ -242,7 +288,7 @@ func (r *recorder) journal(ctx context.Context) error {
 		r.lack("the journal of the service: it has no entries, or none that you may read; root may read all")
 		return nil
 	}
-	return r.write("journal", Redact(text))
+	return r.write("journal", redactText(text))
 }
 
 // kernelLog adds what the kernel has logged about the devices, in its own form.
@@ -260,7 +306,7 @@ func (r *recorder) kernelLog(context.Context) error {
 	if kept.Len() == 0 {
 		return nil
 	}
-	return r.write("dev/kmsg", Redact([]byte(kept.String())))
+	return r.write("dev/kmsg", redactText([]byte(kept.String())))
 }
 
 // about says what a record is, and what it lacks.

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package redact
 
 import (
-	"bytes"
 	"net"
 	"net/netip"
 	"regexp"
@@ -12,33 +11,31 @@ import (
 
 var (
 	addressLike = regexp.MustCompile(`[0-9A-Fa-f:.]{7,}|[0-9A-Fa-f]*::[0-9A-Fa-f:.]*`)
-	// What a URL may carry beside the address: a name with a password, and
-	// parameters, which some repositories take a token in.
-	userInURL  = regexp.MustCompile(`://[^\s/@"]+@`)
-	queryInURL = regexp.MustCompile(`(://[^\s?"]+\?)[^\s"]+`)
+	// With dashes: the address of a network card, and the names that EC2 makes of
+	// those of hosts.
+	dashed = regexp.MustCompile(`\b(?:[0-9A-Fa-f]{2}(?:-[0-9A-Fa-f]{2}){5}|(?:ip|ec2)(?:-[0-9]{1,3}){4})\b`)
 )
 
-// Redact takes out of a text what a bug report must not tell: addresses of the
-// network, and what gives access to a repository.
-func Redact(text []byte) []byte {
-	text = userInURL.ReplaceAll(text, []byte("://REMOVED@"))
-	text = queryInURL.ReplaceAll(text, []byte("${1}REMOVED"))
-	var kept bytes.Buffer
+// Report returns s as a bug report may show it: without credentials, and without the
+// addresses of network cards and hosts.
+func Report(s string) string {
+	s = dashed.ReplaceAllString(Text(s), "ADDRESS")
+	var kept strings.Builder
 	last := 0
-	for _, at := range addressLike.FindAllIndex(text, -1) {
-		word := strings.TrimRight(string(text[at[0]:at[1]]), ".")
+	for _, at := range addressLike.FindAllStringIndex(s, -1) {
+		word := strings.TrimRight(s[at[0]:at[1]], ".")
 		if !isAddress(word) {
 			word = strings.TrimRight(word, ":")
 		}
-		if !isAddress(word) || inWord(text, at[0]-1) || inWord(text, at[0]+len(word)) {
+		if !isAddress(word) || inWord(s, at[0]-1) || inWord(s, at[0]+len(word)) {
 			continue
 		}
-		kept.Write(text[last:at[0]])
+		kept.WriteString(s[last:at[0]])
 		kept.WriteString("ADDRESS")
 		last = at[0] + len(word)
 	}
-	kept.Write(text[last:])
-	return kept.Bytes()
+	kept.WriteString(s[last:])
+	return kept.String()
 }
 
 // isAddress says whether a word is the address of a network card or of a host,
@@ -56,10 +53,10 @@ func isAddress(word string) bool {
 
 // inWord says whether the byte at i makes its neighbour a part of something
 // longer: what looks like an address is the version of a package then.
-func inWord(text []byte, i int) bool {
-	if i < 0 || i >= len(text) {
+func inWord(s string, i int) bool {
+	if i < 0 || i >= len(s) {
 		return false
 	}
-	c := text[i]
+	c := s[i]
 	return c == '-' || c == '_' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
 }
