@@ -196,6 +196,14 @@ func ask[T any](ctx context.Context, c *Client, method string, args ...any) (T, 
 // came: dbus.Store would wrap each variant of a dictionary in another.
 func askObject[T any](ctx context.Context, c *Client, path dbus.ObjectPath, method string, args ...any) (answer T, err error) {
 	body, err := c.call(ctx, path, method, args...)
+	for began := time.Now(); errors.Is(err, ErrBusy) && reads(method) && time.Since(began) < callTime; {
+		select {
+		case <-time.After(busyPause):
+			body, err = c.call(ctx, path, method, args...)
+		case <-ctx.Done():
+			return answer, context.Cause(ctx)
+		}
+	}
 	if err != nil {
 		return answer, err
 	}
@@ -206,6 +214,12 @@ func askObject[T any](ctx context.Context, c *Client, path dbus.ObjectPath, meth
 	}
 	return answer, fmt.Errorf("cannot read the answer to %s", method)
 }
+
+// busyPause is how long a call that only reads is put off when the service has too many.
+const busyPause = time.Second
+
+// reads says whether a method only reads what there is.
+func reads(method string) bool { return strings.HasPrefix(method, "org.freedesktop.DBus.") }
 
 // callError is an error of the service, as one of the kinds above.
 type callError struct {

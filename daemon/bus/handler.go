@@ -3,114 +3,123 @@
 package bus
 
 import (
-	"fmt"
 	"runtime/debug"
 	"time"
 
 	"github.com/godbus/dbus/v5"
 )
 
-// The types below are godbus's way to say who answers a call. Objects come and
-// go with the hardware, and godbus's own table of exported objects may not
-// change while clients introspect (godbus issue 340: "concurrent map iteration
-// and map write"). So nothing is ever exported: the handler looks each call up
-// in the tree of the moment.
-
 // call is one method call as it came in.
 type call struct {
-	path   dbus.ObjectPath
-	sender string
-	body   []any
-	flags  dbus.Flags
+	sender    string
+	serial    uint32
+	flags     dbus.Flags
+	path      dbus.ObjectPath
+	iface     string
+	name      string
+	signature string // of the arguments
+	body      []any
+	problem   *dbus.Error // why it cannot be answered, nil if it can
 }
 
-// method answers calls: its signature, and what it does.
+func newCall(msg *dbus.Message) call {
+	c := call{serial: msg.Serial(), flags: msg.Flags, body: msg.Body}
+	c.sender, _ = msg.Headers[dbus.FieldSender].Value().(string)
+	c.path, _ = msg.Headers[dbus.FieldPath].Value().(dbus.ObjectPath)
+	c.iface, _ = msg.Headers[dbus.FieldInterface].Value().(string)
+	c.name, _ = msg.Headers[dbus.FieldMember].Value().(string)
+	signature, _ := msg.Headers[dbus.FieldSignature].Value().(dbus.Signature)
+	c.signature = signature.String()
+	return c
+}
+
+// method answers calls: the D-Bus signature of its arguments, and what it does.
 type method struct {
-	server *Server
-	iface  string
-	name   string
-	in     string // D-Bus signature of the arguments
+	in     string
 	answer func(*Server, call) ([]any, *dbus.Error)
 }
 
-// LookupObject implements dbus.Handler. Every path is an object to godbus, as
-// its own answer for one that is not has a name that no specification knows.
-func (s *Server) LookupObject(path dbus.ObjectPath) (dbus.ServerObject, bool) {
-	return node{server: s, path: path}, true
-}
-
-// node implements dbus.ServerObject for one path of the tree.
-type node struct {
-	server *Server
-	path   dbus.ObjectPath
-}
-
-// LookupInterface implements dbus.ServerObject. The specification allows a
-// call without an interface; we ask for one, so that no method is ever reached
-// under another's name.
-func (n node) LookupInterface(name string) (dbus.Interface, bool) {
-	_, known := methods[name]
-	t := n.server.current()
-	if known && t.has(n.path) {
-		known = t.serves(n.path, name)
+// called has a call answered. It is the goroutine that reads from the bus which is here,
+// so it waits for nothing: a call too many is refused, and one that is too many for that
+// as well, as nobody reads what is sent, is passed over.
+func (s *Server) called(c call) {
+	if !s.calls.TryRLock() {
+		return // the service retires
 	}
-	return iface{n.server, name}, known
-}
-
-type iface struct {
-	server *Server
-	name   string
-}
-
-// LookupMethod implements dbus.Interface.
-func (i iface) LookupMethod(name string) (dbus.Method, bool) {
-	m, ok := methods[i.name][name]
-	m.server, m.iface, m.name = i.server, i.name, name
-	return m, ok
-}
-
-// DecodeArguments implements dbus.ArgumentDecoder: the arguments are checked
-// against the signature here, and stay as they came.
-func (m method) DecodeArguments(_ *dbus.Conn, sender string, msg *dbus.Message, body []any) ([]any, error) {
-	signature, _ := msg.Headers[dbus.FieldSignature].Value().(dbus.Signature)
-	if signature.String() != m.in {
-		return nil, invalidArgs("%s takes arguments of the signature %q, not %q", m.name, m.in, signature.String())
+	switch {
+	case s.callers.begin(c.sender):
+		go func() {
+			defer s.calls.RUnlock()
+			defer s.callers.end(c.sender)
+			values, refusal := s.answer(c)
+			r := replyOf(values)
+			if refusal == nil && !s.callers.replies(c.sender, len(r.body)) {
+				refusal = errBusy
+			}
+			s.send(c, r, refusal)
+		}()
+	case s.callers.beginRefusal(c.sender):
+		go func() {
+			defer s.calls.RUnlock()
+			defer s.callers.endRefusal()
+			s.send(c, reply{}, errBusy)
+		}()
+	default:
+		s.calls.RUnlock()
 	}
-	path, _ := msg.Headers[dbus.FieldPath].Value().(dbus.ObjectPath)
-	return []any{call{path: path, sender: sender, body: body, flags: msg.Flags}}, nil
 }
 
-// Call implements dbus.Method. godbus calls it in a goroutine of its own and
-// does not recover: a mistake in one method must not end the service.
-func (m method) Call(args ...any) (out []any, err error) {
-	m.server.calls.RLock()
-	defer m.server.calls.RUnlock()
-	m.server.called.Store(time.Now().UnixNano())
+// answer returns what a call is answered with. A mistake in one method must not end the
+// service.
+func (s *Server) answer(c call) (values []any, refusal *dbus.Error) {
+	s.lastCall.Store(time.Now().UnixNano())
 	defer func() {
 		if p := recover(); p != nil {
-			m.server.log.Error().Str("event", "method-failed").Msgf("%s has failed: %v\n%s", m.name, p, debug.Stack())
-			err = &dbus.Error{Name: errorFailed, Body: []any{fmt.Sprintf("cannot answer %s: internal error", m.name)}}
+			s.log.Error().Str("event", "method-failed").Msgf("%s has failed: %v\n%s", c.name, p, debug.Stack())
+			refusal = refuse(errorFailed, "cannot answer %s: internal error", c.name)
 		}
 	}()
-	c := args[0].(call)
-	if !m.server.current().has(c.path) {
-		return nil, refuse(errorUnknownObject, "there is no %s", c.path)
+	if c.problem != nil {
+		return nil, c.problem
 	}
-	if _, ours := ours()[m.iface]; ours {
-		if refusal := m.server.authorize(c, m); refusal != nil {
+	t := s.current()
+	known, ok := methods[c.iface]
+	if ok && c.iface != peerInterface {
+		if !t.has(c.path) {
+			return nil, refuse(errorUnknownObject, "there is no %s", c.path)
+		}
+		ok = t.serves(c.path, c.iface)
+	}
+	// The specification allows a call without an interface; we ask for one, so that no
+	// method is ever reached under another's name.
+	if !ok {
+		return nil, refuse(errorUnknownInterface, "%s has no interface %q", c.path, c.iface)
+	}
+	m, ok := known[c.name]
+	switch {
+	case !ok:
+		return nil, refuse(errorUnknownMethod, "%s has no method %q", c.iface, c.name)
+	case c.signature != m.in:
+		return nil, invalidArgs("%s takes arguments of the signature %q, not %q", c.name, m.in, c.signature)
+	}
+	if _, ours := ours()[c.iface]; ours {
+		if refusal := s.authorize(c); refusal != nil {
 			return nil, refusal
 		}
 	}
-	out, refusal := m.answer(m.server, c)
-	if refusal != nil {
-		return nil, refusal
-	}
-	return out, nil
+	return m.answer(s, c)
 }
 
-// NumArguments and the rest of dbus.Method describe arguments for godbus's own
-// decoder, which is not used.
-func (m method) NumArguments() int     { return 1 }
-func (m method) NumReturns() int       { return 0 }
-func (m method) ArgumentValue(int) any { return nil }
-func (m method) ReturnValue(int) any   { return nil }
+// send answers a call, unless nobody waits for that.
+func (s *Server) send(c call, r reply, refusal *dbus.Error) {
+	if c.flags&dbus.FlagNoReplyExpected != 0 {
+		return
+	}
+	if refusal != nil {
+		r = encode(refusal.Body)
+		r.name = refusal.Name
+	}
+	if err := s.wire.reply(c, r); err != nil {
+		s.log.Debug().Err(err).Msgf("cannot answer %s", c.name)
+	}
+}

@@ -3,6 +3,9 @@
 package bus
 
 import (
+	"sync"
+	"time"
+
 	"github.com/godbus/dbus/v5"
 
 	"driverd/api"
@@ -17,7 +20,29 @@ func (s *Server) history(c call) ([]any, *dbus.Error) {
 	if err != nil {
 		return nil, answerTo(err)
 	}
-	return []any{entries(all)}, nil
+	return []any{s.past.of(all)}, nil
+}
+
+// pastReply is the reply of History, which is made when there is a new entry.
+type pastReply struct {
+	mu    sync.Mutex
+	count int
+	last  time.Time
+	made  reply
+}
+
+// of returns the reply for the entries, the newest of which is the first.
+func (p *pastReply) of(all []daemon.Entry) reply {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var last time.Time
+	if len(all) > 0 {
+		last = all[0].Time
+	}
+	if p.made.body == nil || p.count != len(all) || !p.last.Equal(last) {
+		p.count, p.last, p.made = len(all), last, encode([]any{entries(all)})
+	}
+	return p.made
 }
 
 func entries(all []daemon.Entry) []map[string]dbus.Variant {

@@ -43,7 +43,7 @@ var objectManagerDescription = introspect.Interface{
 }
 
 var peerDescription = introspect.Interface{
-	Name: "org.freedesktop.DBus.Peer",
+	Name: peerInterface,
 	Methods: []introspect.Method{
 		{Name: "Ping"},
 		{Name: "GetMachineId", Args: []introspect.Arg{{Name: "machine_uuid", Type: "s", Direction: "out"}}},

@@ -43,6 +43,14 @@ func (s *Server) plan(c call) ([]any, *dbus.Error) {
 	if refusal := noOptions(c.body[1]); refusal != nil {
 		return nil, refusal
 	}
+	uid, refusal := s.user(c)
+	if refusal != nil {
+		return nil, refusal
+	}
+	if !s.callers.beginPlan(uid) {
+		return nil, refuse(api.ErrorBusy, "a plan is being made for the user with id %d already: try again when it is there", uid)
+	}
+	defer s.callers.endPlan(uid)
 	p, err := s.engine.Plan(s.ctx, c.body[0].([]string))
 	if err != nil {
 		return nil, answerTo(err)

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"strings"
 
 	"github.com/godbus/dbus/v5"
 
@@ -18,11 +20,14 @@ const (
 	rootPath            = dbus.ObjectPath(api.RootPath)
 	introspectable      = "org.freedesktop.DBus.Introspectable"
 	propertiesInterface = "org.freedesktop.DBus.Properties"
+	peerInterface       = "org.freedesktop.DBus.Peer"
 
 	errorFailed           = "org.freedesktop.DBus.Error.Failed"
 	errorInvalidArgs      = "org.freedesktop.DBus.Error.InvalidArgs"
 	errorUnknownObject    = "org.freedesktop.DBus.Error.UnknownObject"
 	errorUnknownInterface = "org.freedesktop.DBus.Error.UnknownInterface"
+	errorUnknownMethod    = "org.freedesktop.DBus.Error.UnknownMethod"
+	errorLimitsExceeded   = "org.freedesktop.DBus.Error.LimitsExceeded"
 	errorUnknownProperty  = "org.freedesktop.DBus.Error.UnknownProperty"
 	errorPropertyReadOnly = "org.freedesktop.DBus.Error.PropertyReadOnly"
 	errorAccessDenied     = "org.freedesktop.DBus.Error.AccessDenied"
@@ -50,6 +55,10 @@ var actions = map[string]map[string]string{
 
 // methods are all methods of all interfaces.
 var methods = map[string]map[string]method{
+	peerInterface: { // of every path
+		"Ping":         {answer: (*Server).ping},
+		"GetMachineId": {answer: (*Server).machineID},
+	},
 	introspectable: {
 		"Introspect": {answer: (*Server).introspect},
 	},
@@ -79,10 +88,19 @@ func (s *Server) introspect(c call) ([]any, *dbus.Error) {
 	return []any{s.current().introspect(c.path)}, nil
 }
 
+func (s *Server) ping(call) ([]any, *dbus.Error) { return nil, nil }
+
+// machineID answers with machine-id(5).
+func (s *Server) machineID(call) ([]any, *dbus.Error) {
+	id, err := os.ReadFile("/etc/machine-id")
+	if err != nil {
+		return nil, refuse(errorFailed, "cannot tell the id of this machine: %v", err)
+	}
+	return []any{text(strings.TrimSpace(string(id)))}, nil
+}
+
 func (s *Server) getManagedObjects(call) ([]any, *dbus.Error) {
-	objects := maps.Clone(s.current())
-	delete(objects, rootPath)
-	return []any{map[dbus.ObjectPath]object(objects)}, nil
+	return []any{s.shown.Load().objects()}, nil
 }
 
 func (s *Server) rescan(c call) ([]any, *dbus.Error) {
@@ -102,7 +120,7 @@ func (s *Server) get(c call) ([]any, *dbus.Error) {
 	}
 	value, ok := all[c.body[1].(string)]
 	if !ok {
-		return nil, refuse(errorUnknownProperty, "%s has no property %q", c.body[0], c.body[1])
+		return nil, refuse(errorUnknownProperty, "%s has no property %.200q", c.body[0], c.body[1])
 	}
 	return []any{value}, nil
 }
@@ -137,7 +155,7 @@ func (s *Server) properties(c call) (properties, *dbus.Error) {
 	case introspectable, propertiesInterface, objectManager:
 		return properties{}, nil
 	}
-	return nil, refuse(errorUnknownInterface, "%s has no interface %q", c.path, name)
+	return nil, refuse(errorUnknownInterface, "%s has no interface %.200q", c.path, name)
 }
 
 // noOptions refuses the options of a method that knows none: one that is
@@ -149,7 +167,7 @@ func noOptions(options any) *dbus.Error {
 	return nil
 }
 
-func unknownOption(name string) *dbus.Error { return invalidArgs("unknown option %.80q", name) }
+func unknownOption(name string) *dbus.Error { return invalidArgs("unknown option %.200q", name) }
 
 // answerTo is the answer to a call that the engine has turned down.
 func answerTo(err error) *dbus.Error {
@@ -176,6 +194,17 @@ func invalidArgs(format string, args ...any) *dbus.Error {
 	return refuse(errorInvalidArgs, format, args...)
 }
 
+// maxError is how long the text of an error is at most, in bytes: it may quote what a
+// caller sent.
+const maxError = 1000
+
 func refuse(name, format string, args ...any) *dbus.Error {
-	return &dbus.Error{Name: name, Body: []any{text(fmt.Sprintf(format, args...))}}
+	message := fmt.Sprintf(format, args...)
+	if len(message) > maxError {
+		message = message[:maxError-len("...")] + "..."
+	}
+	return &dbus.Error{Name: name, Body: []any{text(message)}}
 }
+
+// errBusy is the answer to a call too many.
+var errBusy = refuse(api.ErrorBusy, "too many calls are being answered, or replies unread: try again in a few seconds")

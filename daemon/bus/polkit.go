@@ -12,10 +12,10 @@ import (
 // the caller's name on the bus, which cannot be recycled as a process id can.
 // An administrator is asked for a password only if the call allows it.
 // Whatever goes wrong is a no.
-func (s *Server) authorize(c call, m method) *dbus.Error {
-	action, ok := actions[m.iface][m.name]
+func (s *Server) authorize(c call) *dbus.Error {
+	action, ok := actions[c.iface][c.name]
 	if !ok {
-		return refuse(errorAccessDenied, "nobody may call %s", m.name)
+		return refuse(errorAccessDenied, "nobody may call %s", c.name)
 	}
 	if action == noPrivilege {
 		return nil
@@ -53,10 +53,15 @@ func (s *Server) authorize(c call, m method) *dbus.Error {
 
 // origin is who calls, as the history says it.
 func (s *Server) origin(c call) (string, *dbus.Error) {
-	var uid uint32
+	uid, refusal := s.user(c)
+	return fmt.Sprintf("uid:%d", uid), refusal
+}
+
+// user is the user who calls.
+func (s *Server) user(c call) (uid uint32, refusal *dbus.Error) {
 	err := s.conn.BusObject().CallWithContext(s.ctx, "org.freedesktop.DBus.GetConnectionUnixUser", 0, c.sender).Store(&uid)
 	if err != nil {
-		return "", refuse(errorAccessDenied, "cannot tell who calls: %v", err)
+		return 0, refuse(errorAccessDenied, "cannot tell who calls: %v", err)
 	}
-	return fmt.Sprintf("uid:%d", uid), nil
+	return uid, nil
 }

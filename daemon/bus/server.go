@@ -6,6 +6,7 @@ package bus
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,26 +32,63 @@ type Engine interface {
 // Server answers calls from the latest view that was published.
 type Server struct {
 	ctx    context.Context
+	wire   *wire
 	conn   *dbus.Conn
 	engine Engine
 	log    zerolog.Logger
-	tree   atomic.Pointer[tree]
-	called atomic.Int64 // when somebody last called, in Unix nanoseconds
-	calls  sync.RWMutex // held for reading by each call
+	shown  atomic.Pointer[shown]
+	past   pastReply
+
+	callers  *callers
+	lastCall atomic.Int64 // when somebody last called, in Unix nanoseconds
+	calls    sync.RWMutex // held for reading by each call
+}
+
+// shown is what the latest view comes to. It never changes.
+type shown struct {
+	tree    tree
+	objects func() reply // of GetManagedObjects, made once
+}
+
+func show(t tree) *shown {
+	return &shown{t, sync.OnceValue(func() reply {
+		objects := maps.Clone(t)
+		delete(objects, rootPath)
+		return encode([]any{map[dbus.ObjectPath]object(objects)})
+	})}
 }
 
 // Listen connects to the bus at address and waits there for the first view.
 // The name is taken by Serve, so that nobody finds a service without objects.
 func Listen(ctx context.Context, address string, engine Engine, log zerolog.Logger) (*Server, error) {
-	s := &Server{ctx: ctx, engine: engine, log: log}
-	s.tree.Store(&tree{})
-	s.called.Store(time.Now().UnixNano())
-	conn, err := dbus.Connect(address, dbus.WithContext(ctx), dbus.WithHandler(s))
+	s := &Server{ctx: ctx, engine: engine, log: log, callers: newCallers()}
+	s.shown.Store(show(tree{}))
+	s.lastCall.Store(time.Now().UnixNano())
+	var err error
+	if s.wire, err = dial(address, s.called); err == nil {
+		err = s.greet()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect to the bus: %w", err)
 	}
-	s.conn = conn
 	return s, nil
+}
+
+// greet makes the connection one of the bus. Calls may come before it returns.
+func (s *Server) greet() (err error) {
+	// godbus waits for what is being written before it closes a connection, and the bus
+	// may read nothing: then this ends it.
+	context.AfterFunc(s.ctx, func() { _ = s.wire.Close() })
+	if s.conn, err = dbus.NewConn(s.wire, dbus.WithContext(s.ctx)); err == nil {
+		err = s.conn.Auth(nil)
+	}
+	if err == nil {
+		err = s.conn.Hello()
+	}
+	if err != nil {
+		_ = s.wire.Close()
+	}
+	return err
 }
 
 // Serve takes the bus name.
@@ -66,31 +104,47 @@ func (s *Server) Serve() error {
 }
 
 // Idle is for how long nobody has called.
-func (s *Server) Idle() time.Duration { return time.Since(time.Unix(0, s.called.Load())) }
+func (s *Server) Idle() time.Duration { return time.Since(time.Unix(0, s.lastCall.Load())) }
 
 // Retire gives the bus name back, so that who calls from now on has the service
-// started anew, and returns when those who have called are answered.
+// started anew, and returns when those who have called are answered, or read nothing.
 func (s *Server) Retire() error {
 	if _, err := s.conn.ReleaseName(api.BusName); err != nil {
 		return fmt.Errorf("cannot give back the bus name %s: %w", api.BusName, err)
 	}
-	s.calls.Lock() // for good
+	answered := make(chan struct{})
+	go func() {
+		s.calls.Lock() // for good
+		close(answered)
+	}()
+	select {
+	case <-answered:
+	case <-time.After(answerTime):
+	}
 	return nil
 }
+
+// answerTime is how long a service that retires waits for its last answers: nobody may
+// read them.
+const answerTime = 30 * time.Second
 
 // Closed is closed when the connection is: the service cannot go on then.
 func (s *Server) Closed() <-chan struct{} { return s.conn.Context().Done() }
 
 // Close leaves the bus.
-func (s *Server) Close() error { return s.conn.Close() }
+func (s *Server) Close() error {
+	err := s.wire.Close() // first: see greet
+	_ = s.conn.Close()    // closes the same
+	return err
+}
 
-func (s *Server) current() tree { return *s.tree.Load() }
+func (s *Server) current() tree { return s.shown.Load().tree }
 
 // Publish shows v, and announces what is new in it. It is called by one
 // goroutine at a time.
 func (s *Server) Publish(v daemon.View) {
 	next := newTree(v)
-	last := *s.tree.Swap(&next)
+	last := s.shown.Swap(show(next)).tree
 	for path, object := range last {
 		if _, ok := next[path]; !ok {
 			var names []string

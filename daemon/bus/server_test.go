@@ -34,6 +34,8 @@ const properties = "org.freedesktop.DBus.Properties"
 type engine struct {
 	rescans atomic.Int32
 	explain atomic.Pointer[func(what string) (daemon.Explanation, error)]
+	history atomic.Pointer[[]daemon.Entry]
+	plan    atomic.Pointer[func()]
 
 	mu    sync.Mutex
 	asked []string
@@ -65,6 +67,9 @@ func (e *engine) calls() []string {
 }
 
 func (e *engine) Plan(_ context.Context, selectors []string) (daemon.Plan, error) {
+	if wait := e.plan.Load(); wait != nil {
+		(*wait)()
+	}
 	return daemon.Plan{
 		Packages:     []plan.Holder{{Package: plan.Package{NEVRA: "sriov-1", Repo: "updates", DownloadSize: 1, InstallSize: 2}, Group: "sriov"}},
 		DownloadSize: 1, InstallSize: 2, Devices: []hwdetect.Slot{{Bus: 1}},
@@ -84,6 +89,9 @@ func (e *engine) SetMode(_ context.Context, mode daemon.Mode, origin string) err
 }
 
 func (e *engine) History(context.Context) ([]daemon.Entry, error) {
+	if all := e.history.Load(); all != nil {
+		return *all, nil
+	}
 	return []daemon.Entry{{
 		Time: time.UnixMicro(9), Began: time.UnixMicro(5), Action: "install", Origin: "uid:0", Job: 7,
 		Packages: []string{"sriov-1"}, Slots: []string{"0000:01:00.0"}, State: daemon.JobFailed, Reason: "no-space", Message: "\xff",

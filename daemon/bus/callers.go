@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"sync"
+	"time"
+)
+
+// How many calls are being answered at once, and how many refusals sent.
+const (
+	callsOfSender = 8
+	callsInAll    = 64
+	refusals      = 64
+)
+
+// How many bytes of replies callers may have left unread: of one, and of all together.
+// Nothing tells when a reply is read, so what was sent counts as unread for a time. The
+// bus keeps unread replies in its memory, and when those of one service come to 127 MB
+// (dbus-daemon: max_incoming_bytes) it reads no more of what that service sends.
+const (
+	unreadOfSender = 8 << 20
+	unreadInAll    = 24 << 20
+	unreadShort    = 64 << 20 // in all, if the next reply is short
+	readOfSender   = 1 << 20  // per second, of what is unread
+	readInAll      = 1 << 20
+	shortReply     = 16 << 10
+	refusalSize    = 512
+)
+
+// callers are those who have called: none of them may take what is there for all.
+type callers struct {
+	mu      sync.Mutex
+	active  map[string]int // calls that are being answered, by sender
+	all     int
+	refused int // that are being sent
+	unread  map[string]*unread
+	inAll   unread
+	plans   map[uint32]bool // the users one of whose plans is being made
+}
+
+func newCallers() *callers {
+	return &callers{active: make(map[string]int), unread: make(map[string]*unread), plans: make(map[uint32]bool)}
+}
+
+// unread is what was sent and may not be read yet.
+type unread struct {
+	bytes int64
+	at    time.Time
+}
+
+// is returns how much that is now.
+func (u *unread) is(now time.Time, perSecond int64) int64 {
+	u.bytes = max(0, u.bytes-int64(now.Sub(u.at).Seconds()*float64(perSecond)))
+	u.at = now
+	return u.bytes
+}
+
+// begin says whether a call of a sender is to be answered now. Who is told yes calls end.
+func (c *callers) begin(sender string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all >= callsInAll || c.active[sender] >= callsOfSender {
+		return false
+	}
+	c.all++
+	c.active[sender]++
+	return true
+}
+
+func (c *callers) end(sender string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all--
+	if c.active[sender]--; c.active[sender] == 0 {
+		delete(c.active, sender)
+	}
+}
+
+// beginRefusal says whether a caller is told that there are too many calls. Who is told
+// yes calls endRefusal.
+func (c *callers) beginRefusal(sender string) bool {
+	if !c.maySend(sender, refusalSize, 2*unreadOfSender) {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refused >= refusals {
+		return false
+	}
+	c.refused++
+	return true
+}
+
+func (c *callers) endRefusal() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused--
+}
+
+// replies says whether a reply of so many bytes may be sent, and counts it.
+func (c *callers) replies(sender string, bytes int) bool {
+	return c.maySend(sender, int64(bytes)+refusalSize, unreadOfSender)
+}
+
+func (c *callers) maySend(sender string, bytes, limit int64) bool {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	of := c.unread[sender]
+	if of == nil {
+		c.forget(now)
+		of = &unread{}
+		c.unread[sender] = of
+	}
+	// Whoever has long lists sent keeps nobody from asking how a device is. The first
+	// reply may be of any size.
+	inAll := int64(unreadInAll)
+	if bytes <= shortReply {
+		inAll = unreadShort
+	}
+	mine, all := of.is(now, readOfSender), c.inAll.is(now, readInAll)
+	if mine > 0 && mine+bytes > limit || all > 0 && all+bytes > inAll {
+		return false
+	}
+	of.bytes += bytes
+	c.inAll.bytes += bytes
+	return true
+}
+
+// forget forgets the senders who must have read everything.
+func (c *callers) forget(now time.Time) {
+	for name, of := range c.unread {
+		if of.is(now, readOfSender) == 0 {
+			delete(c.unread, name)
+		}
+	}
+}
+
+// beginPlan says whether a plan may be made for a user: the package manager is asked, and
+// has few sessions to give. Who is told yes calls endPlan.
+func (c *callers) beginPlan(uid uint32) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.plans[uid] {
+		return false
+	}
+	c.plans[uid] = true
+	return true
+}
+
+func (c *callers) endPlan(uid uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.plans, uid)
+}
