@@ -32,7 +32,7 @@ var writes = []struct {
 		godbus + ".NewConn", "(*" + godbus + ".Conn).Auth", "(*" + godbus + ".Conn).Emit", "(*" + godbus + ".Conn).Hello",
 		"(*" + godbus + ".Conn).ReleaseName", "(*" + godbus + ".Conn).RequestName",
 	}},
-	{"daemon/bus/wire.go", "the bus, over its socket", []string{"net.Dial", "(net.Conn).Write"}},
+	{"daemon/bus/wire.go", "the bus, over its socket", []string{"(*net.Dialer).DialContext", "(net.Conn).Write"}},
 	{"daemon/journal/writer.go", "the journal", []string{journald}},
 	{"daemon/load/early.go", "a module root in the unit's private /tmp, and kmod's commands, each named where output is called", []string{
 		"exec ?", "os.MkdirAll", "os.MkdirTemp", "os.RemoveAll", "os.Symlink",

@@ -84,9 +84,9 @@ func TestLongArguments(t *testing.T) {
 		{device, properties + ".Get", []any{long, "x"}, "UnknownInterface"},
 		{api.RootPath, api.ManagerInterface + ".Explain", []any{"x", map[string]dbus.Variant{long: dbus.MakeVariant(1)}}, "InvalidArgs"},
 		{dbus.ObjectPath("/" + long), properties + ".GetAll", []any{api.DeviceInterface}, "UnknownObject"},
-		{device, properties + ".Get", []any{api.DeviceInterface, endless}, "LimitsExceeded"},
-		{dbus.ObjectPath("/" + endless), properties + ".GetAll", []any{api.DeviceInterface}, "LimitsExceeded"},
-		{api.RootPath, api.ManagerInterface + ".Install", []any{[]string{endless}, map[string]dbus.Variant{}}, "LimitsExceeded"},
+		{device, properties + ".Get", []any{api.DeviceInterface, endless}, "InvalidArgs"},
+		{dbus.ObjectPath("/" + endless), properties + ".GetAll", []any{api.DeviceInterface}, "InvalidArgs"},
+		{api.RootPath, api.ManagerInterface + ".Install", []any{[]string{endless}, map[string]dbus.Variant{}}, "InvalidArgs"},
 	} {
 		err := s.call(c.path, c.method, c.args...).Err
 		if got := errorName(err); got != "org.freedesktop.DBus.Error."+c.want || len(err.Error()) > 1000 {
@@ -179,12 +179,12 @@ func TestOnePlanOfAUser(t *testing.T) {
 		<-answer
 	}
 	s.engine.plan.Store(&wait)
-	plan := func() *dbus.Call {
+	ask := func() *dbus.Call {
 		return s.bus.Connect(t).Object(api.BusName, api.RootPath).Go(api.ManagerInterface+".Plan", 0, nil, []string{"sriov"}, map[string]dbus.Variant{})
 	}
-	first := plan()
+	first := ask()
 	<-asked
-	if err := (<-plan().Done).Err; errorName(err) != api.ErrorBusy {
+	if err := (<-ask().Done).Err; errorName(err) != api.ErrorBusy {
 		t.Errorf("the second plan: %v", err)
 	}
 	close(answer)
@@ -192,7 +192,7 @@ func TestOnePlanOfAUser(t *testing.T) {
 		t.Error(err)
 	}
 	s.engine.plan.Store(nil)
-	if err := (<-plan().Done).Err; err != nil {
+	if err := (<-ask().Done).Err; err != nil {
 		t.Errorf("the next plan: %v", err)
 	}
 }

@@ -27,7 +27,6 @@ const (
 	errorUnknownObject    = "org.freedesktop.DBus.Error.UnknownObject"
 	errorUnknownInterface = "org.freedesktop.DBus.Error.UnknownInterface"
 	errorUnknownMethod    = "org.freedesktop.DBus.Error.UnknownMethod"
-	errorLimitsExceeded   = "org.freedesktop.DBus.Error.LimitsExceeded"
 	errorUnknownProperty  = "org.freedesktop.DBus.Error.UnknownProperty"
 	errorPropertyReadOnly = "org.freedesktop.DBus.Error.PropertyReadOnly"
 	errorAccessDenied     = "org.freedesktop.DBus.Error.AccessDenied"

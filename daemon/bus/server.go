@@ -65,7 +65,7 @@ func Listen(ctx context.Context, address string, engine Engine, log zerolog.Logg
 	s.shown.Store(show(tree{}))
 	s.lastCall.Store(time.Now().UnixNano())
 	var err error
-	if s.wire, err = dial(address, s.called); err == nil {
+	if s.wire, err = dial(ctx, address, s.called); err == nil {
 		err = s.greet()
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ package bus
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -37,7 +38,7 @@ type wire struct {
 
 // dial connects to the first bus in a list of addresses, as the D-Bus specification has
 // them, that answers.
-func dial(addresses string, called func(call)) (*wire, error) {
+func dial(ctx context.Context, addresses string, called func(call)) (*wire, error) {
 	err := errors.New("there is no address of a unix socket")
 	for address := range strings.SplitSeq(addresses, ";") {
 		settings, ok := strings.CutPrefix(address, "unix:")
@@ -54,7 +55,7 @@ func dial(addresses string, called func(call)) (*wire, error) {
 				path = "@" + path
 			}
 			var conn net.Conn
-			if conn, err = net.Dial("unix", path); err == nil {
+			if conn, err = (&net.Dialer{}).DialContext(ctx, "unix", path); err == nil {
 				return &wire{Conn: conn, called: called, in: bufio.NewReader(conn)}, nil
 			}
 		}
@@ -157,7 +158,7 @@ func (w *wire) passOver(order binary.ByteOrder, fields, body uint64) error {
 		return err
 	}
 	if dbus.Type(head[1]) == dbus.TypeMethodCall {
-		c.problem = refuse(errorLimitsExceeded, "the call takes more than %d bytes", maxMessage)
+		c.problem = invalidArgs("the call takes more than %d bytes", maxMessage)
 		w.called(c)
 	}
 	return nil

@@ -80,13 +80,13 @@ func (u user) reads(root, name string) error {
 		return fmt.Errorf("cannot read the configuration: %w", err)
 	}
 	path := filepath.Join(root, name)
-	real, err := filepath.EvalSymlinks(path)
+	reached, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	const search, read = 1, 4
 	need := fs.FileMode(read)
-	for at := real; err == nil && at != root && at != "/"; at = filepath.Dir(at) {
+	for at := reached; err == nil && at != root && at != "/"; at = filepath.Dir(at) {
 		var info fs.FileInfo
 		if info, err = os.Stat(at); err == nil && !info.Mode().IsDir() && !info.Mode().IsRegular() {
 			return nil // Load says what is wrong with it
