@@ -122,7 +122,7 @@ func TestRecordOfHostileState(t *testing.T) {
 			return nil
 		}
 		text, err := os.ReadFile(path)
-		for _, secret := range []string{"$y$", "Tr0ub4dor", "AbCdEfGh", "ial", "S3cr3t", "192.0.2.10"} {
+		for _, secret := range []string{"$y$", "Tr0ub4dor", "AbCdEfGh", "@ial", "S3cr3t", "192.0.2.10"} {
 			if strings.Contains(string(text), secret) {
 				t.Errorf("%s holds %s", path, secret)
 			}

@@ -73,7 +73,7 @@ func attack(t *testing.T, b *testbus.Bus, each int) {
 func TestLongArguments(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	long, endless := strings.Repeat("x", 100<<10), strings.Repeat("x", 20<<20)
+	long, endless := strings.Repeat("x", 200<<10), strings.Repeat("x", 20<<20)
 	for _, c := range []struct {
 		path   dbus.ObjectPath
 		method string

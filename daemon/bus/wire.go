@@ -20,7 +20,7 @@ import (
 
 // maxMessage is the longest message that is read, in bytes. The bus lets each client send
 // 32 MB at a time, which godbus would copy twice.
-const maxMessage = 128 << 10
+const maxMessage = 256 << 10
 
 // wire is the connection to the bus as godbus has it. What clients send is read here
 // first. Calls do not come to godbus, which begins a goroutine for each; nor does what
