@@ -16,6 +16,7 @@ import (
 
 	"driverd/hwdetect"
 	"driverd/hwdetect/modalias"
+	"driverd/internal/tree"
 	"driverd/kernelbuild"
 )
 
@@ -117,7 +118,7 @@ func (c *children) shipped() error {
 	if len(c.byBus) == 0 {
 		return nil
 	}
-	f, err := os.Open(filepath.Join(c.dir, shippedFile))
+	f, err := tree.At(c.dir).Open(shippedFile, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

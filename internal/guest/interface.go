@@ -3,10 +3,14 @@
 package guest
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
+
+	"driverd/internal/tree"
 )
+
+// attributeSize is the most that an attribute of sysfs can hold, in bytes.
+const attributeSize = 4096
 
 // InterfaceState returns whether a function of a device, "net/enp1s0", is "up" or
 // "down" in the guest under root. It is empty for what is no network interface, or does
@@ -16,7 +20,7 @@ func InterfaceState(root, function string) string {
 	if !ok || name == "." || name == ".." || strings.Contains(name, "/") {
 		return ""
 	}
-	text, err := os.ReadFile(filepath.Join(root, "sys/class/net", name, "operstate"))
+	text, err := tree.At(root).Read(filepath.Join("sys/class/net", name, "operstate"), attributeSize)
 	if state := strings.TrimSpace(string(text)); err == nil && (state == "up" || state == "down") {
 		return state
 	}

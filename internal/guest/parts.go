@@ -11,6 +11,7 @@ import (
 	"driverd/hwdetect"
 	"driverd/hwdetect/kmod"
 	"driverd/hwdetect/sysfs"
+	"driverd/internal/tree"
 	"driverd/plan"
 )
 
@@ -38,7 +39,15 @@ func addParts(x *daemon.Explanation, device hwdetect.Device, facts plan.Facts, r
 			identities = append(identities, c.Modalias)
 		}
 	}
-	claims, err := daemon.FindChildDrivers(folder(filepath.Join(root, "lib/modules", facts.Release)), state.Catalogs{Dir: filepath.Join(root, StateDir)}, facts.Release, identities)
+	modules, err := tree.At(root).Folder(filepath.Join("lib/modules", facts.Release))
+	if err != nil {
+		return err
+	}
+	kept, err := tree.At(root).Folder(StateDir)
+	if err != nil {
+		return err
+	}
+	claims, err := daemon.FindChildDrivers(folder(modules), state.Catalogs{Dir: kept}, facts.Release, identities)
 	if err != nil {
 		return err
 	}
