@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// How many calls are being answered at once, and how many refusals sent.
+// How many calls are being answered at once, and how many refusals sent: those hold
+// nothing of the call.
 const (
 	callsOfSender = 8
 	callsInAll    = 64
-	refusals      = 64
+	refusals      = 1024
 )
 
 // How many bytes of replies callers may have left unread: of one, and of all together.

@@ -59,6 +59,7 @@ func (s *Server) called(c call) {
 			s.send(c, r, refusal)
 		}()
 	case s.callers.beginRefusal(c.sender):
+		c.body = nil
 		go func() {
 			defer s.calls.RUnlock()
 			defer s.callers.endRefusal()
