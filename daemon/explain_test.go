@@ -72,6 +72,37 @@ func TestExplainWithoutACatalog(t *testing.T) {
 	})
 }
 
+// Everybody may ask: that ends no pause between two tries, and begins no listing.
+func TestAskingIsNoTry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.plug(1, igb.alias)
+		w.onList = func(context.Context) error {
+			return reason.With(reason.BackendMissing, errors.New("cannot reach dnf5daemon"))
+		}
+		engine, _ := w.run(t)
+		after(time.Second)
+		attempts := func() []daemon.Attempt {
+			x, err := engine.Explain(t.Context(), "0000:01:00.0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return x.Attempts
+		}
+		before := attempts()
+		for range 100 {
+			if _, err := engine.Plan(t.Context(), []string{"0000:01:00.0"}); err == nil {
+				t.Fatal("there is a plan, and no catalog")
+			}
+			attempts()
+		}
+		if after := attempts(); len(after) != 1 || after[0].Tries != 1 || !after[0].RetryAt.Equal(before[0].RetryAt) || w.listings != 1 {
+			t.Errorf("%d listings, and now %+v; before it was %+v", w.listings, after, before)
+		}
+	})
+}
+
 func TestExplainAnswersOrSaysWhyNot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
