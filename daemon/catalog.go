@@ -30,7 +30,7 @@ type CatalogCache interface {
 type Learned struct {
 	At           time.Time
 	Repositories string // how they were configured, as Outside says it
-	Packages     []dnfbridge.Package
+	dnfbridge.Listing
 }
 
 // catalog is what is known about the packages of a kernel, and keeps that up to date.
@@ -44,12 +44,13 @@ type catalog struct {
 	last      Learned       // without its packages
 	learned   chan struct{} // closed when the learning ends that goes on, or went on last
 	outOfDate bool          // a transaction has found it wrong
+
+	renewed  time.Time // when it was last learned with the metadata renewed
+	toRenew  bool      // that is to be done next
+	renewing bool      // the last try was to do that
 }
 
 func (c *catalog) lastTry() ledger.Try { return c.engine.ledger.Get(ledger.Catalog(c.release)) }
-
-// failing says whether the last try to learn it has failed.
-func (c *catalog) failing() bool { return c.lastTry().Failed() || c.problem != nil }
 
 // restore takes what was learned before the service was started.
 func (c *catalog) restore() {
@@ -61,13 +62,34 @@ func (c *catalog) restore() {
 	c.keep(learned)
 }
 
-// refresh has the catalog learned anew: it is not what it was.
-func (c *catalog) refresh() { c.outOfDate = true }
+// refresh has the catalog learned anew, after the metadata was renewed at a moment.
+func (c *catalog) refresh(renewed time.Time) { c.outOfDate, c.renewed = true, renewed }
 
-// retry has a failed try repeated at once.
-func (c *catalog) retry(now time.Time) {
-	c.engine.ledger.Forget(ledger.Catalog(c.release))
-	c.Step(now)
+// renew has the catalog learned anew, with the metadata renewed. Until then it says of
+// nothing that it is missing.
+func (c *catalog) renew() { c.renewed, c.toRenew = time.Time{}, true }
+
+// factsFor completes the facts about a device that came at a moment. What the catalog
+// lacks may have been added to the repositories before, and the package manager keeps
+// metadata for days. So before a device is said to have no driver, or none that can be
+// had, it is renewed, once for all that came until then.
+func (c *catalog) factsFor(came time.Time, f plan.Facts) plan.Facts {
+	if c.known == nil || !c.renewed.Before(came) {
+		return f
+	}
+	if try := c.lastTry(); c.renewing && try.Failed() && !try.Began.Before(came) {
+		f.CatalogProblem = try.Err
+	} else {
+		f.Doubtful = true
+	}
+	return f
+}
+
+// renewFor has the catalog renewed for a device that came at a moment, unless that is
+// under way.
+func (c *catalog) renewFor(came time.Time) {
+	try := c.lastTry()
+	c.toRenew = c.toRenew || c.known != nil && (!try.Running() || !c.renewing || try.Began.Before(came))
 }
 
 // Step asks the repositories about the kernel when it is time, and returns when it
@@ -78,9 +100,9 @@ func (c *catalog) Step(now time.Time) (wake time.Time) {
 	switch fresh := c.last.At.Add(catalogAge); {
 	case try.Running():
 		return time.Time{}
-	case try.Failed() && !try.Due(now, changes):
+	case try.Failed() && !try.Due(now, changes) && !c.toRenew:
 		return try.RetryAt
-	case !try.Failed() && good && !c.outOfDate && now.Before(fresh) && c.last.Repositories == c.engine.repositories:
+	case !try.Failed() && good && !c.outOfDate && !c.toRenew && now.Before(fresh) && c.last.Repositories == c.engine.repositories:
 		return fresh
 	}
 	c.learn(now)
@@ -90,17 +112,25 @@ func (c *catalog) Step(now time.Time) (wake time.Time) {
 func (c *catalog) learn(now time.Time) {
 	e, key := c.engine, ledger.Catalog(c.release)
 	learned := Learned{At: now, Repositories: e.repositories}
+	// What is hidden is only listed then.
+	fresh := c.toRenew || c.lastTry().Failed() && c.renewing || c.known.Excludes()
+	first := c.known == nil
 	e.ledger.Begin(key, 0, now, ledger.Try{})
-	c.learned, c.outOfDate = make(chan struct{}), false
+	c.learned, c.outOfDate, c.toRenew, c.renewing = make(chan struct{}), false, false, fresh
 	var unkept error
 	e.start(
-		func(ctx context.Context) error {
-			packages, err := e.Backend.KernelPackages(ctx, c.release)
-			learned.Packages = wanted(packages)
+		func(ctx context.Context) (err error) {
+			learned.Listing, err = e.Backend.KernelPackages(ctx, c.release, fresh)
+			if err == nil && first && !fresh && !learned.Offered() { // it may have been built since the metadata was fetched
+				learned.Listing, err = e.Backend.KernelPackages(ctx, c.release, true)
+			}
+			learned.Packages = wanted(learned.Packages)
 			switch {
 			case err != nil:
 				return withReason(reason.TransactionFailed, err)
-			case len(NewCatalog(learned.Packages).NEVRAs()) == 0: // they may come back; nothing worth keeping until then
+			case NewCatalog(learned.Packages).Excludes() && !learned.Offered():
+				return reason.With(reason.Excluded, errNoBuild)
+			case !learned.Offered(): // they may come back; nothing worth keeping until then
 				return reason.With(reason.StaleKernel, errNoBuild)
 			case c.cache != nil:
 				unkept = c.cache.Save(c.release, learned)
@@ -119,9 +149,9 @@ func (c *catalog) learn(now time.Time) {
 		})
 }
 
-// errNoBuild is what is wrong with repositories that answer, and have no package of
-// the kernel.
-var errNoBuild = errors.New("the repositories have no package of this kernel")
+// errNoBuild is what is wrong with repositories that answer, and from which no package
+// of the kernel can be installed.
+var errNoBuild = errors.New("the repositories have no package of this kernel that can be installed")
 
 // take takes what the repositories have answered.
 func (c *catalog) take(learned Learned, err error) {
@@ -143,6 +173,9 @@ func (c *catalog) keep(learned Learned) {
 	c.known, c.problem = NewCatalog(learned.Packages), nil
 	learned.Packages = nil
 	c.last = learned
+	if learned.Fresh {
+		c.renewed = learned.At
+	}
 }
 
 // wanted leaves out the Provides that no decision needs: most of them, and the
@@ -168,7 +201,7 @@ func planPackages(packages []dnfbridge.Package) []plan.Package {
 	var all []plan.Package
 	for _, p := range packages {
 		all = append(all, plan.Package{
-			NEVRA: p.NEVRA, Repo: p.RepoID, Installed: p.Installed,
+			NEVRA: p.NEVRA, Repo: p.RepoID, Installed: p.Installed, Excluded: p.Excluded,
 			DownloadSize: p.DownloadSize, InstallSize: p.InstallSize, Provides: p.Provides,
 		})
 	}

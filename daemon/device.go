@@ -21,6 +21,7 @@ type device struct {
 	hwdetect.Device
 	stay    hwdetect.Stay
 	seen    time.Time
+	came    time.Time // before it was seen, if it was at the first look
 	vendor  string
 	product string
 
@@ -49,9 +50,17 @@ type Mark struct {
 	Time time.Time
 }
 
+// sinceLastStart is how long ago a device is taken to have come that is there at the
+// first look, so that a service that is started again and again does not have the
+// metadata of the repositories renewed each time.
+const sinceLastStart = 10 * time.Minute
+
 func (e *Engine) newDevice(d hwdetect.Device, now time.Time) *device {
 	e.generation++
-	added := &device{Device: d, stay: hwdetect.Stay{Slot: d.Slot, Generation: e.generation}, seen: now}
+	added := &device{Device: d, stay: hwdetect.Stay{Slot: d.Slot, Generation: e.generation}, seen: now, came: now}
+	if e.rested.IsZero() {
+		added.came = now.Add(-sinceLastStart)
+	}
 	added.vendor, added.product = e.names(d)
 	added.mark("seen")
 	level := zerolog.InfoLevel

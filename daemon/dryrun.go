@@ -86,7 +86,7 @@ func planRefusal(err error) error {
 	switch reason.Of(err) {
 	case reason.TransactionRefused:
 		return refuse(ErrRefused, "%v", err)
-	case reason.NoPackage, reason.FirmwareMissing:
+	case reason.NoPackage, reason.Excluded, reason.FirmwareMissing:
 		return refuse(ErrNoCandidate, "%v", err)
 	}
 	return refuse(ErrBackendFailed, "%v", err)

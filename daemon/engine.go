@@ -57,8 +57,8 @@ type ChildModules interface {
 // Backend is a package manager.
 type Backend interface {
 	Name() string
-	KernelPackages(ctx context.Context, release string) ([]dnfbridge.Package, error)
-	Find(ctx context.Context, what []string) ([]dnfbridge.Package, error)
+	KernelPackages(ctx context.Context, release string, fresh bool) (dnfbridge.Listing, error)
+	Find(ctx context.Context, what []string, fresh bool) ([]dnfbridge.Package, error)
 	Resolve(ctx context.Context, t dnfbridge.Transaction) ([]dnfbridge.Package, error)
 	Install(ctx context.Context, t dnfbridge.Transaction, progress func(dnfbridge.Progress)) error
 	// StopIfUnused stops what the package manager has kept running for this engine, unless
@@ -202,14 +202,15 @@ func (e *Engine) Kick() {
 	}
 }
 
-// Rescan looks at the hardware at once and tries again what failed. It returns
-// when it has looked.
+// Rescan looks at the hardware at once, tries again what failed, and has the metadata of
+// the repositories renewed. It returns when it has looked.
 func (e *Engine) Rescan(ctx context.Context) error {
 	if e.Gate != nil {
 		return refuse(ErrRefused, "%v", e.Gate)
 	}
 	return e.change(ctx, func() {
 		e.ledger.ForgetAll()
+		e.catalog.renew()
 		for _, d := range e.devices {
 			d.cancelled = ""
 		}

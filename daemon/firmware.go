@@ -64,7 +64,7 @@ func (e *Engine) goWithout(j *jobs.Job, lacks error) {
 
 // Finder looks for packages; see dnfbridge.DNF5.Find.
 type Finder interface {
-	Find(ctx context.Context, what []string) ([]dnfbridge.Package, error)
+	Find(ctx context.Context, what []string, fresh bool) ([]dnfbridge.Package, error)
 }
 
 // FindFirmware finds what to install for files that are asked for and that the
@@ -126,16 +126,22 @@ func (s firmwareSource) add(ctx context.Context, add *dnfbridge.Transaction, fil
 
 // lookUp finds packages that may have a file: that which is known to, or else, if
 // the kernel has asked for it, those whose lists of files say so. These lists are
-// too large to be fetched for a file that is only named.
+// too large to be fetched for a file that is only named. The metadata is renewed before
+// a file that the kernel has asked for is said to be missing.
 func (s firmwareSource) lookUp(ctx context.Context, file string, asked bool) ([]dnfbridge.Package, error) {
 	if name := firmware.Package(file); name != "" {
-		found, err := s.packages.Find(ctx, []string{name, firmware.Whence})
+		found, err := s.packages.Find(ctx, []string{name, firmware.Whence}, false)
 		known := func(p dnfbridge.Package) bool { return p.Name == name && available(p) }
 		if err != nil || !asked || slices.ContainsFunc(found, known) {
 			return found, err
 		}
 	}
-	return s.packages.Find(ctx, append(firmware.Paths(file), firmware.Whence))
+	what := append(firmware.Paths(file), firmware.Whence)
+	found, err := s.packages.Find(ctx, what, false)
+	if err != nil || slices.ContainsFunc(found, func(p dnfbridge.Package) bool { return p.Name != firmware.Whence && available(p) }) {
+		return found, err
+	}
+	return s.packages.Find(ctx, what, true)
 }
 
 func available(p dnfbridge.Package) bool { return p.RepoID != "" && !p.Installed }

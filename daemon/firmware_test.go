@@ -37,7 +37,7 @@ func (w *world) Lacking(files []string) []string {
 	return slices.DeleteFunc(slices.Clone(files), func(f string) bool { return !slices.Contains(w.lacking, f) })
 }
 
-func (w *world) Find(_ context.Context, what []string) (found []dnfbridge.Package, err error) {
+func (w *world) Find(_ context.Context, what []string, fresh bool) (found []dnfbridge.Package, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.finds = append(w.finds, what)

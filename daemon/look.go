@@ -98,7 +98,9 @@ func (e *Engine) decide(devices []*device) {
 	facts := e.facts()
 	for _, d := range devices {
 		d.want = plan.Decide(d.Device, e.factsFor(d, facts))
-		if d.want.Action != plan.Learn {
+		if d.want.Action == plan.Learn {
+			e.catalog.renewFor(d.came)
+		} else {
 			d.mark("decided")
 		}
 	}
@@ -190,6 +192,7 @@ func (e *Engine) facts() plan.Facts {
 		Kernel:         e.kernel,
 		Catalog:        e.catalog.known,
 		CatalogProblem: e.catalog.problem,
+		Disabled:       e.catalog.last.Disabled,
 		Incomplete:     e.interrupted.left(),
 		Law:            e.law,
 		Policy:         e.config.Policy,
@@ -205,7 +208,7 @@ func (e *Engine) factsFor(d *device, f plan.Facts) plan.Facts {
 		f.Observe, f.PolicyProblem = false, nil
 	}
 	f.Observe = f.Observe && !d.asked
-	return f
+	return e.catalog.factsFor(d.came, f)
 }
 
 func (e *Engine) sorted() []*device {

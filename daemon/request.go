@@ -76,9 +76,9 @@ type choice struct {
 var errLearn = errors.New("the packages of the kernel are not known yet")
 
 // choose calls then, in the engine's goroutine, with what the selectors come to.
-// It waits for the packages of the kernel if they are being learned. If there was a
-// problem with them, eager has them learned again at once: whoever asks with privilege
-// may just have solved it.
+// It waits for the packages of the kernel if they are being learned. If there is none
+// for what was asked, or a problem with them, eager has them learned again at once:
+// whoever asks with privilege may know better.
 func (e *Engine) choose(ctx context.Context, selectors []plan.Selector, eager bool, then func(choice)) error {
 	patience := time.NewTimer(learnTime)
 	defer patience.Stop()
@@ -91,9 +91,10 @@ func (e *Engine) choose(ctx context.Context, selectors []plan.Selector, eager bo
 				then(c)
 				return
 			}
-			trouble := e.catalog.failing() && (errors.Is(refused, ErrNoCandidate) || errors.Is(refused, ErrBackendFailed))
+			trouble := errors.Is(refused, ErrNoCandidate) || errors.Is(refused, ErrBackendFailed)
 			if eager && trouble {
-				e.catalog.retry(time.Now())
+				e.catalog.renew()
+				e.catalog.Step(time.Now())
 			}
 			if errors.Is(refused, errLearn) || eager && trouble {
 				learned = e.catalog.learned
@@ -235,7 +236,7 @@ func (e *Engine) refusal(what string, d plan.Want) error {
 		return nil
 	case problem != nil && d.Reason == reason.Of(problem):
 		kind = ErrBackendFailed
-	case d.Reason == reason.NoDriver, d.Reason == reason.NoPackage, d.Reason == reason.StaleKernel:
+	case d.Reason == reason.NoDriver, d.Reason == reason.NoPackage, d.Reason == reason.Excluded, d.Reason == reason.StaleKernel:
 		kind = ErrNoCandidate
 	}
 	return reason.With(d.Reason, refuse(kind, "%s%s", what, d.Message))

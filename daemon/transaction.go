@@ -163,7 +163,7 @@ func (e *Engine) finish(j *jobs.Job, catalog *catalog, err error) {
 		e.endTry(j, key, now, err)
 	}
 	if reason.Of(err) == reason.NoPackage {
-		catalog.refresh() // the repositories are not what they were
+		catalog.refresh(now) // the repositories are not what they were
 	}
 	if err != nil {
 		e.Log.Warn().Str("event", "job-failed").Strs("packages", j.Packages).Str("reason", string(reason.Of(err))).Msg(err.Error())
@@ -217,7 +217,7 @@ func ofFirmware(err error) error {
 // packages, so that the others would do without it.
 func ofOnePackage(why reason.Reason) bool {
 	switch why {
-	case reason.NoPackage, reason.TransactionRefused, reason.TransactionFailed, reason.UntrustedPackage:
+	case reason.NoPackage, reason.Excluded, reason.TransactionRefused, reason.TransactionFailed, reason.UntrustedPackage:
 		return true
 	}
 	return false

@@ -43,6 +43,7 @@ type world struct {
 
 	looks    int
 	listings int
+	renewals int // listings with the metadata renewed
 	installs [][]string
 	allowed  []string // in the last of them
 	loads    []hwdetect.Slot
@@ -60,6 +61,7 @@ type world struct {
 
 	// What the next steps do; nil is what goes well.
 	onList    func(context.Context) error
+	onRenew   func() // when the metadata is renewed
 	onInstall func(packages []string) error
 	onLoad    func(hwdetect.Slot) error
 
@@ -219,20 +221,28 @@ func (w *world) Modules() (plan.Kernel, error) {
 func (w *world) Name() string                       { return "fake" }
 func (w *world) Names(_, _ uint16) (string, string) { return "", "" }
 
-func (w *world) KernelPackages(ctx context.Context, of string) ([]dnfbridge.Package, error) {
+func (w *world) KernelPackages(ctx context.Context, of string, fresh bool) (dnfbridge.Listing, error) {
 	w.mu.Lock()
 	w.listings++
+	if fresh {
+		w.renewals++
+	}
 	on := w.onList
 	w.mu.Unlock()
 	if on != nil {
 		if err := on(ctx); err != nil {
-			return nil, err
+			return dnfbridge.Listing{}, err
 		}
 	}
-	if of != release {
-		return w.later, nil
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if fresh && w.onRenew != nil {
+		w.onRenew()
 	}
-	return w.packages, nil
+	if of != release {
+		return dnfbridge.Listing{Packages: w.later, Fresh: fresh}, nil
+	}
+	return dnfbridge.Listing{Packages: w.packages, Fresh: fresh}, nil
 }
 
 // Resolve finds the packages that no Install has brought yet.

@@ -25,7 +25,7 @@ func TestCancelDuringASlowDownload(t *testing.T) {
 	g := newGuest(t)
 	before := g.installed(t)
 	d := g.backend(0)
-	if _, err := d.KernelPackages(t.Context(), release); err != nil { // the metadata is there
+	if _, err := d.KernelPackages(t.Context(), release, false); err != nil { // the metadata is there
 		t.Fatal(err)
 	}
 	g.repo.Fail(".rpm", rpmrepo.Slow)

@@ -17,29 +17,62 @@ import (
 	"driverd/reason"
 )
 
+// Listing is what the package manager knows about one kernel build.
+type Listing struct {
+	// Packages are sorted by NEVRA. If none of those that are installed says that
+	// it belongs to the build, those are among them that have the kernel's files or
+	// its version and release.
+	Packages []Package
+
+	// Disabled are the repositories that are configured and not asked, those of
+	// sources and debugging information apart. They are known if Fresh, or if no
+	// repository offers a package.
+	Disabled []string
+
+	Fresh bool // the repositories were asked whether their metadata has changed
+}
+
+// Offered says whether there is a package that can be installed.
+func (l Listing) Offered() bool { return offered(l.Packages) }
+
 // KernelPackages lists every package, installed or available, that belongs to
 // the kernel build with the given release (uname -r): that provides
-// "X-uname-r = release", whatever X is. They are sorted by NEVRA; the list is
-// empty if no repository has such a package and none is installed.
+// "X-uname-r = release", whatever X is.
+//
+// With fresh, the metadata is renewed first, and what DNF's configuration hides is
+// listed too, as Excluded. That is so without fresh, too, if nothing else is offered.
+// Packages that a module stream hides are not listed; if there are no others, the
+// error's reason is reason.Excluded.
 //
 // If a repository could not be reached, the error's reason is
 // reason.RepoUnreachable, and the packages that the others offer or that are
 // installed are returned with it: with skip_if_unavailable, the usual setting,
-// dnf goes on without the repository. Other errors come without packages.
-func (d *DNF5) KernelPackages(ctx context.Context, release string) ([]Package, error) {
-	packages, err := d.kernelPackages(ctx, unameVersion(release))
+// dnf goes on without the repository.
+func (d *DNF5) KernelPackages(ctx context.Context, release string, fresh bool) (Listing, error) {
+	l, err := d.kernelPackages(ctx, release, fresh)
 	if err != nil {
-		return packages, fmt.Errorf("cannot list the packages of kernel %s: %w", release, err)
+		return l, fmt.Errorf("cannot list the packages of kernel %s: %w", release, err)
 	}
-	return packages, nil
+	return l, nil
 }
 
-func (d *DNF5) kernelPackages(ctx context.Context, version string) ([]Package, error) {
-	packages, err := d.packages(ctx, map[string]any{}, map[string]any{
-		"whatprovides": []string{"*" + unameSuffix + " = " + version}, // the name may be a glob
-	})
-	return ofBuild(packages, version), err
+func (d *DNF5) kernelPackages(ctx context.Context, release string, fresh bool) (Listing, error) {
+	l := Listing{Fresh: fresh}
+	packages, err := d.query(ctx, fresh, map[string]any{}, ofKernel(release))
+	l.Packages = ofBuild(packages, unameVersion(release))
+	if err != nil || l.Offered() && !fresh {
+		return l, err
+	}
+	return l, d.addHidden(ctx, release, &l)
 }
+
+// ofKernel are the options of a list of what belongs to a kernel.
+func ofKernel(release string) map[string]any {
+	return map[string]any{"whatprovides": []string{ofAnyName(release)}}
+}
+
+// ofAnyName is the capability of a build with a glob for its name.
+func ofAnyName(release string) string { return "*" + unameSuffix + " = " + unameVersion(release) }
 
 // ofBuild leaves out what does not belong to the build, whatever dnf's matching
 // was.
@@ -47,21 +80,16 @@ func ofBuild(packages []Package, version string) []Package {
 	return slices.DeleteFunc(packages, func(p Package) bool { return !belongsTo(p.Provides, version) })
 }
 
-// packages lists packages in a session with these settings. If a repository
-// could not be reached, those of the others come with the error.
-func (d *DNF5) packages(ctx context.Context, settings, options map[string]any) ([]Package, error) {
+// query lists packages in a session with these settings. If a repository could not
+// be reached, those of the others come with the error.
+func (d *DNF5) query(ctx context.Context, fresh bool, settings, options map[string]any) ([]Package, error) {
 	track := newTracker(nil)
-	s, err := d.open(ctx, track, settings)
-	if err != nil {
-		return nil, err
+	packages, err := d.queryOnce(ctx, track, fresh, settings, options)
+	if err == nil && fresh && !track.asked {
+		// The server had no metadata that could expire: it has copied dnf5's, which
+		// may be as old.
+		packages, err = d.queryOnce(ctx, track, fresh, settings, options)
 	}
-	defer s.close()
-	options["package_attrs"] = []string{"nevra", "name", "repo_id", "is_installed", "download_size", "install_size", "provides"}
-	found, err := s.list(ctx, options)
-	if err != nil {
-		return nil, track.explain(err)
-	}
-	packages, err := packagesOf(found)
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +100,25 @@ func (d *DNF5) packages(ctx context.Context, settings, options map[string]any) (
 		err = reason.With(reason.RepoUnreachable, errors.New(strings.Join(track.deadRepos, "; ")))
 	}
 	return packages, err
+}
+
+func (d *DNF5) queryOnce(ctx context.Context, track *tracker, fresh bool, settings, options map[string]any) ([]Package, error) {
+	s, err := d.open(ctx, track, settings, fresh)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	return s.packages(ctx, options)
+}
+
+// packages lists packages with all that a Package says.
+func (s *session) packages(ctx context.Context, options map[string]any) ([]Package, error) {
+	options["package_attrs"] = []string{"nevra", "name", "repo_id", "is_installed", "download_size", "install_size", "provides"}
+	found, err := s.list(ctx, options)
+	if err != nil {
+		return nil, s.track.explain(err)
+	}
+	return packagesOf(found)
 }
 
 // packagesOf makes one package of each NEVRA: dnf lists one that is installed
@@ -101,13 +148,17 @@ func packagesOf(found []map[string]dbus.Variant) ([]Package, error) {
 		slices.Sort(p.Provides)
 		byNEVRA[p.NEVRA] = p
 	}
-	return slices.SortedFunc(maps.Values(byNEVRA), func(a, b Package) int { return cmp.Compare(a.NEVRA, b.NEVRA) }), nil
+	return sorted(slices.Collect(maps.Values(byNEVRA))), nil
+}
+
+func sorted(packages []Package) []Package {
+	return slices.SortedFunc(slices.Values(packages), func(a, b Package) int { return cmp.Compare(a.NEVRA, b.NEVRA) })
 }
 
 // installedNEVRAs asks the rpmdb, in a session of its own: the answers of one
 // that installed something are stale, and includepkgs hides installed packages.
 func (d *DNF5) installedNEVRAs(ctx context.Context) (map[string]bool, error) {
-	s, err := d.open(ctx, newTracker(nil), map[string]any{"load_available_repos": false})
+	s, err := d.open(ctx, newTracker(nil), map[string]any{"load_available_repos": false}, false)
 	if err != nil {
 		return nil, err
 	}

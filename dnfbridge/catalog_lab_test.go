@@ -21,7 +21,8 @@ func TestCatalog(t *testing.T) {
 	g := newGuest(t)
 	d := g.backend(0)
 
-	packages, err := d.KernelPackages(t.Context(), release)
+	listing, err := d.KernelPackages(t.Context(), release, false)
+	packages := listing.Packages
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,8 +66,8 @@ func TestCatalog(t *testing.T) {
 		}
 	}
 
-	if packages, err := d.KernelPackages(t.Context(), "9.9.9-1.x86_64"); err != nil || len(packages) != 0 {
-		t.Errorf("a release that nobody has: %v, %v", packages, err)
+	if listing, err := d.KernelPackages(t.Context(), "9.9.9-1.x86_64", false); err != nil || len(listing.Packages) != 0 {
+		t.Errorf("a release that nobody has: %v, %v", listing, err)
 	}
 }
 
@@ -81,7 +82,8 @@ func TestCatalogOfUnreachableRepository(t *testing.T) {
 				g.forgetMetadata(t, strict)
 				g.repo.Fail("", fault)
 
-				packages, err := g.backend(0).KernelPackages(t.Context(), release)
+				listing, err := g.backend(0).KernelPackages(t.Context(), release, false)
+				packages := listing.Packages
 				if reason.Of(err) != reason.RepoUnreachable {
 					t.Errorf("error %v has the reason %q, want %q", err, reason.Of(err), reason.RepoUnreachable)
 				}
@@ -95,8 +97,8 @@ func TestCatalogOfUnreachableRepository(t *testing.T) {
 
 				// And nothing sticks.
 				g.repo.Fail("", rpmrepo.NoFault)
-				if packages, err := g.backend(0).KernelPackages(t.Context(), release); err != nil || len(packages) < 10 {
-					t.Errorf("after it came back: %d packages, %v", len(packages), err)
+				if listing, err := g.backend(0).KernelPackages(t.Context(), release, false); err != nil || len(listing.Packages) < 10 {
+					t.Errorf("after it came back: %d packages, %v", len(listing.Packages), err)
 				}
 			})
 		}

@@ -43,7 +43,7 @@ func TestKernelPackages(t *testing.T) {
 		listed("h-1-1.x86_64", "h", "fedora", false),
 	}}
 	d, _ := f.serve(t)
-	got, err := d.KernelPackages(t.Context(), release)
+	got, err := d.KernelPackages(t.Context(), release, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestKernelPackages(t *testing.T) {
 		{NEVRA: "b-1-1.x86_64", Name: "b", RepoID: "updates", Installed: true, DownloadSize: 1000, InstallSize: 2000, Provides: []string{"a = 1", capability}},
 		{NEVRA: "c-1-1.x86_64", Name: "c", Installed: true, InstallSize: 2000, Provides: []string{capability}},
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(dnfbridge.Listing{Packages: want}, got); diff != "" {
 		t.Errorf("packages differ (-want +got):\n%s", diff)
 	}
 }
@@ -69,9 +69,9 @@ func TestReleaseInCapability(t *testing.T) {
 		t.Run(release, func(t *testing.T) {
 			f := &fakeServer{available: []map[string]dbus.Variant{listed("a-1-1.x86_64", "a", "fedora", false, "kernel-64k-modules-uname-r = "+version)}}
 			d, _ := f.serve(t)
-			packages, err := d.KernelPackages(t.Context(), release)
-			if err != nil || len(packages) != 1 {
-				t.Errorf("packages are %v, %v", packages, err)
+			listing, err := d.KernelPackages(t.Context(), release, false)
+			if err != nil || len(listing.Packages) != 1 {
+				t.Errorf("packages are %v, %v", listing, err)
 			}
 			var asked any
 			f.locked(func() { asked = f.asked[0]["whatprovides"].Value() })
@@ -99,7 +99,8 @@ func TestKernelPackagesProperties(t *testing.T) {
 			available = append(available, p)
 		}
 		f.locked(func() { f.available = available })
-		packages, err := d.KernelPackages(context.Background(), "1-1")
+		listing, err := d.KernelPackages(context.Background(), "1-1", false)
+		packages := listing.Packages
 		if err != nil {
 			if packages != nil {
 				t.Errorf("packages %v with the error %v", packages, err)

@@ -27,19 +27,28 @@ type Command struct {
 // stand in none.
 const queryFormat = "\x1e%{full_nevra}\x1f%{name}\x1f%{repoid}\x1f%{downloadsize}\x1f%{installsize}\x1f%{provides}"
 
-// KernelPackages lists what belongs to a kernel build; see DNF5.KernelPackages.
-func (c Command) KernelPackages(ctx context.Context, release string) ([]Package, error) {
-	version := unameVersion(release)
-	packages, err := c.packages(ctx, "--whatprovides=*"+unameSuffix+" = "+version)
-	if err != nil {
-		return nil, fmt.Errorf("cannot list the packages of kernel %s: %w", release, err)
+// KernelPackages lists what belongs to a kernel build. It has the metadata renewed
+// before it says that no repository has a package of it.
+func (c Command) KernelPackages(ctx context.Context, release string) (packages []Package, err error) {
+	for _, query := range [][]string{{}, {"--refresh"}} {
+		packages, err = c.packages(ctx, append(query, "--whatprovides="+ofAnyName(release))...)
+		if err != nil {
+			return nil, fmt.Errorf("cannot list the packages of kernel %s: %w", release, err)
+		}
+		if packages = ofBuild(packages, unameVersion(release)); offered(packages) {
+			break
+		}
 	}
-	return ofBuild(packages, version), nil
+	return packages, nil
 }
 
 // Find lists packages by their names and files; see DNF5.Find.
-func (c Command) Find(ctx context.Context, what []string) ([]Package, error) {
-	packages, err := c.packages(ctx, append([]string{"--latest-limit=1"}, what...)...)
+func (c Command) Find(ctx context.Context, what []string, fresh bool) ([]Package, error) {
+	query := append([]string{"--latest-limit=1"}, what...)
+	if fresh {
+		query = append(query, "--refresh")
+	}
+	packages, err := c.packages(ctx, query...)
 	if err != nil {
 		return nil, fmt.Errorf("cannot look for %s: %w", strings.Join(what, ", "), err)
 	}

@@ -272,7 +272,7 @@ func TestNobodyOnTheBus(t *testing.T) {
 	d := dnfbridge.NewDNF5(func(_ context.Context, opts ...dbus.ConnOption) (*dbus.Conn, error) {
 		return dbus.Connect(address, opts...)
 	}, zerolog.Nop())
-	if _, err := d.KernelPackages(t.Context(), "1"); reason.Of(err) != reason.BackendMissing {
+	if _, err := d.KernelPackages(t.Context(), "1", false); reason.Of(err) != reason.BackendMissing {
 		t.Errorf("error is %v (%s)", err, reason.Of(err))
 	}
 }

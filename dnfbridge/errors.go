@@ -82,6 +82,30 @@ func explain(err error) error {
 	return reason.With(reason.TransactionFailed, err)
 }
 
+// outdatedError marks an error that may come of metadata that the repositories have
+// replaced since: what it names is not there any more, or is another file.
+type outdatedError struct{ error }
+
+func (e *outdatedError) Unwrap() error { return e.error }
+
+// outdated says whether a package could not be downloaded because the repository has
+// another file, or none, in its place. A server that does not answer is no reason to
+// doubt the metadata. The texts are librepo's (handle.c, downloader.c).
+func outdated(failure string) bool {
+	return strings.Contains(failure, "Status code: 4") || strings.Contains(failure, "checksum doesn't match") ||
+		strings.Contains(failure, "Content-Length") || strings.Contains(failure, "Couldn't read a file://")
+}
+
+// renewed runs do, and once more with the metadata renewed, in whose session do has to
+// see to that, if it may have failed because of old metadata.
+func renewed[T any](do func(fresh bool) (T, error)) (T, error) {
+	result, err := do(false)
+	if errors.As(err, new(*outdatedError)) {
+		return do(true)
+	}
+	return result, err
+}
+
 // died says whether the server left the bus with a call pending. Both
 // dbus-daemon and dbus-broker answer in its place.
 func died(err dbus.Error) bool {

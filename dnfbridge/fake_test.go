@@ -47,6 +47,7 @@ type fakeServer struct {
 	answered []bool                    // what confirm_key was told
 	asked    []map[string]dbus.Variant // the options of every Rpm.list
 	config   map[string]string         // of the last session with one
+	cleaned  []string                  // what Base.clean was told
 }
 
 func (f *fakeServer) OpenSession(options map[string]dbus.Variant) (dbus.ObjectPath, *dbus.Error) {
@@ -71,12 +72,28 @@ func (f *fakeServer) List(options map[string]dbus.Variant) ([]map[string]dbus.Va
 	if options["scope"].Value() != "installed" {
 		return f.available, nil
 	}
+	if options["patterns"].Value() != nil {
+		return nil, nil // no package owns the kernel
+	}
 	found := []map[string]dbus.Variant{}
 	for _, nevra := range f.installed {
 		found = append(found, map[string]dbus.Variant{"nevra": dbus.MakeVariant(nevra)})
 	}
 	return found, nil
 }
+
+func (f *fakeServer) Clean(what string) (bool, string, *dbus.Error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cleaned = append(f.cleaned, what)
+	return true, "", nil
+}
+
+func (f *fakeServer) Repos(map[string]dbus.Variant) ([]map[string]dbus.Variant, *dbus.Error) {
+	return nil, nil
+}
+
+func (f *fakeServer) Problems() ([]map[string]dbus.Variant, *dbus.Error) { return nil, nil }
 
 func (f *fakeServer) Install([]string, map[string]dbus.Variant) *dbus.Error { return nil }
 
@@ -156,8 +173,9 @@ func (f *fakeServer) serve(t *testing.T, options ...dnfbridge.Option) (*dnfbridg
 	}{
 		{fakeManager, "SessionManager", map[string]any{"open_session": f.OpenSession}},
 		{fakeSession, "rpm.Rpm", map[string]any{"list": f.List, "install": f.Install}},
-		{fakeSession, "rpm.Repo", map[string]any{"confirm_key": f.ConfirmKey}},
-		{fakeSession, "Goal", map[string]any{"resolve": f.Resolve, "do_transaction": f.DoTransaction}},
+		{fakeSession, "Base", map[string]any{"clean": f.Clean}},
+		{fakeSession, "rpm.Repo", map[string]any{"confirm_key": f.ConfirmKey, "list": f.Repos}},
+		{fakeSession, "Goal", map[string]any{"resolve": f.Resolve, "do_transaction": f.DoTransaction, "get_transaction_problems": f.Problems}},
 	} {
 		if err := conn.ExportMethodTable(object.methods, object.path, "org.rpm.dnf.v0."+object.iface); err != nil {
 			t.Fatal(err)

@@ -19,7 +19,7 @@ import (
 func TestDownloadFails(t *testing.T) {
 	g := newGuest(t)
 	d := g.backend(0)
-	if _, err := d.KernelPackages(t.Context(), release); err != nil { // the metadata is there
+	if _, err := d.KernelPackages(t.Context(), release, false); err != nil { // the metadata is there
 		t.Fatal(err)
 	}
 	for name, fault := range map[string]rpmrepo.Fault{"dropped": rpmrepo.Refuse, "not found": rpmrepo.NotFound} {
@@ -58,7 +58,7 @@ func TestRepositoryStalls(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	stalled := make(chan error, 1)
 	go func() {
-		_, err := g.backend(0).KernelPackages(ctx, release)
+		_, err := g.backend(0).KernelPackages(ctx, release, false)
 		stalled <- err
 	}()
 	if err := g.repo.WaitFor(t.Context(), "repomd.xml"); err != nil {
@@ -72,7 +72,7 @@ func TestRepositoryStalls(t *testing.T) {
 	})
 	d := g.backend(0, dnfbridge.Silence(3*time.Second))
 	within(t, 10*time.Second, "a listing over a stalled repository", func() {
-		_, err := d.KernelPackages(t.Context(), release)
+		_, err := d.KernelPackages(t.Context(), release, false)
 		if reason.Of(err) != reason.RepoUnreachable {
 			t.Errorf("the reason of %v is %q, want %q", err, reason.Of(err), reason.RepoUnreachable)
 		}
@@ -164,7 +164,7 @@ func TestServerDies(t *testing.T) {
 	t.Run("while it downloads", func(t *testing.T) {
 		g := newGuest(t)
 		d := g.backend(0)
-		if _, err := d.KernelPackages(t.Context(), release); err != nil {
+		if _, err := d.KernelPackages(t.Context(), release, false); err != nil {
 			t.Fatal(err)
 		}
 		g.repo.Fail(".rpm", rpmrepo.Stall)
@@ -204,7 +204,7 @@ func TestServerDies(t *testing.T) {
 func TestNoServer(t *testing.T) {
 	g := newGuest(t)
 	g.run(t, "rm", "/usr/share/dbus-1/system-services/org.rpm.dnf.v0.service")
-	_, err := g.backend(0).KernelPackages(t.Context(), release)
+	_, err := g.backend(0).KernelPackages(t.Context(), release, false)
 	if reason.Of(err) != reason.BackendMissing {
 		t.Errorf("the reason of %v is %q, want %q", err, reason.Of(err), reason.BackendMissing)
 	}

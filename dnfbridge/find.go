@@ -12,16 +12,16 @@ import (
 // Find lists the newest build of every package, installed or available, that has
 // one of the names, or one of the files, which are absolute paths. They are
 // sorted by NEVRA. To know files, dnf fetches lists that are larger than all of
-// its other metadata.
+// its other metadata. With fresh, the metadata is renewed first.
 //
 // The errors are those of KernelPackages.
-func (d *DNF5) Find(ctx context.Context, what []string) ([]Package, error) {
+func (d *DNF5) Find(ctx context.Context, what []string, fresh bool) ([]Package, error) {
 	settings := map[string]any{}
 	if slices.ContainsFunc(what, func(w string) bool { return strings.HasPrefix(w, "/") }) {
 		// Of the session's configuration: its option of the same name does nothing.
 		settings["config"] = map[string]string{"optional_metadata_types": "filelists"}
 	}
-	packages, err := d.packages(ctx, settings, map[string]any{
+	packages, err := d.query(ctx, fresh, settings, map[string]any{
 		"patterns": what, "latest-limit": int32(1),
 		"icase": false, "with_provides": false, "with_binaries": false, "with_src": false,
 	})

@@ -19,7 +19,7 @@ func TestFirmware(t *testing.T) {
 	d := g.backend(0)
 	find := func(what ...string) []dnfbridge.Package {
 		t.Helper()
-		packages, err := d.Find(t.Context(), what)
+		packages, err := d.Find(t.Context(), what, false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -29,7 +29,7 @@ func TestFindFetchesWhatItNeeds(t *testing.T) {
 		{[]string{"b", "c"}, nil},
 		{[]string{"b", "/usr/lib/firmware/b.bin"}, map[string]string{"optional_metadata_types": "filelists"}},
 	} {
-		got, err := d.Find(t.Context(), test.what)
+		got, err := d.Find(t.Context(), test.what, false)
 		if err != nil {
 			t.Fatal(err)
 		}

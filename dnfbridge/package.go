@@ -2,7 +2,10 @@
 
 package dnfbridge
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Package is one package, as the repositories or the rpmdb describe it.
 type Package struct {
@@ -10,6 +13,7 @@ type Package struct {
 	Name         string
 	RepoID       string // the repository that offers it, empty if it is only installed; see redact.Text
 	Installed    bool
+	Excluded     bool     // a repository offers it, and DNF's configuration hides it
 	DownloadSize int64    // bytes, 0 if it is only installed
 	InstallSize  int64    // bytes
 	Provides     []string // as rpm prints them, sorted: "kmod(igb.ko)", "a = 1"
@@ -39,6 +43,11 @@ func belongsTo(provides []string, version string) bool {
 		}
 	}
 	return false
+}
+
+// offered says whether a repository offers one of the packages, and DNF would install it.
+func offered(packages []Package) bool {
+	return slices.ContainsFunc(packages, func(p Package) bool { return p.RepoID != "" && !p.Excluded })
 }
 
 // nameOf returns the name in NAME-VERSION-RELEASE.ARCH; neither version nor

@@ -25,8 +25,8 @@ const (
 func TestOrdinaryUserIsNotAuthorized(t *testing.T) {
 	g := newGuest(t)
 	d := g.backend(nobody)
-	if packages, err := d.KernelPackages(t.Context(), release); err != nil || len(packages) == 0 {
-		t.Errorf("reading needs no authorization: %d packages, %v", len(packages), err)
+	if listing, err := d.KernelPackages(t.Context(), release, false); err != nil || len(listing.Packages) == 0 {
+		t.Errorf("reading needs no authorization: %d packages, %v", len(listing.Packages), err)
 	}
 	before := g.installed(t)
 	err := d.Install(t.Context(), install("kernel-modules-sriov"), nil)

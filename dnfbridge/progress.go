@@ -76,6 +76,8 @@ type tracker struct {
 	began        bool   // the rpm transaction has touched a package
 	unpacked     []string
 	failures     []string
+	outdated     bool // a package is not what the metadata says, or not there
+	asked        bool // a repository was asked for metadata
 	deadRepos    []string
 	deniedKey    string
 }
@@ -117,6 +119,7 @@ func (t *tracker) handle(signal *dbus.Signal) (alive bool) {
 	case signalDownloadNew:
 		if args(&id, &text, &total) {
 			t.downloads[id] = &download{name: redact.Text(text), total: max(total, 0)}
+			t.asked = t.asked || !isPackage(id)
 			t.downloadStep(id)
 		}
 	case signalDownloadProgress:
@@ -130,6 +133,7 @@ func (t *tracker) handle(signal *dbus.Signal) (alive bool) {
 	case signalMirrorFailure:
 		if args(&id, &text) { // which names the URL
 			t.mirrors[id] = text
+			t.outdated = t.outdated || isPackage(id) && outdated(text)
 		}
 	case signalDownloadEnd:
 		if args(&id, &kind, &text) {

@@ -21,6 +21,8 @@ const (
 	managerPath = dbus.ObjectPath("/org/rpm/dnf/v0")
 
 	openSession   = busName + ".SessionManager.open_session"
+	cleanCache    = busName + ".Base.clean"
+	listRepos     = busName + ".rpm.Repo.list"
 	listPackages  = busName + ".rpm.Rpm.list"
 	markInstall   = busName + ".rpm.Rpm.install"
 	markReinstall = busName + ".rpm.Rpm.reinstall"
@@ -51,8 +53,9 @@ type session struct {
 	track   *tracker
 }
 
-// open opens a session. The tracker gets its signals in order.
-func (d *DNF5) open(ctx context.Context, track *tracker, options map[string]any) (*session, error) {
+// open opens a session. The tracker gets its signals in order. With fresh, the
+// metadata is renewed before the session uses it.
+func (d *DNF5) open(ctx context.Context, track *tracker, options map[string]any, fresh bool) (*session, error) {
 	signals := &signalQueue{ready: make(chan struct{}, 1)}
 	conn, err := d.dial(ctx, dbus.WithSignalHandler(signals))
 	if ctx.Err() != nil {
@@ -68,6 +71,13 @@ func (d *DNF5) open(ctx context.Context, track *tracker, options map[string]any)
 	if err := d.start(ctx, s, options); err != nil {
 		s.close()
 		return nil, fmt.Errorf("cannot open a session of dnf5daemon: %w", explain(err))
+	}
+	if !fresh {
+		return s, nil
+	}
+	if err := s.expire(ctx); err != nil {
+		s.close()
+		return nil, err
 	}
 	return s, nil
 }
@@ -189,6 +199,18 @@ func (s *session) list(ctx context.Context, options map[string]any) ([]map[strin
 	var packages []map[string]dbus.Variant
 	err := s.call(ctx, listPackages, []any{variants(options)}, &packages)
 	return packages, err
+}
+
+// expire has each repository asked whether its metadata has changed, when it is used
+// next: dnf5daemon keeps it for two days. That needs no privilege. It does nothing if
+// there is no metadata yet.
+func (s *session) expire(ctx context.Context) error {
+	var done bool
+	var problem string
+	if err := s.call(ctx, cleanCache, []any{"expire-cache"}, &done, &problem); err != nil {
+		return fmt.Errorf("cannot have the metadata of the repositories renewed: %w", explain(err))
+	}
+	return nil
 }
 
 // variants makes an a{sv}. The server refuses a value of another type than the

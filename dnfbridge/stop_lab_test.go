@@ -33,7 +33,7 @@ func TestServerOfOthersIsNotStopped(t *testing.T) {
 	if done, stopping := rest(t, d); !done || stopping {
 		t.Errorf("before there is a server: done %v, stopping %v", done, stopping)
 	}
-	if _, err := d.KernelPackages(t.Context(), release); err != nil {
+	if _, err := d.KernelPackages(t.Context(), release, false); err != nil {
 		t.Fatal(err)
 	}
 	other, err := g.Dial(nobody)

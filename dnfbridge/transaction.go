@@ -46,7 +46,7 @@ func (d *DNF5) Resolve(ctx context.Context, t Transaction) ([]Package, error) {
 	if len(t.Install) == 0 {
 		return nil, nil
 	}
-	items, err := d.dryRun(ctx, t)
+	items, err := renewed(func(fresh bool) ([]item, error) { return d.dryRun(ctx, t, fresh) })
 	if err != nil {
 		return nil, fmt.Errorf("cannot plan to install %s: %w", strings.Join(t.Install, ", "), err)
 	}
@@ -59,9 +59,9 @@ func (d *DNF5) Resolve(ctx context.Context, t Transaction) ([]Package, error) {
 	return packages, nil
 }
 
-func (d *DNF5) dryRun(ctx context.Context, t Transaction) ([]item, error) {
+func (d *DNF5) dryRun(ctx context.Context, t Transaction, fresh bool) ([]item, error) {
 	track := newTracker(nil)
-	s, err := d.open(ctx, track, map[string]any{"config": t.config()})
+	s, err := d.open(ctx, track, map[string]any{"config": t.config()}, fresh)
 	if err != nil {
 		return nil, err
 	}
@@ -77,11 +77,14 @@ func (d *DNF5) dryRun(ctx context.Context, t Transaction) ([]item, error) {
 // its own goroutine, never after it returned. When the package database is locked,
 // progress begins anew, and Commit is asked again.
 //
+// Before it says that a package is not there, or is not what the metadata says, it has
+// the metadata renewed, and tries once more in a new session.
+//
 // When ctx ends, Install returns at once with its cause, and without reason. A
 // transaction that was under way then is finished by the server on its own;
 // dnf5daemon has no way to stop it (Goal.cancel waits for its end since 5.3).
 //
-// The reason of an error is one of NoPackage, RepoUnreachable,
+// The reason of an error is one of NoPackage, Excluded, RepoUnreachable,
 // TransactionRefused, TransactionFailed, UntrustedPackage, NotAuthorized, NoSpace,
 // BackendBusy and BackendMissing.
 func (d *DNF5) Install(ctx context.Context, t Transaction, progress func(Progress)) error {
@@ -100,7 +103,7 @@ func (d *DNF5) Install(ctx context.Context, t Transaction, progress func(Progres
 	}
 	pause := d.backoff
 	for left := d.attempts - 1; ; left-- {
-		err := d.try(ctx, t, progress)
+		_, err := renewed(func(fresh bool) (struct{}, error) { return struct{}{}, d.try(ctx, t, progress, fresh) })
 		if err == nil && !t.DownloadOnly {
 			err = flush(t.Into)
 		}
@@ -129,10 +132,10 @@ func (e *lockedError) Unwrap() error { return e.error }
 
 // try runs the transaction once, in a session of its own: a second transaction
 // in one session fails on stale state.
-func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress)) error {
+func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress), fresh bool) error {
 	track := newTracker(progress)
 	track.step(PhaseResolve, "", 0)
-	s, err := d.open(ctx, track, map[string]any{"config": t.config()})
+	s, err := d.open(ctx, track, map[string]any{"config": t.config()}, fresh)
 	if err != nil {
 		return err
 	}

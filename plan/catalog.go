@@ -16,6 +16,7 @@ type Package struct {
 	NEVRA        string
 	Repo         string // that offers it; empty if it is only installed
 	Installed    bool
+	Excluded     bool     // the repository offers it, and DNF's configuration hides it
 	DownloadSize int64    // bytes, 0 if it is only installed
 	InstallSize  int64    // bytes
 	Provides     []string // RPM capabilities; those that nobody here understands are passed over
@@ -34,6 +35,7 @@ type Holder struct {
 // already. It does not change once made.
 type Catalog struct {
 	packages []Holder
+	ofBuild  bool            // one of the packages says for which kernel it is made
 	aliases  *modalias.Table // its values are indexes into packages
 	modules  map[string]int  // by the kernel's spelling of the name
 	patterns int
@@ -48,6 +50,8 @@ func NewCatalog(packages []Package) *Catalog {
 		p.Provides = nil
 		c.packages = append(c.packages, Holder{Package: p, Group: kernelbuild.GroupOf(provides)})
 		for _, capability := range provides {
+			name, _, _ := strings.Cut(capability, " ")
+			c.ofBuild = c.ofBuild || strings.HasSuffix(name, "-uname-r")
 			// Repositories are not trusted: a pattern like "*" must not
 			// claim every device there is.
 			if pattern, ok := argument(capability, "modalias("); ok && strings.HasPrefix(pattern, "pci:v") {
@@ -64,20 +68,31 @@ func NewCatalog(packages []Package) *Catalog {
 	return c
 }
 
-// NEVRAs lists the packages that a repository offers: all that a transaction
-// for this kernel may bring; none as long as the catalog is not known.
+// NEVRAs lists the packages that a repository offers and DNF installs: all that a
+// transaction for this kernel may bring; none as long as the catalog is not known.
 func (c *Catalog) NEVRAs() []string {
 	if c == nil {
 		return nil
 	}
 	var all []string
 	for _, p := range c.packages {
-		if p.Repo != "" {
+		if p.offered() {
 			all = append(all, p.NEVRA)
 		}
 	}
 	return all
 }
+
+// Excludes says whether DNF's configuration hides packages of the build.
+func (c *Catalog) Excludes() bool { return c != nil && len(c.excluded()) > 0 }
+
+// excluded returns the packages that DNF's configuration hides.
+func (c *Catalog) excluded() []Holder {
+	return slices.DeleteFunc(slices.Clone(c.packages), func(p Holder) bool { return !p.Excluded })
+}
+
+// offered says whether DNF would install the package from a repository.
+func (p Package) offered() bool { return p.Repo != "" && !p.Excluded }
 
 // Holder returns what is known about a package, its name alone if nothing is.
 func (c *Catalog) Holder(nevra string) Holder {

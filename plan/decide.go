@@ -54,6 +54,13 @@ type Facts struct {
 	// part; nil if all is well. It carries a reason.
 	CatalogProblem error
 
+	// Doubtful says that what the catalog lacks may have come since it was learned: it
+	// is to be learned anew before anything is said to be missing.
+	Doubtful bool
+
+	// Disabled are repositories that were not asked for the catalog.
+	Disabled []string
+
 	// Incomplete are packages that are installed, and may not be whole: an earlier
 	// boot has not finished it.
 	Incomplete []string
@@ -168,7 +175,7 @@ func (f Facts) fromCatalog(d hwdetect.Device, modules []string) Want {
 		}
 	}
 	want := f.unknown("no package of kernel %s has a driver for this device", f.Release)
-	if r := want.Reason; len(modules) > 0 && (r == reason.NoDriver || r == reason.NoPackage) {
+	if r := want.Reason; len(modules) > 0 && (r == reason.NoDriver || r == reason.NoPackage && f.Catalog.ofBuild) {
 		return stop(reason.NoPackage,
 			"%s would drive this device, but no package of kernel %s in the repositories says that it holds it (no such kmod() among their Provides)",
 			strings.Join(modules, " or "), f.Release)
@@ -179,7 +186,7 @@ func (f Facts) fromCatalog(d hwdetect.Device, modules []string) Want {
 // unknown decides about what no package of the catalog answers to. It is told
 // what to say if the catalog has all there is.
 func (f Facts) unknown(format string, args ...any) Want {
-	if f.Catalog == nil && f.CatalogProblem == nil {
+	if f.CatalogProblem == nil && (f.Catalog == nil || f.Doubtful) {
 		return Want{Action: Learn, State: Pending}
 	}
 	if f.CatalogProblem != nil {
@@ -192,9 +199,17 @@ func (f Facts) unknown(format string, args ...any) Want {
 	switch c, foreign := f.Catalog, f.Foreign(); {
 	case foreign != nil:
 		return stop(reason.ForeignKernel, "%v", foreign)
+	case !c.ofBuild:
+		return stop(reason.NoPackage,
+			"the packages of kernel %s do not say for which kernel they are made (no *-uname-r among their Provides): "+
+				"install the one with the driver yourself, and driverd loads it", f.Release)
+	case len(c.NEVRAs()) == 0 && c.Excludes():
+		want := excluded(c.excluded())
+		want.Packages, want.Group = nil, "" // whether one of them is for the device is not known
+		return want
 	case len(c.NEVRAs()) == 0:
-		return stop(reason.StaleKernel,
-			"the repositories no longer carry kernel %s: enable an archive repository, or reboot into the newest installed kernel", f.Release)
+		return stop(reason.StaleKernel, "the repositories no longer carry kernel %s: enable an archive repository%s, or reboot into the newest installed kernel",
+			f.Release, f.disabled())
 	case c.patterns == 0:
 		return stop(reason.NoPackage,
 			"the repositories' packages of kernel %s do not say which devices they drive (no modalias() among their Provides)", f.Release)
@@ -213,6 +228,34 @@ func (f Facts) Foreign() error {
 		fmt.Errorf("the running kernel %s belongs to no package: its modules must come from where it came from", f.Release))
 }
 
+// disabled names the repositories that were not asked.
+func (f Facts) disabled() string {
+	if len(f.Disabled) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" or one that is disabled (%s: dnf5 config-manager setopt NAME.enabled=1)", strings.Join(f.Disabled, ", "))
+}
+
+// onlyExcluded returns those of the packages that DNF's configuration hides, if none of
+// the others is installed, or can be.
+func onlyExcluded(packages []Holder) []Holder {
+	if slices.ContainsFunc(packages, func(p Holder) bool { return p.offered() || p.Installed }) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(packages), func(p Holder) bool { return !p.Excluded })
+}
+
+// excluded decides about packages that DNF's configuration hides.
+func excluded(packages []Holder) Want {
+	want := stop(reason.Excluded, "DNF's configuration excludes %s: allow it there (excludepkgs= or includepkgs= in /etc/dnf/dnf.conf, or of repository %s)",
+		packages[0].NEVRA, packages[0].Repo)
+	want.Group = packages[0].Group
+	for _, p := range packages {
+		want.Packages = append(want.Packages, p.NEVRA)
+	}
+	return want
+}
+
 // Chipset says whether a device of this class is likely to belong to the
 // mainboard that the hypervisor emulates. Every q35 guest has an LPC bridge, and
 // every i440FX guest an ACPI function, whose drivers would draw in the largest
@@ -225,9 +268,12 @@ func Chipset(class uint32) bool {
 
 // install decides about a device whose driver is in packages.
 func (f Facts) install(packages []Holder) Want {
+	if hidden := onlyExcluded(packages); len(hidden) > 0 {
+		return excluded(hidden)
+	}
 	d := Want{Action: Install, State: Pending, Group: packages[0].Group}
 	for _, p := range packages {
-		if p.Repo != "" {
+		if p.offered() {
 			d.Packages = append(d.Packages, p.NEVRA)
 		}
 	}

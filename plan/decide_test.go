@@ -53,17 +53,21 @@ func (k kernel) Claims(alias string) []hwdetect.Claim {
 
 func uname(name string) string { return name + "-uname-r = " + release }
 
-func catalog() *plan.Catalog {
-	return plan.NewCatalog([]plan.Package{
+const hardware = "kernel-modules-7.2.12-1.x86_64"
+
+func catalog() *plan.Catalog { return plan.NewCatalog(packages()) }
+
+func packages() []plan.Package {
+	return []plan.Package{
 		{NEVRA: core, Repo: "lab", Provides: []string{uname("kernel-modules-core"), "kmod(virtio-net.ko)"}},
 		{NEVRA: sriov, Repo: "lab", Provides: []string{
 			uname("kernel-modules-sriov"), "kmod(igb.ko)", "installonlypkg(kernel-module)",
 			"modalias(pci:v00008086d000010C9sv*sd*bc*sc*i*) = 5.6.0-k",
 		}},
-		{NEVRA: "kernel-modules-7.2.12-1.x86_64", Repo: "lab", Provides: []string{
+		{NEVRA: hardware, Repo: "lab", Provides: []string{
 			uname("kernel-modules"), "kmod(lpc_ich.ko)", "modalias(pci:v00008086d00002918sv*sd*bc*sc*i*)",
 		}},
-	})
+	}
 }
 
 func TestDecide(t *testing.T) {
@@ -174,6 +178,31 @@ func TestDecide(t *testing.T) {
 			hwdetect.Device{Modalias: igb},
 			plan.Facts{Catalog: plan.NewCatalog([]plan.Package{{NEVRA: core, Provides: []string{uname("kernel-modules-core")}}})},
 			plan.Want{State: plan.Unavailable, Reason: reason.StaleKernel},
+		},
+		"excluded": {
+			hwdetect.Device{Modalias: igb}, plan.Facts{Catalog: hiding(sriov)},
+			plan.Want{State: plan.Unavailable, Reason: reason.Excluded, Packages: []string{sriov}, Group: "sriov"},
+		},
+		"excluded, and not this one": {
+			hwdetect.Device{Modalias: edu}, plan.Facts{Catalog: hiding(sriov)},
+			plan.Want{State: plan.Unsupported, Reason: reason.NoDriver},
+		},
+		"all excluded": {
+			hwdetect.Device{Modalias: edu}, plan.Facts{Catalog: hiding(core, sriov, hardware)},
+			plan.Want{State: plan.Unavailable, Reason: reason.Excluded},
+		},
+		"packages that do not say for which kernel they are": {
+			hwdetect.Device{Modalias: igb},
+			plan.Facts{Catalog: plan.NewCatalog([]plan.Package{{NEVRA: core, Installed: true, Provides: []string{"kmod(virtio-net.ko)"}}}), Kernel: shipped("sriov", "igb")},
+			plan.Want{State: plan.Unavailable, Reason: reason.NoPackage, Modules: []string{"igb"}, Group: "sriov"},
+		},
+		"in the catalog, which is in doubt": {
+			hwdetect.Device{Modalias: igb}, plan.Facts{Catalog: catalog(), Doubtful: true},
+			plan.Want{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"},
+		},
+		"not in the catalog, which is in doubt": {
+			hwdetect.Device{Modalias: edu}, plan.Facts{Catalog: catalog(), Doubtful: true},
+			plan.Want{Action: plan.Learn, State: plan.Pending},
 		},
 		"packages without modalias()": {
 			hwdetect.Device{Modalias: igb},

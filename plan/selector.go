@@ -107,12 +107,15 @@ func (f Facts) named(s Selector) Want {
 	if len(packages) == 0 {
 		return f.unknown("no package of kernel %s is named by %s", f.Release, s.text)
 	}
+	if hidden := onlyExcluded(packages); len(hidden) > 0 {
+		return excluded(hidden)
+	}
 	d := Want{Group: packages[0].Group}
 	if s.module != "" {
 		d.Modules = []string{s.module}
 	}
 	for _, p := range packages {
-		if p.Repo != "" {
+		if p.offered() {
 			d.Action, d.State = Install, Pending
 			d.Packages = append(d.Packages, p.NEVRA)
 		}

@@ -26,7 +26,7 @@ func StateOf(r reason.Reason) State {
 	switch r {
 	case reason.NoDriver:
 		return Unsupported
-	case reason.NoPackage, reason.StaleKernel, reason.RepoUnreachable,
+	case reason.NoPackage, reason.Excluded, reason.StaleKernel, reason.RepoUnreachable,
 		reason.BackendMissing, reason.BackendBusy, reason.NoSpace:
 		return Unavailable
 	case reason.NotAuthorized, reason.TransactionRefused, reason.UntrustedPackage,

@@ -18,6 +18,7 @@ const (
 	None               Reason = ""
 	NoDriver           Reason = "no-driver"
 	NoPackage          Reason = "no-package"
+	Excluded           Reason = "excluded"
 	StaleKernel        Reason = "stale-kernel"
 	RepoUnreachable    Reason = "repo-unreachable"
 	BackendMissing     Reason = "backend-missing"

@@ -68,7 +68,7 @@ func tree(t testing.TB, root string) string {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := (state.Catalogs{Dir: dir}).Save(release, daemon.Learned{At: time.Now(), Packages: repository()}); err != nil {
+	if err := (state.Catalogs{Dir: dir}).Save(release, daemon.Learned{At: time.Now(), Listing: dnfbridge.Listing{Packages: repository()}}); err != nil {
 		t.Fatal(err)
 	}
 	return root
@@ -174,12 +174,12 @@ func (b *backend) beyond(ctx context.Context, does string) error {
 
 func (b *backend) Name() string { return "fake" }
 
-func (b *backend) KernelPackages(context.Context, string) ([]dnfbridge.Package, error) {
-	return repository(), nil
+func (b *backend) KernelPackages(context.Context, string, bool) (dnfbridge.Listing, error) {
+	return dnfbridge.Listing{Packages: repository()}, nil
 }
 
 // Find finds no firmware: no driver of the tree names any.
-func (b *backend) Find(context.Context, []string) ([]dnfbridge.Package, error) { return nil, nil }
+func (b *backend) Find(context.Context, []string, bool) ([]dnfbridge.Package, error) { return nil, nil }
 
 func (b *backend) StopIfUnused(context.Context) (bool, error) { return true, nil }
 

@@ -53,6 +53,7 @@ var ids = map[string]string{
 	// The reasons. Their order is that of driverd(8), which is made from them.
 	string(reason.NoDriver):           "b91ec348c4114bf3bf15a72a097efcde",
 	string(reason.NoPackage):          "0aea65991cd642a8b83d5d786a5bf23f",
+	string(reason.Excluded):           "5020741745824d568d0c363c55d13ab7",
 	string(reason.StaleKernel):        "759a517872734d4ca34a77d0215093bb",
 	string(reason.RepoUnreachable):    "41f0ecb7243b42ac8d4617f1d4a2c5c4",
 	string(reason.BackendMissing):     "a209f2e70324400ea34d8964a0ae0497",

@@ -30,6 +30,7 @@ var retries = map[reason.Reason]Retry{
 	reason.TransactionFailed:  {InTime: true},
 	reason.RepoUnreachable:    {InTime: true, Network: true, Repositories: true},
 	reason.NoPackage:          {InTime: true, Repositories: true},
+	reason.Excluded:           {Repositories: true},
 	reason.StaleKernel:        {InTime: true, Repositories: true},
 	reason.TransactionRefused: {Repositories: true},
 	reason.UntrustedPackage:   {Repositories: true},

@@ -27,6 +27,8 @@ type catalogFile struct {
 	Release      string              `json:"release"`
 	Learned      time.Time           `json:"learned"`
 	Repositories string              `json:"repositories"` // how they were configured
+	Fresh        bool                `json:"fresh"`        // with the metadata renewed
+	Disabled     []string            `json:"disabled"`     // repositories
 	Packages     []dnfbridge.Package `json:"packages"`
 }
 
@@ -50,12 +52,14 @@ func (c Catalogs) Load(release string) (daemon.Learned, error) {
 	if err != nil {
 		return daemon.Learned{}, fmt.Errorf("cannot read the catalog of kernel %s: %w", release, err)
 	}
-	return daemon.Learned{At: f.Learned, Repositories: f.Repositories, Packages: f.Packages}, nil
+	listing := dnfbridge.Listing{Packages: f.Packages, Disabled: f.Disabled, Fresh: f.Fresh}
+	return daemon.Learned{At: f.Learned, Repositories: f.Repositories, Listing: listing}, nil
 }
 
 // Save replaces what is kept about release, all of it or nothing.
 func (c Catalogs) Save(release string, learned daemon.Learned) error {
-	if err := replace(c.path(release), catalogFile{version, release, learned.At, learned.Repositories, learned.Packages}); err != nil {
+	kept := catalogFile{version, release, learned.At, learned.Repositories, learned.Fresh, learned.Disabled, learned.Packages}
+	if err := replace(c.path(release), kept); err != nil {
 		return fmt.Errorf("cannot keep the catalog of kernel %s: %w", release, err)
 	}
 	return nil

@@ -111,7 +111,7 @@ func readFacts(root, modalias string) (plan.Facts, error) {
 	learned, err := state.Catalogs{Dir: kept}.Load(release)
 	switch {
 	case err == nil:
-		facts.Catalog = daemon.NewCatalog(learned.Packages)
+		facts.Catalog, facts.Disabled = daemon.NewCatalog(learned.Packages), learned.Disabled
 	case !errors.Is(err, fs.ErrNotExist):
 		facts.CatalogProblem = err
 	}

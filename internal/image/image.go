@@ -117,8 +117,8 @@ type remembering struct {
 	found []dnfbridge.Package
 }
 
-func (r *remembering) Find(ctx context.Context, what []string) ([]dnfbridge.Package, error) {
-	found, err := r.Finder.Find(ctx, what)
+func (r *remembering) Find(ctx context.Context, what []string, fresh bool) ([]dnfbridge.Package, error) {
+	found, err := r.Finder.Find(ctx, what, fresh)
 	r.found = append(r.found, found...)
 	return found, err
 }

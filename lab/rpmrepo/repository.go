@@ -66,6 +66,19 @@ func (r *Repository) Fail(suffix string, f Fault) {
 	r.healed = make(chan struct{})
 }
 
+// Asked returns how often a path with the given suffix has been asked for since the last
+// Fail, or the last WaitFor.
+func (r *Repository) Asked(suffix string) (times int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, path := range r.asked {
+		if strings.HasSuffix(path, suffix) {
+			times++
+		}
+	}
+	return times
+}
+
 // WaitFor returns when a path with the given suffix has been asked for since the
 // last Fail, or the last WaitFor.
 func (r *Repository) WaitFor(ctx context.Context, suffix string) error {
