@@ -30,6 +30,7 @@ type CatalogCache interface {
 type Learned struct {
 	At           time.Time
 	Repositories string // how they were configured, as Outside says it
+	Fresh        bool   // their metadata was renewed first
 	dnfbridge.Listing
 }
 
@@ -69,15 +70,16 @@ func (c *catalog) refresh(renewed time.Time) { c.outOfDate, c.renewed = true, re
 // nothing that it is missing.
 func (c *catalog) renew() { c.renewed, c.toRenew = time.Time{}, true }
 
-// factsFor completes the facts about a device that came at a moment. What the catalog
-// lacks may have been added to the repositories before, and the package manager keeps
+// factsFor completes the facts about a device. What the catalog lacks may have been
+// added to the repositories before the device came, and the package manager keeps
 // metadata for days. So before a device is said to have no driver, or none that can be
-// had, it is renewed, once for all that came until then.
-func (c *catalog) factsFor(came time.Time, f plan.Facts) plan.Facts {
-	if c.known == nil || !c.renewed.Before(came) {
+// had, it is renewed, once for all that came until then. The chipset, of which every
+// guest has parts without a driver, is not worth it.
+func (c *catalog) factsFor(d *device, f plan.Facts) plan.Facts {
+	if c.known == nil || !c.renewed.Before(d.came) || plan.Chipset(d.Class) {
 		return f
 	}
-	if try := c.lastTry(); c.renewing && try.Failed() && !try.Began.Before(came) {
+	if try := c.lastTry(); c.renewing && try.Failed() && !try.Began.Before(d.came) {
 		f.CatalogProblem = try.Err
 	} else {
 		f.Doubtful = true
@@ -111,17 +113,17 @@ func (c *catalog) Step(now time.Time) (wake time.Time) {
 
 func (c *catalog) learn(now time.Time) {
 	e, key := c.engine, ledger.Catalog(c.release)
-	learned := Learned{At: now, Repositories: e.repositories}
+	learned, first := Learned{At: now, Repositories: e.repositories}, c.known == nil
 	// What is hidden is only listed then.
-	fresh := c.toRenew || c.lastTry().Failed() && c.renewing || c.known.Excludes()
-	first := c.known == nil
+	learned.Fresh = c.toRenew || c.lastTry().Failed() && c.renewing || c.known.Excludes()
 	e.ledger.Begin(key, 0, now, ledger.Try{})
-	c.learned, c.outOfDate, c.toRenew, c.renewing = make(chan struct{}), false, false, fresh
+	c.learned, c.outOfDate, c.toRenew, c.renewing = make(chan struct{}), false, false, learned.Fresh
 	var unkept error
 	e.start(
 		func(ctx context.Context) (err error) {
-			learned.Listing, err = e.Backend.KernelPackages(ctx, c.release, fresh)
-			if err == nil && first && !fresh && !learned.Offered() { // it may have been built since the metadata was fetched
+			learned.Listing, err = e.Backend.KernelPackages(ctx, c.release, learned.Fresh)
+			if err == nil && first && !learned.Fresh && !learned.Offered() { // it may have been built since the metadata was fetched
+				learned.Fresh = true
 				learned.Listing, err = e.Backend.KernelPackages(ctx, c.release, true)
 			}
 			learned.Packages = wanted(learned.Packages)
@@ -172,7 +174,7 @@ func (c *catalog) take(learned Learned, err error) {
 func (c *catalog) keep(learned Learned) {
 	c.known, c.problem = NewCatalog(learned.Packages), nil
 	learned.Packages = nil
-	c.last = learned
+	c.last, c.renewing = learned, false
 	if learned.Fresh {
 		c.renewed = learned.At
 	}

@@ -208,7 +208,7 @@ func (e *Engine) factsFor(d *device, f plan.Facts) plan.Facts {
 		f.Observe, f.PolicyProblem = false, nil
 	}
 	f.Observe = f.Observe && !d.asked
-	return e.catalog.factsFor(d.came, f)
+	return e.catalog.factsFor(d, f)
 }
 
 func (e *Engine) sorted() []*device {

@@ -13,6 +13,7 @@ import (
 
 	"driverd/daemon"
 	"driverd/dnfbridge"
+	"driverd/hwdetect"
 	"driverd/plan"
 	"driverd/reason"
 )
@@ -64,6 +65,21 @@ func TestKnownDriverRenewsNothing(t *testing.T) {
 		expect(t, w.device(1), plan.Bound, "")
 		if w.renewals != 0 || w.listings != 1 {
 			t.Errorf("%d listings, %d of them with the metadata renewed", w.listings, w.renewals)
+		}
+	})
+}
+
+// Every guest has parts of the chipset that no driver is for.
+func TestChipsetRenewsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		bridge := hwdetect.Device{Slot: slot(1), Class: 0x060000, Modalias: "pci:v00008086d000029C0sv00001AF4sd00001100bc06sc00i00"}
+		w.devices[slot(1)] = bridge
+		w.run(t)
+		after(time.Hour)
+		expect(t, w.device(1), plan.Unsupported, reason.NoDriver)
+		if w.renewals != 0 {
+			t.Errorf("the metadata was renewed %d times", w.renewals)
 		}
 	})
 }

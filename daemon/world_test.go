@@ -240,9 +240,9 @@ func (w *world) KernelPackages(ctx context.Context, of string, fresh bool) (dnfb
 		w.onRenew()
 	}
 	if of != release {
-		return dnfbridge.Listing{Packages: w.later, Fresh: fresh}, nil
+		return dnfbridge.Listing{Packages: w.later}, nil
 	}
-	return dnfbridge.Listing{Packages: w.packages, Fresh: fresh}, nil
+	return dnfbridge.Listing{Packages: w.packages}, nil
 }
 
 // Resolve finds the packages that no Install has brought yet.

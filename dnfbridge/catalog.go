@@ -25,11 +25,8 @@ type Listing struct {
 	Packages []Package
 
 	// Disabled are the repositories that are configured and not asked, those of
-	// sources and debugging information apart. They are known if Fresh, or if no
-	// repository offers a package.
+	// sources and debugging information apart. They are known where what is hidden is.
 	Disabled []string
-
-	Fresh bool // the repositories were asked whether their metadata has changed
 }
 
 // Offered says whether there is a package that can be installed.
@@ -57,9 +54,8 @@ func (d *DNF5) KernelPackages(ctx context.Context, release string, fresh bool) (
 }
 
 func (d *DNF5) kernelPackages(ctx context.Context, release string, fresh bool) (Listing, error) {
-	l := Listing{Fresh: fresh}
 	packages, err := d.query(ctx, fresh, map[string]any{}, ofKernel(release))
-	l.Packages = ofBuild(packages, unameVersion(release))
+	l := Listing{Packages: ofBuild(packages, unameVersion(release))}
 	if err != nil || l.Offered() && !fresh {
 		return l, err
 	}

@@ -52,8 +52,8 @@ func (c Catalogs) Load(release string) (daemon.Learned, error) {
 	if err != nil {
 		return daemon.Learned{}, fmt.Errorf("cannot read the catalog of kernel %s: %w", release, err)
 	}
-	listing := dnfbridge.Listing{Packages: f.Packages, Disabled: f.Disabled, Fresh: f.Fresh}
-	return daemon.Learned{At: f.Learned, Repositories: f.Repositories, Listing: listing}, nil
+	listing := dnfbridge.Listing{Packages: f.Packages, Disabled: f.Disabled}
+	return daemon.Learned{At: f.Learned, Repositories: f.Repositories, Fresh: f.Fresh, Listing: listing}, nil
 }
 
 // Save replaces what is kept about release, all of it or nothing.

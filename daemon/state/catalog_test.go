@@ -20,9 +20,9 @@ const release = "7.2.12+deb14-amd64"
 func TestCatalogComesBackAsItWas(t *testing.T) {
 	t.Parallel()
 	catalogs := state.Catalogs{Dir: t.TempDir()}
-	want := daemon.Learned{At: time.Now(), Repositories: "lab.repo", Listing: dnfbridge.Listing{
+	want := daemon.Learned{At: time.Now(), Repositories: "lab.repo", Fresh: true, Listing: dnfbridge.Listing{
 		Packages: []dnfbridge.Package{{NEVRA: "a-1-1.x86_64", Name: "a", RepoID: "lab", DownloadSize: 7, Provides: []string{"kmod(a.ko)"}}},
-		Disabled: []string{"archive"}, Fresh: true,
+		Disabled: []string{"archive"},
 	}}
 	if err := catalogs.Save(release, want); err != nil {
 		t.Fatal(err)
