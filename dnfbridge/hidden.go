@@ -56,7 +56,7 @@ func (d *DNF5) addHidden(ctx context.Context, release string, l *Listing) error 
 	if l.Disabled, err = s.disabledRepos(ctx); err != nil || offered(all) {
 		return err
 	}
-	return s.filtered(ctx, release)
+	return d.filtered(ctx, release)
 }
 
 // owners lists the installed packages that have files of a kernel, or the version
@@ -90,8 +90,15 @@ func (s *session) disabledRepos(ctx context.Context) ([]string, error) {
 
 // filtered is the error of a kernel all of whose packages are hidden although DNF's
 // configuration hides nothing: those of a module stream are. Only dnf's attempt to
-// install them tells so.
-func (s *session) filtered(ctx context.Context, release string) error {
+// install them tells so, where none is installed.
+func (d *DNF5) filtered(ctx context.Context, release string) error {
+	options := withoutExcludes()
+	options["load_system_repo"] = false
+	s, err := d.open(ctx, newTracker(nil), options, false)
+	if err != nil {
+		return err
+	}
+	defer s.close()
 	if err := s.call(ctx, markInstall, []any{[]string{ofAnyName(release)}, variants(nil)}); err != nil {
 		return explain(err)
 	}
