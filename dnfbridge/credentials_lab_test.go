@@ -27,7 +27,7 @@ func TestCredentialsOfRepositories(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			g.write(t, "/etc/yum.repos.d/kernel.repo", fmt.Sprintf("[kernel]\nname=kernel\nbaseurl=%s\nproxy=%s\nskip_if_unavailable=1\n", c.base, c.proxy))
 			g.run(t, "rm", "-rf", "/var/cache/libdnf5", "/var/cache/dnf5daemon-server")
-			_, err := g.backend(0).KernelPackages(t.Context(), release)
+			_, err := g.backend(0).KernelPackages(t.Context(), release, false)
 			if reason.Of(err) != reason.RepoUnreachable || strings.Contains(err.Error(), secret) {
 				t.Errorf("the error is %v", err)
 			}

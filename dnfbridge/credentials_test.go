@@ -34,8 +34,8 @@ func TestCredentials(t *testing.T) {
 		return dbus.MakeFailedError(fmt.Errorf("Failed to download packages from %s", url))
 	}
 	d, _ := f.serve(t)
-	packages, err := d.KernelPackages(t.Context(), release)
-	if err != nil || len(packages) != 1 || packages[0].RepoID != "REMOVED_40mirror.example_REMOVED" {
+	listing, err := d.KernelPackages(t.Context(), release, false)
+	if packages := listing.Packages; err != nil || len(packages) != 1 || packages[0].RepoID != "REMOVED_40mirror.example_REMOVED" {
 		t.Errorf("the packages are %v: %v", packages, err)
 	}
 	transaction := dnfbridge.Transaction{Install: []string{"a-1-1.x86_64"}}
