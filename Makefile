@@ -13,7 +13,7 @@ SOAK = 30m
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -ec
 .DEFAULT_GOAL = help
-.PHONY: help host docs rpm repo srpm guest demo test test-all test-rest test-long guest-test faults lint unit fuzz bench split-report clean
+.PHONY: help host docs rpm repo srpm guest demo test test-all test-rest test-long guest-test faults lint unit fuzz bench split-report index clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -83,6 +83,9 @@ bench: rpm ## measure driverd beside its peers; table, JSON and pictures in dist
 
 split-report: host ## what the split makes of Debian's amd64, arm64 and 686 kernels
 	@go run ./lab/cmd/split-report
+
+index: host ## make the index of modules that driverd ships, of four of Debian's kernels
+	@go run ./lab/cmd/index hwdetect/kmod/modules.index.gz
 
 clean: ## remove what was built in the tree; the lab's cache is elsewhere (see CONTRIBUTING.md)
 	@rm -rf dist

@@ -72,6 +72,7 @@ var mayImport = map[string][]string{
 	"lab/bench/libkmod":                   {},
 	"lab/cmd/bench":                       {"lab", "lab/bench"},
 	"lab/cmd/demo":                        {"api", "hwdetect", "lab"},
+	"lab/cmd/index":                       {"kernelsplit", "lab"},
 	"lab/cmd/lab":                         {"lab"},
 	"lab/cmd/split-report":                {"kernelsplit", "lab"},
 	"lab/dnfroot":                         {},

@@ -56,6 +56,7 @@ func (e *Engine) Explain(ctx context.Context, what string) (Explanation, error) 
 	if err := e.call(ctx, func() {
 		facts = e.facts()
 		if d := e.devices[subject.Device.Slot]; subject.BySlot && d != nil {
+			facts.Tried = e.tried(d, e.sharedLoads(e.sorted()), time.Now())
 			subject.Device, facts = d.Device, e.factsFor(d, facts)
 			view := e.deviceView(d)
 			device, attempts, history = &view, e.attempts(d), About(d.Slot, e.history.entries)

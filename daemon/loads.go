@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"driverd/daemon/ledger"
+	"driverd/daemon/phase"
 	"driverd/hwdetect"
 	"driverd/plan"
 	"driverd/reason"
@@ -110,7 +111,7 @@ type sharedLoad struct {
 func (e *Engine) sharedLoads(devices []*device) map[string]sharedLoad {
 	alike := make(map[string]sharedLoad)
 	for _, d := range devices {
-		if d.want.Action != plan.Load && d.want.Action != plan.Install {
+		if d.Driver != "" {
 			continue
 		}
 		try := e.ledger.Get(ledger.Load(d.stay))
@@ -121,22 +122,37 @@ func (e *Engine) sharedLoads(devices []*device) map[string]sharedLoad {
 	return alike
 }
 
-// loadOf is the last try to load the driver of a device: its own, or that of one
-// that is alike, if the device was there when it began.
-func (e *Engine) loadOf(d *device, alike map[string]sharedLoad) ledger.Try {
+// lastLoad is the last load step for a device: its own, or that of one that is alike, if
+// the device was there when it began.
+func (e *Engine) lastLoad(d *device, alike map[string]sharedLoad) ledger.Try {
 	try := e.ledger.Get(ledger.Load(d.stay))
-	switch other := alike[d.Modalias]; {
-	case try.Running():
-		return try
-	case try.Done() && (try.Early || slices.Equal(try.Modules, d.want.Modules)):
-		return try
-	case !other.Done() || d.seen.After(other.Began) || !slices.Equal(other.Modules, d.want.Modules):
-		return ledger.Try{}
-	default:
-		try = other.Try
-		try.Err = about(d.Slot, other.slot, try.Err)
+	other := alike[d.Modalias]
+	if !try.Began.IsZero() || !other.Done() || d.seen.After(other.Began) {
 		return try
 	}
+	other.Err = about(d.Slot, other.slot, other.Err)
+	return other.Try
+}
+
+// loadOf is the last try to load the driver that a device needs now.
+func (e *Engine) loadOf(d *device, alike map[string]sharedLoad) ledger.Try {
+	try := e.lastLoad(d, alike)
+	if try.Running() || try.Done() && (try.Early || slices.Equal(try.Modules, d.want.Modules)) {
+		return try
+	}
+	return ledger.Try{}
+}
+
+// tried is what has had its chance to drive a device. With other modules on the disk
+// it is another chance.
+func (e *Engine) tried(d *device, alike map[string]sharedLoad, now time.Time) plan.Tried {
+	t := plan.Tried{BuiltIn: !now.Before(d.seen.Add(phase.BindTime))}
+	chance := e.lastLoad(d, alike).Chance
+	if chance == nil || e.changes.Modules.After(chance.Began) || chance.Err == nil && now.Before(chance.Ended.Add(phase.BindTime)) {
+		return t
+	}
+	t.Modules, t.Silent = chance.Modules, errors.Is(chance.Err, reason.ErrSilent)
+	return t
 }
 
 // alikeError is an error about one device that holds for another one.

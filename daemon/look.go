@@ -27,7 +27,7 @@ func (e *Engine) look() {
 	e.network.Step(began)
 	if e.snapshot(began) {
 		devices := e.sorted()
-		e.decide(devices)
+		e.decide(devices, began)
 		e.act(devices, began)
 		e.showAll(devices, began)
 		e.wakeAt(e.nextKernel.Step(began))
@@ -94,9 +94,10 @@ func (e *Engine) remove(d *device) {
 }
 
 // decide finds out what each device needs.
-func (e *Engine) decide(devices []*device) {
-	facts := e.facts()
+func (e *Engine) decide(devices []*device, now time.Time) {
+	facts, alike := e.facts(), e.sharedLoads(devices)
 	for _, d := range devices {
+		facts.Tried = e.tried(d, alike, now)
 		d.want = plan.Decide(d.Device, e.factsFor(d, facts))
 		if d.want.Action == plan.Learn {
 			e.catalog.renewFor(d.came)
@@ -207,7 +208,7 @@ func (e *Engine) factsFor(d *device, f plan.Facts) plan.Facts {
 	if j := e.jobs.AtWork(); j != nil && j.Active() && j.Serves(d.stay) || e.ledger.Get(ledger.Load(d.stay)).Running() {
 		f.Observe, f.PolicyProblem = false, nil
 	}
-	f.Observe = f.Observe && !d.asked
+	f.Observe, f.Asked = f.Observe && !d.asked, d.asked
 	return e.catalog.factsFor(d, f)
 }
 

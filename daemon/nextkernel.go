@@ -7,6 +7,7 @@ import (
 
 	"driverd/daemon/jobs"
 	"driverd/daemon/ledger"
+	"driverd/hwdetect"
 	"driverd/plan"
 )
 
@@ -66,7 +67,7 @@ func (n *nextKernel) lacks() (packages []string, learn bool) {
 	for _, known := range e.devices {
 		d := known.Device
 		// A driver that is no module of the running kernel's is none there.
-		if d.Driver == "" || d.Modalias == "" || len(e.kernel.Installed(d.Modalias)) == 0 {
+		if d.Driver == "" || d.Modalias == "" || len(e.kernel.Installed(d.Modalias)) == 0 || n.has(d.Modalias) {
 			continue
 		}
 		d.Driver = ""
@@ -78,6 +79,12 @@ func (n *nextKernel) lacks() (packages []string, learn bool) {
 		}
 	}
 	return packages, n.catalog.problem != nil
+}
+
+// has says whether the next kernel has a driver for a device: that which is bound now
+// need not be the best.
+func (n *nextKernel) has(modalias string) bool {
+	return len(n.Kernel.Claims(hwdetect.BuiltIn, modalias))+len(n.Kernel.Claims(hwdetect.Installed, modalias)) > 0
 }
 
 // learning says whether the packages of the next kernel are being learned.

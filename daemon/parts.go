@@ -78,8 +78,8 @@ func (e *Engine) readPartsOf(d *device) {
 		e.ledger.Copy(ledger.Load(d.stay), ledger.Children(d.stay))
 	}
 	var files []string
-	for _, m := range e.kernel.Shipped(d.Modalias) {
-		files = append(files, m.Firmware...)
+	for _, c := range e.kernel.Claims(hwdetect.Shipped, d.Modalias) {
+		files = append(files, c.Module.Firmware...)
 	}
 	d.lacksFirmware = len(e.Firmware.Lacking(files)) > 0
 }

@@ -137,7 +137,7 @@ func (e *Engine) choice(selectors []plan.Selector) (c choice, err error) {
 		devices = append(devices, d.Device)
 	}
 	for _, s := range selectors {
-		selection, ok := s.Select(devices, e.factsOfRequest())
+		selection, ok := s.Select(devices, e.factsOfRequest(true))
 		if !ok {
 			return c, refuse(ErrNoSuchDevice, "there is no device in slot %s", s)
 		}
@@ -149,17 +149,17 @@ func (e *Engine) choice(selectors []plan.Selector) (c choice, err error) {
 			c.takeFirmware(file, len(e.Firmware.Lacking([]string{file})) > 0)
 		}
 		for _, slot := range selection.Slots {
-			e.takeDevice(&c, e.devices[slot])
+			e.takeDevice(&c, e.devices[slot], true)
 		}
 	}
 	return c.tidy(), nil
 }
 
-// factsOfRequest are the facts for what somebody asks for: the mode is no
-// obstacle to that.
-func (e *Engine) factsOfRequest() plan.Facts {
+// factsOfRequest are the facts for what somebody asks for: the mode is no obstacle to
+// that, nor is that a device is left alone unasked if it is named.
+func (e *Engine) factsOfRequest(named bool) plan.Facts {
 	f := e.facts()
-	f.Observe = false
+	f.Observe, f.Asked = false, named
 	return f
 }
 
@@ -167,14 +167,14 @@ func (e *Engine) factsOfRequest() plan.Facts {
 // can be done for are left out.
 func (e *Engine) everything() (c choice, err error) {
 	for _, d := range e.sorted() {
-		want := plan.Decide(d.Device, e.factsOfRequest())
+		want := plan.Decide(d.Device, e.factsOfRequest(false))
 		switch refused := e.refusal("", want); {
 		case errors.Is(refused, errLearn):
 			return c, refused
 		case errors.Is(refused, ErrBackendFailed):
 			err = refused
 		case want.Action == plan.Install || want.Action == plan.Load:
-			e.takeDevice(&c, d)
+			e.takeDevice(&c, d, false)
 		}
 	}
 	if len(c.devices) > 0 {
@@ -203,9 +203,9 @@ func (c *choice) takeFirmware(file string, missing bool) {
 }
 
 // takeDevice adds a device, and what it needs.
-func (e *Engine) takeDevice(c *choice, d *device) {
+func (e *Engine) takeDevice(c *choice, d *device, named bool) {
 	c.slots = append(c.slots, d.Slot)
-	switch want := plan.Decide(d.Device, e.factsOfRequest()); {
+	switch want := plan.Decide(d.Device, e.factsOfRequest(named)); {
 	case want.Action != plan.Nothing:
 		c.take(want)
 		c.devices = append(c.devices, d)

@@ -106,22 +106,23 @@ type kernel struct {
 	shipped            map[string]hwdetect.Module
 }
 
-func (k *kernel) BuiltIn(alias string) []string   { return list(k.builtIn[alias]) }
 func (k *kernel) Installed(alias string) []string { return list(k.installed[alias]) }
+func (k *kernel) Problem() error                  { return nil }
 
-func (k *kernel) Shipped(alias string) []hwdetect.Module {
-	if m, ok := k.shipped[alias]; ok {
-		return []hwdetect.Module{m}
+func (k *kernel) Claims(source hwdetect.Source, alias string) []hwdetect.Claim {
+	var m hwdetect.Module
+	switch source {
+	case hwdetect.BuiltIn:
+		m.Name = k.builtIn[alias]
+	case hwdetect.Installed:
+		m.Name = k.installed[alias]
+	case hwdetect.Shipped:
+		m = k.shipped[alias]
 	}
-	return nil
-}
-
-func (k *kernel) Claims(alias string) []hwdetect.Claim {
-	var claims []hwdetect.Claim
-	for _, m := range k.Installed(alias) {
-		claims = append(claims, hwdetect.Claim{Module: m, Alias: alias})
+	if m.Name == "" {
+		return nil
 	}
-	return claims
+	return []hwdetect.Claim{{Source: source, Alias: alias, Module: m}}
 }
 
 func list(module string) []string {

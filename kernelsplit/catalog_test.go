@@ -13,6 +13,37 @@ import (
 	"driverd/kernelsplit"
 )
 
+// The index that driverd ships is made of what claims PCI devices, and the same trees
+// make the same.
+func TestIndex(t *testing.T) {
+	old := &kernelsplit.Tree{Release: "6.1", Modules: []*kernelsplit.Module{
+		{Path: "kernel/qede.ko", Depends: []string{"qed", "ptp"}, Aliases: []string{"pci:v00001077d00001664sv*sd*bc*sc*i*", "of:N*"}},
+		{Path: "kernel/qed.ko", Firmware: []string{"qed/old.bin"}}, {Path: "kernel/ptp.ko"},
+	}}
+	current := &kernelsplit.Tree{Release: "7.2", Modules: []*kernelsplit.Module{
+		{Path: "kernel/net/qede.ko.xz", Depends: []string{"qed"}, Aliases: []string{"pci:v00001077d00001664sv*sd*bc*sc*i*", "pci:v00001077d00001629sv*sd*bc*sc*i*"}},
+		{Path: "kernel/net/qed.ko.xz", Firmware: []string{"qed/new.bin"}}, {Path: "kernel/usb.ko", Aliases: []string{"usb:v*"}},
+	}}
+	const want = `# driverd modules 1 of Debian's Linux 6.1, 7.2
+
+module qed
+firmware qed/new.bin
+firmware qed/old.bin
+
+module qede
+depends qed
+alias pci:v00001077d00001629sv*sd*bc*sc*i*
+alias pci:v00001077d00001664sv*sd*bc*sc*i*
+
+# end
+`
+	for _, trees := range [][]*kernelsplit.Tree{{old, current}, {current, old}} {
+		if diff := cmp.Diff(want, kernelsplit.Index(trees...)); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
 // The daemon reads what the split writes.
 func TestCatalogIsRead(t *testing.T) {
 	split, err := kernelsplit.Divide(release, []*kernelsplit.Module{
@@ -40,7 +71,11 @@ func TestCatalogIsRead(t *testing.T) {
 			{Name: "qede", Group: "sriov", Firmware: []string{"qede.bin", "qed/init.bin"}},
 		},
 	} {
-		if diff := cmp.Diff(want, index.Shipped(device)); diff != "" {
+		var got []hwdetect.Module
+		for _, c := range index.Claims(hwdetect.Shipped, device) {
+			got = append(got, c.Module)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", device, diff)
 		}
 	}

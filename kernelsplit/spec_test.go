@@ -56,9 +56,10 @@ func TestWrite(t *testing.T) {
 			"%ghost %attr(0644, root, root) " + root + "/modules.symbols.bin\n" +
 			"%ghost %attr(0644, root, root) " + root + "/modules.weakdep\n",
 		"modules-core.provides": "Provides: kmod(dca.ko)\n",
-		kernelsplit.CatalogFile: "# modules of Linux 6.12.0-55.el10.x86_64+64k-debug\n" +
+		kernelsplit.CatalogFile: "# driverd modules 1 of Linux 6.12.0-55.el10.x86_64+64k-debug\n" +
 			"\nmodule dca\ngroup base\nfile kernel/dca/dca.ko.xz\n" +
-			"\nmodule igb\ngroup sriov\nfile kernel/net/igb/igb.ko.xz\ndepends dca\nalias pci:v00008086d000010C9sv*sd*bc*sc*i*\n",
+			"\nmodule igb\ngroup sriov\nfile kernel/net/igb/igb.ko.xz\ndepends dca\nalias pci:v00008086d000010C9sv*sd*bc*sc*i*\n" +
+			"\n# end\n",
 		kernelsplit.FragmentFile: section("modules-core", "Kernel modules that every guest needs", capability,
 			"Provides: %{name}-modules-split\n"+
 				"Requires: (%{name}-modules-sriov-uname-r = "+capability+" if (%{name}-modules-core without %{name}-modules-split))\n"+

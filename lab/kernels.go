@@ -29,6 +29,9 @@ var (
 	Old   = DebianKernel{"bookworm", "amd64"}
 )
 
+// Indexed are the kernels that the index of modules is made of which driverd ships.
+var Indexed = []DebianKernel{AMD64, ARM64, I686, Old}
+
 // arch is Debian's name of the kernel's architecture.
 func (k DebianKernel) arch() string {
 	switch k.Flavour {

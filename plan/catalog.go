@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"driverd/hwdetect"
 	"driverd/hwdetect/modalias"
 	"driverd/kernelbuild"
 )
@@ -38,12 +39,12 @@ type Catalog struct {
 	ofBuild  bool            // one of the packages says for which kernel it is made
 	aliases  *modalias.Table // its values are indexes into packages
 	modules  map[string]int  // by the kernel's spelling of the name
-	patterns int
+	speaking map[string]bool // NEVRAs of the packages that say which devices they drive
 }
 
 // NewCatalog makes the catalog of packages.
 func NewCatalog(packages []Package) *Catalog {
-	c := &Catalog{modules: make(map[string]int)}
+	c := &Catalog{modules: make(map[string]int), speaking: make(map[string]bool)}
 	var aliases modalias.Builder
 	for i, p := range packages {
 		provides := p.Provides
@@ -56,7 +57,7 @@ func NewCatalog(packages []Package) *Catalog {
 			// claim every device there is.
 			if pattern, ok := argument(capability, "modalias("); ok && strings.HasPrefix(pattern, "pci:v") {
 				aliases.Add(pattern, i)
-				c.patterns++
+				c.speaking[p.NEVRA] = true
 			}
 			file, _ := argument(capability, "kmod(")
 			if module := kernelbuild.ModuleOfFile(file); module != "" {
@@ -108,13 +109,38 @@ func (c *Catalog) Holder(nevra string) Holder {
 
 // holders returns the packages that hold modules, without duplicates.
 func (c *Catalog) holders(modules []string) []Holder {
-	var found []int
+	var packages []Holder
 	for _, module := range modules {
-		if i, ok := c.modules[module]; ok {
-			found = append(found, i)
+		if p := c.holderOf(module); p != nil && !slices.ContainsFunc(packages, func(known Holder) bool { return known.NEVRA == p.NEVRA }) {
+			packages = append(packages, *p)
 		}
 	}
-	return c.pick(found)
+	return packages
+}
+
+// holderOf returns the package that holds a module, nil if none is known to.
+func (c *Catalog) holderOf(module string) *Holder {
+	if c != nil {
+		if i, ok := c.modules[module]; ok {
+			return &c.packages[i]
+		}
+	}
+	return nil
+}
+
+// namesModules says whether any package says which modules it holds.
+func (c *Catalog) namesModules() bool { return c != nil && len(c.modules) > 0 }
+
+// claims returns what the packages claim a device by.
+func (c *Catalog) claims(device string) []candidate {
+	if c == nil {
+		return nil
+	}
+	var all []candidate
+	for _, m := range c.aliases.Claims(device) {
+		all = append(all, candidate{hwdetect.Claim{Source: hwdetect.InCatalog, Alias: m.Pattern}, &c.packages[m.Value]})
+	}
+	return all
 }
 
 // ofGroup returns the packages of a group.
@@ -124,21 +150,6 @@ func (c *Catalog) ofGroup(group string) []Holder {
 		if p.Group == group {
 			packages = append(packages, p)
 		}
-	}
-	return packages
-}
-
-// match returns the packages whose aliases match, without duplicates.
-func (c *Catalog) match(alias string) []Holder {
-	return c.pick(c.aliases.AppendMatches(nil, alias))
-}
-
-// pick returns the packages with these indexes, each once, in their order.
-func (c *Catalog) pick(indexes []int) []Holder {
-	slices.Sort(indexes)
-	var packages []Holder
-	for _, i := range slices.Compact(indexes) {
-		packages = append(packages, c.packages[i])
 	}
 	return packages
 }

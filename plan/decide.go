@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"driverd/hwdetect"
+	"driverd/hwdetect/modalias"
 	"driverd/kernelbuild"
 	"driverd/reason"
 )
@@ -31,17 +32,15 @@ func (a Action) String() string {
 	return [...]string{Nothing: "none", Learn: "learn", Install: "install", Load: "load", Await: "await"}[a]
 }
 
-// Kernel knows the modules of the running kernel that are on this guest.
+// Kernel knows the modules of the running kernel.
 type Kernel interface {
-	// BuiltIn returns the built-in modules that claim modalias.
-	BuiltIn(modalias string) []string
-	// Installed returns the installed modules that claim modalias.
+	// Claims returns what a source says about a device, for all sources but the catalog.
+	Claims(source hwdetect.Source, modalias string) []hwdetect.Claim
+	// Installed returns the installed modules that claim modalias, each once.
 	Installed(modalias string) []string
-	// Shipped returns the modules of the kernel's whole build that claim
-	// modalias, if it came with an index of them.
-	Shipped(modalias string) []hwdetect.Module
-	// Claims returns the aliases that the others go by.
-	Claims(modalias string) []hwdetect.Claim
+	// Problem is why an index that came with the kernel cannot be read, nil if none
+	// did, or it can.
+	Problem() error
 }
 
 // Facts is all that a want rests on, the device apart.
@@ -65,9 +64,12 @@ type Facts struct {
 	// boot has not finished it.
 	Incomplete []string
 
+	Tried Tried // for this device
+
 	Law     Law // nil forbids nothing
 	Policy  Policy
 	Observe bool // only say what would be done
+	Asked   bool // somebody has named this device: what is left alone unasked is brought
 
 	// PolicyProblem is why the policy may lack something, nil if it does not.
 	PolicyProblem error
@@ -129,56 +131,109 @@ func (f Facts) need(d hwdetect.Device) Want {
 		}
 		f.Kernel = permitted{f.Kernel, f.Law}
 	}
-	if modules := f.Kernel.BuiltIn(d.Modalias); len(modules) > 0 {
-		if Chipset(d.Class) {
-			return stop(reason.Policy, "this is a part of the virtual machine itself, which works without a driver")
-		}
-		return f.describe(d, Want{Action: Await, State: Pending, Modules: modules})
-	}
-	if modules := f.Kernel.Installed(d.Modalias); len(modules) > 0 {
-		return f.describe(d, Want{Action: Load, State: Pending})
-	}
-	return f.toInstall(d)
+	return f.byClaims(d)
 }
 
-// toInstall decides about a device that nothing on this guest can drive. What
-// could, the index that came with the kernel says, whatever the repositories do.
-func (f Facts) toInstall(d hwdetect.Device) Want {
-	shipped := f.Kernel.Shipped(d.Modalias)
-	var modules, firmware []string
-	for _, m := range shipped {
-		modules = append(modules, m.Name)
-		firmware = append(firmware, m.Firmware...)
+// byClaims goes by the best claim that has not been tried.
+func (f Facts) byClaims(d hwdetect.Device) Want {
+	onGuest := f.onGuest(d.Modalias)
+	untried, tried := f.Tried.divide(onGuest)
+	if c, ok := best(untried); ok && c.specificity() == modalias.OfProduct {
+		return f.here(d, c, onGuest) // no other source has a better one
 	}
-	want := f.fromCatalog(d, modules)
-	want.Modules, want.Firmware = modules, firmware
-	if want.Group == "" && len(shipped) > 0 && slices.Contains(kernelbuild.Groups(), shipped[0].Group) {
-		want.Group = shipped[0].Group
+	elsewhere := f.elsewhere(d.Modalias, onGuest)
+	left := relevant(d.Modalias, slices.Concat(untried, elsewhere))
+	if tries := ambiguous(d.Modalias, left); tries != "" {
+		return f.dependsOnClass(tries)
+	}
+	c, ok := best(slices.DeleteFunc(left, func(c candidate) bool { return !f.leads(c) }))
+	switch {
+	case !ok:
+		return f.exhausted(d, tried, elsewhere)
+	case c.onGuest():
+		return f.here(d, c, onGuest)
+	default:
+		return f.bring(d, c, onGuest, elsewhere)
+	}
+}
+
+// dependsOnClass decides about a product of whose devices only the class says which of
+// several drivers is for them.
+func (f Facts) dependsOnClass(tries string) Want {
+	want := stop(reason.NoPackage,
+		"which driver is for a device of this product depends on its class (%s): ask with its slot or its modalias", tries)
+	if f.Catalog == nil && f.CatalogProblem == nil {
+		return Want{Action: Learn, State: Pending, Message: want.Message}
 	}
 	return want
 }
 
-// fromCatalog decides by what the repositories say: which packages claim the
-// device, else which hold the modules that are known to.
-func (f Facts) fromCatalog(d hwdetect.Device, modules []string) Want {
-	if f.Catalog != nil {
-		packages := f.Catalog.match(d.Modalias)
-		if len(packages) == 0 {
-			packages = f.Catalog.holders(modules)
-		}
-		if len(packages) > 0 {
-			if group := packages[0].Group; Chipset(d.Class) && (group == kernelbuild.Base || group == kernelbuild.Hardware) {
-				return stop(reason.Policy,
-					"this is a part of the virtual machine itself, which works without a driver: %s is not installed for it", packages[0].NEVRA)
-			}
-			return f.install(packages)
-		}
+// here decides about a device whose driver is on this guest.
+func (f Facts) here(d hwdetect.Device, c candidate, onGuest []candidate) Want {
+	want := Want{
+		Action: Load, State: Pending,
+		Modules: modules(onGuest, func(other candidate) bool { return other.Source == c.Source }),
 	}
+	if c.Source == hwdetect.BuiltIn {
+		if Chipset(d.Class) {
+			return stop(reason.Policy, "this is a part of the virtual machine itself, which works without a driver")
+		}
+		want.Action = Await
+	}
+	return f.describe(d, want)
+}
+
+// bring decides about a device whose driver is in a package.
+func (f Facts) bring(d hwdetect.Device, c candidate, onGuest, elsewhere []candidate) Want {
+	p := *c.holder
+	comes := func(other candidate) bool {
+		if other.holder == nil {
+			return other.Source == hwdetect.Shipped || other.Alias == c.Alias
+		}
+		return other.holder.NEVRA == p.NEVRA
+	}
+	want := f.install([]Holder{p})
+	installed := func(other candidate) bool { return other.Source == hwdetect.Installed }
+	want.Modules = slices.Concat(modules(onGuest, installed), modules(elsewhere, comes)) // modprobe loads both
+	want.Firmware = firmware(elsewhere, comes)
+	if why := leftAlone(d, p.Group); why != "" && !f.Asked {
+		what := d.Modalias
+		if hasSlot(d) {
+			what = d.Slot.String()
+		}
+		return want.block(reason.Policy, "%s: %s is not installed for it; to install it: driverd install %s", why, p.NEVRA, what)
+	}
+	return want
+}
+
+// exhausted decides about a device with no claim left that anything can be done about.
+// It is failed if a driver that knows it was tried, or one said why it does not take it:
+// what that was, the last try shows. Else it is unsupported: a driver that claims all
+// devices of a vendor or a class need not know each of them.
+func (f Facts) exhausted(d hwdetect.Device, tried, elsewhere []candidate) Want {
+	installed := slices.DeleteFunc(slices.Clone(tried), func(c candidate) bool { return c.Source != hwdetect.Installed })
+	if c, ok := best(installed); ok && !f.Tried.Silent {
+		return f.here(d, c, tried)
+	}
+	every := func(candidate) bool { return true }
 	want := f.unknown("no package of kernel %s has a driver for this device", f.Release)
-	if r := want.Reason; len(modules) > 0 && (r == reason.NoDriver || r == reason.NoPackage && f.Catalog.ofBuild) {
-		return stop(reason.NoPackage,
+	if c, ok := best(tried); ok {
+		if c.specificity() == modalias.OfProduct || c.Source == hwdetect.BuiltIn && Chipset(d.Class) {
+			return f.here(d, c, tried)
+		}
+		kind := map[modalias.Specificity]string{modalias.OfVendor: "vendor", modalias.OfClass: "class"}[c.specificity()]
+		want = f.unknown("no driver is known for this device: %s, for all devices of its %s, has not taken it, and kernel %s has no other",
+			strings.Join(modules(tried, every), ", "), kind, f.Release)
+	}
+	homeless := slices.DeleteFunc(slices.Clone(elsewhere), func(c candidate) bool { return c.holder != nil })
+	if r := want.Reason; len(homeless) > 0 && (r == reason.NoDriver || r == reason.NoPackage && f.Catalog.ofBuild) {
+		want = stop(reason.NoPackage,
 			"%s would drive this device, but no package of kernel %s in the repositories says that it holds it (no such kmod() among their Provides)",
-			strings.Join(modules, " or "), f.Release)
+			strings.Join(modules(homeless, every), " or "), f.Release)
+	}
+	want.Modules, want.Firmware = modules(homeless, every), firmware(homeless, every)
+	if len(homeless) > 0 && slices.Contains(kernelbuild.Groups(), homeless[0].Module.Group) {
+		want.Group = homeless[0].Module.Group
 	}
 	return want
 }
@@ -210,12 +265,14 @@ func (f Facts) unknown(format string, args ...any) Want {
 	case len(c.NEVRAs()) == 0:
 		return stop(reason.StaleKernel, "the repositories no longer carry kernel %s: enable an archive repository%s, or reboot into the newest installed kernel",
 			f.Release, f.disabled())
-	case c.patterns == 0:
+	case len(c.speaking)+len(c.modules) == 0:
 		return stop(reason.NoPackage,
-			"the repositories' packages of kernel %s do not say which devices they drive (no modalias() among their Provides)", f.Release)
-	default:
-		return stop(reason.NoDriver, format, args...)
+			"the repositories' packages of kernel %s say neither which devices they drive nor which modules they hold (no modalias() or kmod() among their Provides)", f.Release)
 	}
+	if problem := f.Kernel.Problem(); problem != nil {
+		format, args = format+"; %v", append(args, problem)
+	}
+	return stop(reason.NoDriver, format, args...)
 }
 
 // Foreign is why no device can be helped if the running kernel belongs to no
@@ -266,6 +323,26 @@ func Chipset(class uint32) bool {
 	return class>>16 == 0x06 || class>>8 == 0x0c05
 }
 
+// sideFunction says whether a device is likely to be there because of another function
+// of its card: the sound of a graphics card, its USB controller and what manages that
+// one's power.
+// Classes: PCI_BASE_CLASS_MULTIMEDIA, PCI_CLASS_SERIAL_USB, and 0c80, which has no name.
+func sideFunction(d hwdetect.Device) bool {
+	return d.Slot.Function != 0 && d.PhysFn == nil && (d.Class>>16 == 0x04 || d.Class>>8 == 0x0c03 || d.Class>>8 == 0x0c80)
+}
+
+// leftAlone says why a package of a group is not installed for a device unless somebody
+// asks for it, empty if it is.
+func leftAlone(d hwdetect.Device, group string) string {
+	switch {
+	case Chipset(d.Class) && (group == kernelbuild.Base || group == kernelbuild.Hardware):
+		return "this is a part of the virtual machine itself, which works without a driver"
+	case sideFunction(d) && group == kernelbuild.Hardware:
+		return "this is a side function of a card, which works without it"
+	}
+	return ""
+}
+
 // install decides about a device whose driver is in packages.
 func (f Facts) install(packages []Holder) Want {
 	if hidden := onlyExcluded(packages); len(hidden) > 0 {
@@ -296,17 +373,29 @@ func (f Facts) describe(d hwdetect.Device, want Want) Want {
 		want.Modules = f.Kernel.Installed(d.Modalias)
 	}
 	if len(want.Modules) == 0 { // loaded before depmod has indexed it
-		for _, m := range f.Kernel.Shipped(d.Modalias) {
-			want.Modules = append(want.Modules, m.Name)
+		for _, c := range f.Kernel.Claims(hwdetect.Shipped, d.Modalias) {
+			if !slices.Contains(want.Modules, c.Module.Name) {
+				want.Modules = append(want.Modules, c.Module.Name)
+			}
 		}
 	}
-	if f.Catalog != nil {
-		for _, p := range f.Catalog.holders(want.Modules) {
-			want.Packages = append(want.Packages, p.NEVRA)
-			want.Group = p.Group
-		}
+	for _, p := range f.Catalog.holders(want.Modules) {
+		want.Packages = append(want.Packages, p.NEVRA)
+		want.Group = p.Group
 	}
 	return want
+}
+
+// firmware returns the files that the modules of claims that are wanted may ask for.
+func firmware(all []candidate, wanted func(candidate) bool) []string {
+	var names, files []string
+	for _, c := range all {
+		if wanted(c) && !slices.Contains(names, c.Module.Name) {
+			names = append(names, c.Module.Name)
+			files = append(files, c.Module.Firmware...)
+		}
+	}
+	return files
 }
 
 func stop(r reason.Reason, format string, args ...any) Want {

@@ -24,31 +24,46 @@ const (
 
 	core  = "kernel-modules-core-7.2.12-1.x86_64"
 	sriov = "kernel-modules-sriov-7.2.12-1.x86_64"
+
+	hardware = "kernel-modules-7.2.12-1.x86_64"
 )
 
-// kernel claims what its maps say.
+// kernel claims what its maps say. It makes no difference between a module's alias and
+// the modalias.
 type kernel struct {
 	builtIn, installed map[string][]string
-	shipped            map[string][]hwdetect.Module
+	shipped, index     map[string][]hwdetect.Module
+	problem            error
 }
 
-func (k kernel) BuiltIn(alias string) []string          { return k.builtIn[alias] }
-func (k kernel) Installed(alias string) []string        { return k.installed[alias] }
-func (k kernel) Shipped(alias string) []hwdetect.Module { return k.shipped[alias] }
+func (k kernel) Installed(alias string) []string { return k.installed[alias] }
+func (k kernel) Problem() error                  { return k.problem }
 
-// Claims makes no difference between a module's alias and the modalias.
-func (k kernel) Claims(alias string) []hwdetect.Claim {
+func (k kernel) Claims(source hwdetect.Source, alias string) []hwdetect.Claim {
+	var all []hwdetect.Module
+	switch source {
+	case hwdetect.BuiltIn:
+		all = named(k.builtIn[alias])
+	case hwdetect.Installed:
+		all = named(k.installed[alias])
+	case hwdetect.Shipped:
+		all = k.shipped[alias]
+	case hwdetect.InIndex:
+		all = k.index[alias]
+	}
 	var claims []hwdetect.Claim
-	for _, m := range k.builtIn[alias] {
-		claims = append(claims, hwdetect.Claim{Module: m, Alias: alias, BuiltIn: true})
-	}
-	for _, m := range k.installed[alias] {
-		claims = append(claims, hwdetect.Claim{Module: m, Alias: alias})
-	}
-	for _, m := range k.shipped[alias] {
-		claims = append(claims, hwdetect.Claim{Module: m.Name, Alias: alias, Shipped: true})
+	for _, m := range all {
+		claims = append(claims, hwdetect.Claim{Source: source, Alias: alias, Module: m})
 	}
 	return claims
+}
+
+func named(names []string) []hwdetect.Module {
+	var all []hwdetect.Module
+	for _, name := range names {
+		all = append(all, hwdetect.Module{Name: name})
+	}
+	return all
 }
 
 func uname(name string) string { return name + "-uname-r = " + release }
@@ -140,7 +155,27 @@ func TestDecide(t *testing.T) {
 		},
 		"a bridge of the chipset": {
 			hwdetect.Device{Modalias: lpc, Class: 0x060100}, plan.Facts{Catalog: catalog()},
-			plan.Want{State: plan.Blocked, Reason: reason.Policy},
+			plan.Want{State: plan.Blocked, Reason: reason.Policy, Packages: []string{hardware}, Group: "hardware"},
+		},
+		"a bridge of the chipset that somebody asks for": {
+			hwdetect.Device{Modalias: lpc, Class: 0x060100}, plan.Facts{Catalog: catalog(), Asked: true},
+			plan.Want{Action: plan.Install, State: plan.Pending, Packages: []string{hardware}, Group: "hardware"},
+		},
+		"the USB controller of a card": {
+			hwdetect.Device{Slot: hwdetect.Slot{Bus: 1, Function: 2}, Modalias: lpc, Class: 0x0c0330}, plan.Facts{Catalog: catalog()},
+			plan.Want{State: plan.Blocked, Reason: reason.Policy, Packages: []string{hardware}, Group: "hardware"},
+		},
+		"a USB controller that is a card": {
+			hwdetect.Device{Slot: hwdetect.Slot{Bus: 1}, Modalias: lpc, Class: 0x0c0330}, plan.Facts{Catalog: catalog()},
+			plan.Want{Action: plan.Install, State: plan.Pending, Packages: []string{hardware}, Group: "hardware"},
+		},
+		"the second port of a card": {
+			hwdetect.Device{Slot: hwdetect.Slot{Bus: 1, Function: 1}, Modalias: lpc, Class: 0x020000}, plan.Facts{Catalog: catalog()},
+			plan.Want{Action: plan.Install, State: plan.Pending, Packages: []string{hardware}, Group: "hardware"},
+		},
+		"the sound of a card, in a smaller package": {
+			hwdetect.Device{Slot: hwdetect.Slot{Bus: 1, Function: 1}, Modalias: igb, Class: 0x040300}, plan.Facts{Catalog: catalog()},
+			plan.Want{Action: plan.Install, State: plan.Pending, Packages: []string{sriov}, Group: "sriov"},
 		},
 		"a bridge of the chipset with a built-in driver": {
 			hwdetect.Device{Modalias: lpc, Class: 0x060000}, plan.Facts{Kernel: kernel{builtIn: one(lpc, "agp")}, Catalog: catalog()},
@@ -207,7 +242,24 @@ func TestDecide(t *testing.T) {
 		"packages without modalias()": {
 			hwdetect.Device{Modalias: igb},
 			plan.Facts{Catalog: plan.NewCatalog([]plan.Package{{NEVRA: core, Repo: "lab", Provides: []string{uname("kernel-modules-core"), "kmod(igb.ko)"}}})},
+			plan.Want{State: plan.Unsupported, Reason: reason.NoDriver},
+		},
+		"packages with neither modalias() nor kmod()": {
+			hwdetect.Device{Modalias: igb},
+			plan.Facts{Catalog: plan.NewCatalog([]plan.Package{{NEVRA: core, Repo: "lab", Provides: []string{uname("kernel-modules-core")}}})},
 			plan.Want{State: plan.Unavailable, Reason: reason.NoPackage},
+		},
+		"in driverd's index, and packages without modalias()": {
+			hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: kernel{index: map[string][]hwdetect.Module{igb: {{Name: "igb"}, {Name: "not_here"}}}}, Catalog: withoutAliases},
+			plan.Want{Action: plan.Install, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"},
+		},
+		"in driverd's index, and a package that says that it does not drive it": {
+			hwdetect.Device{Modalias: edu}, plan.Facts{Kernel: kernel{index: map[string][]hwdetect.Module{edu: {{Name: "igb"}}}}, Catalog: catalog()},
+			plan.Want{State: plan.Unsupported, Reason: reason.NoDriver},
+		},
+		"in the catalog, which driverd's index gives the name of": {
+			hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: kernel{index: map[string][]hwdetect.Module{igb: {{Name: "igb"}}}}, Catalog: catalog()},
+			plan.Want{Action: plan.Install, State: plan.Pending, Modules: []string{"igb"}, Packages: []string{sriov}, Group: "sriov"},
 		},
 		"in the catalog, and shipped": {
 			hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: shipped("base", "igb", "other"), Catalog: catalog()},
@@ -220,15 +272,15 @@ func TestDecide(t *testing.T) {
 		"shipped, in several packages without modalias()": {
 			hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: shipped("sriov", "virtio_net", "unheard_of", "igb"), Catalog: withoutAliases},
 			plan.Want{
-				Action: plan.Install, State: plan.Pending, Modules: []string{"virtio_net", "unheard_of", "igb"},
-				Packages: []string{core, sriov}, Group: "base",
+				Action: plan.Install, State: plan.Pending, Modules: []string{"virtio_net", "unheard_of"},
+				Packages: []string{core}, Group: "base",
 			},
 		},
 		"shipped, for the chipset": {
 			hwdetect.Device{Modalias: lpc, Class: 0x060100}, plan.Facts{Kernel: kernel{shipped: map[string][]hwdetect.Module{
 				lpc: {{Name: "virtio_net", Group: "hardware"}},
 			}}, Catalog: withoutAliases},
-			plan.Want{State: plan.Blocked, Reason: reason.Policy, Modules: []string{"virtio_net"}, Group: "hardware"},
+			plan.Want{State: plan.Blocked, Reason: reason.Policy, Modules: []string{"virtio_net"}, Packages: []string{core}, Group: "base"},
 		},
 		"shipped, before the catalog is learned": {
 			hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: shipped("sriov", "igb")},
@@ -310,20 +362,6 @@ func TestGroupComesFromTheCapability(t *testing.T) {
 		if got.Group != group {
 			t.Errorf("%s: group %q, want %q", capability, got.Group, group)
 		}
-	}
-}
-
-// Two packages that claim a device are both installed; modprobe lets the
-// kernel choose.
-func TestSeveralPackages(t *testing.T) {
-	t.Parallel()
-	both := plan.NewCatalog([]plan.Package{
-		{NEVRA: "a", Repo: "lab", Provides: []string{"modalias(pci:v00008086d*sv*sd*bc02sc00i*)", "modalias(" + igb + ")"}},
-		{NEVRA: "b", Repo: "lab", Provides: []string{"modalias(pci:v00008086d000010C[8-9]sv*sd*bc*sc*i*)"}},
-	})
-	got := plan.Decide(hwdetect.Device{Modalias: igb}, plan.Facts{Kernel: kernel{}, Catalog: both})
-	if diff := cmp.Diff([]string{"a", "b"}, got.Packages); diff != "" {
-		t.Error(diff)
 	}
 }
 

@@ -8,25 +8,6 @@ import (
 	"driverd/hwdetect"
 )
 
-// Source is where it is written which devices a module drives.
-type Source string
-
-// The sources: what is on this guest, then what the repositories say.
-const (
-	BuiltIn   Source = "built-in"  // of a module in the kernel's image
-	Installed Source = "installed" // of a module that is a file on this guest
-	Shipped   Source = "shipped"   // of another one of the build, by the index that came with the kernel
-	InCatalog Source = "catalog"   // of one in a package of the kernel's build
-)
-
-// Claim is one alias that matches a device.
-type Claim struct {
-	Alias   string
-	Source  Source
-	Module  string // empty for the catalog: modalias() does not name it
-	Package string // NEVRA, empty if unknown
-}
-
 // Explanation is a decision with what it rests on.
 type Explanation struct {
 	Want     Want
@@ -44,32 +25,20 @@ func Explain(d hwdetect.Device, f Facts) Explanation {
 	if d.Modalias == "" {
 		return x
 	}
-	for _, m := range f.Kernel.Shipped(d.Modalias) {
-		x.Firmware = append(x.Firmware, m.Firmware...)
-	}
-	for _, c := range f.Kernel.Claims(d.Modalias) {
-		claim := Claim{Alias: c.Alias, Source: Installed, Module: c.Module}
-		switch {
-		case c.BuiltIn:
-			claim.Source = BuiltIn
-		case c.Shipped:
-			claim.Source = Shipped
+	onGuest := f.onGuest(d.Modalias)
+	indexed := slices.DeleteFunc(f.elsewhere(d.Modalias, onGuest), func(c candidate) bool { return c.Source == hwdetect.InCatalog })
+	for _, c := range relevant(d.Modalias, slices.Concat(onGuest, indexed, f.Catalog.claims(d.Modalias))) {
+		claim := Claim{Alias: c.Alias, Source: c.Source, Module: c.Module.Name}
+		if c.holder == nil {
+			c.holder = f.Catalog.holderOf(c.Module.Name)
 		}
-		if f.Catalog != nil {
-			for _, p := range f.Catalog.holders([]string{c.Module}) {
-				claim.Package = p.NEVRA
-				x.add(p, claim.Source == Installed)
-			}
+		if c.holder != nil {
+			claim.Package = c.holder.NEVRA
+			x.add(*c.holder, c.Source == hwdetect.Installed)
 		}
 		x.Claims = append(x.Claims, claim)
 	}
-	if f.Catalog != nil {
-		for _, c := range f.Catalog.aliases.Claims(d.Modalias) {
-			p := f.Catalog.packages[c.Value]
-			x.Claims = append(x.Claims, Claim{Alias: c.Pattern, Source: InCatalog, Package: p.NEVRA})
-			x.add(p, false)
-		}
-	}
+	x.Firmware = firmware(f.indexed(d.Modalias), func(candidate) bool { return true })
 	return x
 }
 

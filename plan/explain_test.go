@@ -19,7 +19,7 @@ func TestExplain(t *testing.T) {
 	holder := func(installed bool) []plan.Holder {
 		return []plan.Holder{{Package: plan.Package{NEVRA: sriov, Repo: "lab", Installed: installed}, Group: "sriov"}}
 	}
-	inCatalog := plan.Claim{Alias: pattern, Source: plan.InCatalog, Package: sriov}
+	inCatalog := plan.Claim{Alias: pattern, Source: hwdetect.InCatalog, Package: sriov}
 	for name, test := range map[string]struct {
 		device hwdetect.Device
 		facts  plan.Facts
@@ -35,7 +35,7 @@ func TestExplain(t *testing.T) {
 			hwdetect.Device{Modalias: igb},
 			plan.Facts{Kernel: kernel{installed: map[string][]string{igb: {"igb"}}}, Catalog: catalog()},
 			plan.Explanation{
-				Claims:   []plan.Claim{{Alias: igb, Source: plan.Installed, Module: "igb", Package: sriov}, inCatalog},
+				Claims:   []plan.Claim{{Alias: igb, Source: hwdetect.Installed, Module: "igb", Package: sriov}, inCatalog},
 				Packages: holder(true),
 			},
 		},
@@ -44,14 +44,14 @@ func TestExplain(t *testing.T) {
 			plan.Facts{Kernel: kernel{shipped: map[string][]hwdetect.Module{igb: {{Name: "igb", Group: "sriov", Firmware: []string{"igb.bin"}}}}}, Catalog: catalog()},
 			plan.Explanation{
 				Firmware: []string{"igb.bin"},
-				Claims:   []plan.Claim{{Alias: igb, Source: plan.Shipped, Module: "igb", Package: sriov}, inCatalog},
+				Claims:   []plan.Claim{{Alias: igb, Source: hwdetect.Shipped, Module: "igb", Package: sriov}, inCatalog},
 				Packages: holder(false),
 			},
 		},
 		"built in, without a catalog": {
 			hwdetect.Device{Modalias: igb},
 			plan.Facts{Kernel: kernel{builtIn: map[string][]string{igb: {"igb"}}}},
-			plan.Explanation{Claims: []plan.Claim{{Alias: igb, Source: plan.BuiltIn, Module: "igb"}}},
+			plan.Explanation{Claims: []plan.Claim{{Alias: igb, Source: hwdetect.BuiltIn, Module: "igb"}}},
 		},
 		// What would have claimed it is said all the same.
 		"reserved": {
@@ -77,26 +77,6 @@ func TestExplain(t *testing.T) {
 				t.Error(diff)
 			}
 		})
-	}
-}
-
-// Vendor and product stand for every device of them: those whose driver asks
-// for a subsystem, too.
-func TestExplainAProduct(t *testing.T) {
-	t.Parallel()
-	subject, err := plan.ParseSubject("8086:10C9")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := plan.NewCatalog([]plan.Package{
-		{NEVRA: "some", Repo: "lab", Provides: []string{"modalias(pci:v00008086d000010C9sv00008086sd*bc*sc*i*)"}},
-		{NEVRA: "other", Repo: "lab", Provides: []string{"modalias(pci:v00008086d000010CAsv*sd*bc*sc*i*)"}},
-		{NEVRA: "class", Repo: "lab", Provides: []string{"modalias(pci:v*d*sv*sd*bc02sc00i*)"}},
-		{NEVRA: "vendor", Repo: "lab", Provides: []string{"modalias(pci:v00008086d*sv*sd*bc*sc*i*)"}},
-	})
-	got := plan.Explain(subject.Device, plan.Facts{Kernel: kernel{}, Catalog: c})
-	if diff := cmp.Diff([]string{"some", "vendor"}, got.Want.Packages); diff != "" || len(got.Claims) != 2 {
-		t.Errorf("%s\n%+v", diff, got)
 	}
 }
 

@@ -24,55 +24,58 @@ type permitted struct {
 }
 
 func (p permitted) Installed(modalias string) []string {
-	return slices.DeleteFunc(slices.Clone(p.Kernel.Installed(modalias)), func(module string) bool { return p.forbids(modalias, module) })
+	return slices.DeleteFunc(slices.Clone(p.Kernel.Installed(modalias)), func(module string) bool { return p.law.Denial(modalias, module) != "" })
 }
 
-func (p permitted) Shipped(modalias string) []hwdetect.Module {
-	return slices.DeleteFunc(slices.Clone(p.Kernel.Shipped(modalias)), func(m hwdetect.Module) bool { return p.forbids(modalias, m.Name) })
-}
-
-func (p permitted) forbids(modalias, module string) bool {
-	return p.law.Denial(modalias, module) != ""
+func (p permitted) Claims(source hwdetect.Source, modalias string) []hwdetect.Claim {
+	claims := p.Kernel.Claims(source, modalias)
+	if source == hwdetect.BuiltIn {
+		return claims
+	}
+	return slices.DeleteFunc(slices.Clone(claims), func(c hwdetect.Claim) bool { return p.law.Denial(modalias, c.Module.Name) != "" })
 }
 
 // forbidden decides about a device none of whose modules may be loaded: nothing is
 // installed for it.
 func (f Facts) forbidden(d hwdetect.Device) (Want, bool) {
-	if len(f.Kernel.BuiltIn(d.Modalias)) > 0 {
+	if len(f.Kernel.Claims(hwdetect.BuiltIn, d.Modalias)) > 0 {
 		return Want{}, false
 	}
-	modules := slices.Clone(f.Kernel.Installed(d.Modalias))
-	for _, m := range f.Kernel.Shipped(d.Modalias) {
-		if !slices.Contains(modules, m.Name) {
-			modules = append(modules, m.Name)
+	denied, why := f.Kernel.Installed(d.Modalias), []string{}
+	all := func() bool {
+		for _, module := range denied {
+			denial := f.Law.Denial(d.Modalias, module)
+			if denial == "" {
+				return false
+			}
+			if !slices.Contains(why, denial) {
+				why = append(why, denial)
+			}
+		}
+		return true
+	}
+	if !all() {
+		return Want{}, false // before an index is read
+	}
+	every := func(candidate) bool { return true }
+	for _, module := range modules(f.indexed(d.Modalias), every) {
+		if !slices.Contains(denied, module) {
+			denied = append(slices.Clip(denied), module)
 		}
 	}
-	var why []string
-	for _, module := range modules {
-		denial := f.Law.Denial(d.Modalias, module)
-		if denial == "" {
-			return Want{}, false
-		}
-		if !slices.Contains(why, denial) {
-			why = append(why, denial)
-		}
-	}
-	if len(why) == 0 || f.claimedByOthers(d, modules) {
+	if !all() || len(denied) == 0 || f.claimedByOthers(d, denied) {
 		return Want{}, false
 	}
 	want := stop(reason.Blacklisted, "%s must not be loaded: %s; to have this device driven, remove that, and run driverd rescan",
-		strings.Join(modules, ", "), strings.Join(why, " and "))
-	want.Modules = modules
+		strings.Join(denied, ", "), strings.Join(why, " and "))
+	want.Modules = denied
 	return f.describe(d, want), true
 }
 
 // claimedByOthers says whether a package claims the device that holds none of its known modules.
 func (f Facts) claimedByOthers(d hwdetect.Device, modules []string) bool {
-	if f.Catalog == nil {
-		return false
-	}
 	known := f.Catalog.holders(modules)
-	return slices.ContainsFunc(f.Catalog.match(d.Modalias), func(p Holder) bool {
-		return !slices.ContainsFunc(known, func(other Holder) bool { return other.NEVRA == p.NEVRA })
+	return slices.ContainsFunc(f.Catalog.claims(d.Modalias), func(c candidate) bool {
+		return !slices.ContainsFunc(known, func(other Holder) bool { return other.NEVRA == c.holder.NEVRA })
 	})
 }

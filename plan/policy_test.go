@@ -104,8 +104,8 @@ func TestUnknownMeetsNoCondition(t *testing.T) {
 	}
 }
 
-// Of several packages that claim a device, each brings a driver that might take
-// it: nouveau's is not the only one that claims NVIDIA's cards.
+// Of several packages that claim a device, a rule is about the one that would be
+// installed.
 func TestRuleForOneOfSeveralPackages(t *testing.T) {
 	t.Parallel()
 	c := plan.NewCatalog([]plan.Package{
@@ -113,7 +113,7 @@ func TestRuleForOneOfSeveralPackages(t *testing.T) {
 		{NEVRA: "gpu", Repo: "lab", Provides: []string{uname("kernel-modules-gpu"), "modalias(" + igb + ")"}},
 		{NEVRA: "sriov", Repo: "lab", Provides: []string{uname("kernel-modules-sriov")}},
 	})
-	for group, want := range map[string]reason.Reason{"hardware": reason.Policy, "gpu": reason.Policy, "sriov": reason.None} {
+	for group, want := range map[string]reason.Reason{"hardware": reason.None, "gpu": reason.Policy, "sriov": reason.None} {
 		policy := plan.Policy{Rules: []plan.Rule{{Groups: []string{group}}}}
 		if got := plan.Decide(card, plan.Facts{Kernel: kernel{}, Catalog: c, Policy: policy}); got.Reason != want {
 			t.Errorf("%s: %+v", group, got)

@@ -55,6 +55,18 @@ type notStartedError struct{ error }
 func (e *notStartedError) Unwrap() error        { return e.error }
 func (e *notStartedError) Is(target error) bool { return target == ErrNotStarted }
 
+// ErrSilent is found by errors.Is in what Silent marks.
+var ErrSilent = errors.New("no driver has said why")
+
+// Silent marks err, of a load step: its modules are loaded, and the kernel's log holds
+// no word of a driver about the device. None may know it.
+func Silent(err error) error { return &silentError{err} }
+
+type silentError struct{ error }
+
+func (e *silentError) Unwrap() error        { return e.error }
+func (e *silentError) Is(target error) bool { return target == ErrSilent }
+
 // Error is an error with its machine-readable reason. Its text is the text of
 // the error it wraps: one sentence for a person.
 type Error struct {

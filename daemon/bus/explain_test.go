@@ -14,6 +14,7 @@ import (
 
 	"driverd/api"
 	"driverd/daemon"
+	"driverd/hwdetect"
 	"driverd/plan"
 	"driverd/reason"
 )
@@ -46,7 +47,7 @@ func TestExplain(t *testing.T) {
 		Explanation: plan.Explanation{
 			Want:     plan.Want{Action: plan.Install, State: plan.Pending, Group: "sriov"},
 			Firmware: []string{"e100/ucode.bin", "qed/init.bin"},
-			Claims:   []plan.Claim{{Alias: "pci:v*", Source: plan.InCatalog, Package: "sriov-1"}},
+			Claims:   []plan.Claim{{Alias: "pci:v*", Source: hwdetect.InCatalog, Package: "sriov-1"}},
 			Rule:     &plan.Rule{Allow: true, Origin: plan.Origin{File: "/etc/driverd/driverd.toml", Line: 3}},
 			Packages: []plan.Holder{{Package: plan.Package{NEVRA: "sriov-1", Repo: "updates", DownloadSize: 1, InstallSize: 2}, Group: "sriov"}},
 		},

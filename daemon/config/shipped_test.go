@@ -15,10 +15,18 @@ import (
 // modules are those of a kernel that all claim every device.
 type modules []string
 
-func (m modules) BuiltIn(string) []string          { return nil }
-func (m modules) Installed(string) []string        { return m }
-func (m modules) Shipped(string) []hwdetect.Module { return nil }
-func (m modules) Claims(string) []hwdetect.Claim   { return nil }
+func (m modules) Installed(string) []string { return m }
+func (m modules) Problem() error            { return nil }
+
+func (m modules) Claims(source hwdetect.Source, device string) []hwdetect.Claim {
+	var claims []hwdetect.Claim
+	for _, name := range m {
+		if source == hwdetect.Installed {
+			claims = append(claims, hwdetect.Claim{Source: source, Alias: device, Module: hwdetect.Module{Name: name}})
+		}
+	}
+	return claims
+}
 
 // What the package ships leaves NVIDIA's cards to NVIDIA's driver, and nothing
 // else; and what its comment says undoes it.

@@ -5,11 +5,13 @@
 package ledger
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
 
 	"driverd/hwdetect"
+	"driverd/reason"
 )
 
 // Key is a thing that can be tried. Who needs the same thing has the same key.
@@ -71,6 +73,9 @@ type Try struct {
 	Early bool
 	// Loaded says that, when the load step ended, the kernel had all of the modules.
 	Loaded bool
+	// Chance is the last load step, this one or one before it, that gave its modules
+	// their chance: they were loaded, and none of them took the device. Nil if none did.
+	Chance *Try
 }
 
 // Running says whether the try has begun and not ended.
@@ -107,7 +112,7 @@ func (l *Ledger) Begin(k Key, owner uint64, now time.Time, t Try) bool {
 	if last.Running() {
 		return false
 	}
-	t.Owner, t.Began, t.Failures, t.Alone = owner, now, last.Failures, last.Alone
+	t.Owner, t.Began, t.Failures, t.Alone, t.Chance = owner, now, last.Failures, last.Alone, last.Chance
 	l.tries[k] = t
 	return true
 }
@@ -137,8 +142,19 @@ func (l *Ledger) EndLoad(k Key, owner uint64, now time.Time, err error, loaded b
 	if l.End(k, owner, now, err) {
 		t := l.tries[k]
 		t.Loaded = loaded
+		if !t.Early && gaveChance(err) {
+			t.Chance = nil
+			chance := t
+			t.Chance = &chance
+		}
 		l.tries[k] = t
 	}
+}
+
+// gaveChance says whether a load step that ended so had loaded a driver that could take
+// the device. Where it was denied, or lacks firmware, another driver is no way out.
+func gaveChance(err error) bool {
+	return err == nil || reason.Of(err) == reason.ProbeFailed && !errors.Is(err, reason.ErrNotStarted)
 }
 
 // Withdraw takes a try back, as if its owner had never begun it. Alone says that

@@ -49,13 +49,12 @@ type lesson struct {
 // into that claim the device by its word: with hundreds it takes seconds. Close
 // removes the root.
 func PrepareEarly(ctx context.Context, dir, device string) (*Early, error) {
-	shipped, err := kmod.Shipped(dir, device)
-	if err != nil {
-		return nil, err
-	}
+	shipped, _ := kmod.Shipped(dir, device) // an index that is not understood names none
 	var names []string
-	for _, m := range shipped {
-		names = append(names, m.Name)
+	for _, c := range shipped {
+		if !slices.Contains(names, c.Module.Name) {
+			names = append(names, c.Module.Name)
+		}
 	}
 	return prepareEarly(ctx, dir, names, []string{device})
 }

@@ -72,8 +72,11 @@ func (v *Evidence) Explain() error {
 		return v.because(reason.ProbeFailed,
 			"%s is loaded, but the kernel may not look for devices: 0 is in /sys/bus/pci/drivers_autoprobe", strings.Join(v.Modules, " "))
 	}
-	return v.because(reason.ProbeFailed, "%s is loaded, but has not taken it%s",
-		strings.Join(v.Modules, " "), quote(v.ofDevice()))
+	err := v.because(reason.ProbeFailed, "%s is loaded, but has not taken it%s", strings.Join(v.Modules, " "), quote(v.ofDevice()))
+	if !slices.ContainsFunc(v.ofDevice(), ofDriver) {
+		return reason.Silent(err)
+	}
+	return err
 }
 
 // notLoadedBecause says why modules were not loaded.
@@ -84,6 +87,10 @@ func (v *Evidence) notLoadedBecause() error {
 	// modprobe has not said a word
 	return v.because(reason.Blacklisted, "%s is blacklisted for modprobe: see modprobe --showconfig", strings.Join(v.Missing, " "))
 }
+
+// ofDriver says whether an entry may be a driver's: what the PCI bus says of a device
+// begins with its own name (Linux: dev_driver_string in drivers/base/core.c).
+func ofDriver(e kmsg.Entry) bool { return !strings.HasPrefix(e.Text, "pci ") }
 
 // refused says why modprobe could not load a module. The kernel has one error
 // number for three of the causes, so its log and its settings must tell.

@@ -3,6 +3,7 @@
 package load_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -152,5 +153,26 @@ func TestQuotesTheEnd(t *testing.T) {
 	}
 	if got := v.Explain().Error(); !strings.HasSuffix(got, "; the kernel says: two; three; four; five") {
 		t.Error(got)
+	}
+}
+
+// A driver that says nothing of a device that it has not taken may not know it.
+func TestSilent(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		load.Evidence
+		want bool
+	}{
+		"no word":               {load.Evidence{}, true},
+		"a word of the PCI bus": {load.Evidence{Log: said("", "pci 0000:01:00.0: BAR 0 [mem 0x80000000-0x80003fff]: assigned")}, true},
+		"a word of a driver":    {load.Evidence{Log: said("", "igb 0000:01:00.0: The NVM Checksum Is Not Valid")}, false},
+		"its probe fails":       {load.Evidence{Log: said("", "igb 0000:01:00.0: probe with driver igb failed with error -5")}, false},
+		"it is not loaded":      {load.Evidence{Missing: []string{"igb"}}, false},
+		"nobody looks":          {load.Evidence{Idle: true}, false},
+	} {
+		test.Slot, test.Modules = slot, []string{"igb"}
+		if got := errors.Is(test.Explain(), reason.ErrSilent); got != test.want {
+			t.Errorf("%s: %t, want %t", name, got, test.want)
+		}
 	}
 }

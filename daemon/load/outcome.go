@@ -44,6 +44,7 @@ type outcome struct {
 	Reason   reason.Reason `json:"reason"`
 	Message  string        `json:"message"`
 	Firmware []string      `json:"firmware,omitempty"` // files that are missing
+	Silent   bool          `json:"silent,omitempty"`   // no driver has said why
 }
 
 // Outcomes is a folder of outcomes.
@@ -61,7 +62,7 @@ func (o Outcomes) Write(slot hwdetect.Slot, failed error) error {
 		}
 		return nil
 	}
-	left := outcome{Reason: reason.Of(failed), Message: failed.Error()}
+	left := outcome{Reason: reason.Of(failed), Message: failed.Error(), Silent: errors.Is(failed, reason.ErrSilent)}
 	if missing := (*firmware.MissingError)(nil); errors.As(failed, &missing) {
 		left.Firmware = missing.Files
 	}
@@ -107,6 +108,9 @@ func (o Outcomes) Read(slot hwdetect.Slot) error {
 	failed := reason.With(found.Reason, errors.New(legible(found.Message)))
 	if found.Reason == reason.FirmwareMissing {
 		return &firmware.MissingError{Files: found.Firmware[:min(len(found.Firmware), maxFiles)], Err: failed}
+	}
+	if found.Silent {
+		return reason.Silent(failed)
 	}
 	return failed
 }

@@ -36,6 +36,12 @@ func TestOutcome(t *testing.T) {
 			t.Errorf("%s came back as %v (%s)", r, got, reason.Of(got))
 		}
 	}
+	if err := o.Write(slot, fmt.Errorf("cannot load: %w", reason.Silent(reason.With(reason.ProbeFailed, errors.New("not taken"))))); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Read(slot); !errors.Is(err, reason.ErrSilent) || reason.Of(err) != reason.ProbeFailed {
+		t.Errorf("a driver that has said nothing came back as %v", err)
+	}
 	missing := &firmware.MissingError{Files: []string{"a/b.bin", "c.bin"}, Err: errors.New("it lacks them")}
 	if err := o.Write(slot, fmt.Errorf("cannot load: %w", missing)); err != nil {
 		t.Fatal(err)

@@ -15,9 +15,10 @@ import (
 	"driverd/reason"
 )
 
-// bindTime is how long a driver may take to bind after its module was loaded
-// (asynchronous probing), or a built-in one after its device appeared.
-const bindTime = 2 * time.Second
+// BindTime is how long a driver may take to bind after its module was loaded
+// (asynchronous probing), or a built-in one after its device appeared. Then it has had
+// its chance.
+const BindTime = 2 * time.Second
 
 // Device is what the phase of a device follows from.
 type Device struct {
@@ -148,9 +149,9 @@ func (d Device) loadError() error {
 	return err
 }
 
-// await gives a driver bindTime since a moment to take the device.
+// await gives a driver BindTime since a moment to take the device.
 func (d Device) await(name Name, since, now time.Time, otherwise string) Phase {
-	if deadline := since.Add(bindTime); now.Before(deadline) {
+	if deadline := since.Add(BindTime); now.Before(deadline) {
 		p := in(name, Wait)
 		p.Wake = deadline
 		return p

@@ -54,11 +54,11 @@ var phases = map[Name]struct {
 }{
 	Decided:         {"", "the device, the modules, the repositories or the configuration are others"},
 	Learning:        {plan.Pending, "the catalog is learned, or cannot be"},
-	AwaitingBuiltIn: {plan.Loading, "a driver takes the device, or 2 s have passed since it came: failed"},
+	AwaitingBuiltIn: {plan.Loading, "a driver takes the device; 2 s have passed since it came: another driver is tried, if there is one"},
 	Reinstalling:    {plan.Installing, "the job ends"},
 	WaitingToLoad:   {plan.Pending, "it is its turn: 4 load steps run at once, and one for devices that are alike"},
 	LoadingDriver:   {plan.Loading, "the load step ends, after 6 min at the latest"},
-	AwaitingDriver:  {plan.Loading, "a driver takes the device, or 2 s have passed since the load step: failed"},
+	AwaitingDriver:  {plan.Loading, "a driver takes the device; 2 s have passed since the load step: another driver is tried, if there is one"},
 	LoadFailed:      {"", "the time of the next try, if the step was not started; the modules on the disk are others"},
 	WaitingToBring:  {plan.Pending, "the job begins"},
 	Bringing:        {plan.Installing, "the job ends: the driver is loaded anew"},

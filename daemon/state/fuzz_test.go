@@ -58,10 +58,9 @@ func FuzzCatalog(f *testing.F) {
 // nothing is a kernel without modules.
 type nothing struct{}
 
-func (nothing) BuiltIn(string) []string          { return nil }
-func (nothing) Installed(string) []string        { return nil }
-func (nothing) Shipped(string) []hwdetect.Module { return nil }
-func (nothing) Claims(string) []hwdetect.Claim   { return nil }
+func (nothing) Installed(string) []string                                { return nil }
+func (nothing) Problem() error                                           { return nil }
+func (nothing) Claims(hwdetect.Source, string) (claims []hwdetect.Claim) { return nil }
 
 // FuzzUnfinished sees that whatever lies in the place of what was unfinished is set
 // aside, or can be kept.

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -45,7 +46,10 @@ var Files = [...]string{aliasFile, builtInFile, shippedFile}
 type Index struct {
 	installed owners
 	builtIn   owners
-	shipped   shipped
+	shipped   modules
+	problem   error // why shipped lacks what the kernel came with, nil if it does not lack it
+
+	general func() modules // the index that driverd ships; nil of the zero Index
 }
 
 // Read reads the index of the modules under dir, /lib/modules/RELEASE. A file
@@ -85,11 +89,15 @@ func readFor(dir, prefix string) (*Index, error) {
 			builtIn.add(pattern, module)
 		}
 	}
-	shipped, err := readShipped(dir, prefix)
-	if err != nil {
-		return nil, err
+	x := &Index{installed: installed, builtIn: builtIn.build()}
+	if x.shipped, err = readShipped(dir, prefix); err != nil {
+		if !errors.As(err, new(formatError)) {
+			return nil, err
+		}
+		x.problem = err
 	}
-	return &Index{installed: installed, builtIn: builtIn.build(), shipped: shipped}, nil
+	x.general = sync.OnceValue(func() modules { return readGeneral(prefix) })
+	return x, nil
 }
 
 // readInstalled reads what depmod has indexed.
@@ -124,10 +132,11 @@ func Installed(dir, name string) ([]string, error) {
 	return installed.there(name), err
 }
 
-// Shipped is what Shipped of an Index of dir returns, for who asks once.
-func Shipped(dir, name string) ([]hwdetect.Module, error) {
+// Shipped returns what Claims of an Index of dir says of the modules of the build, for
+// who asks once.
+func Shipped(dir, name string) ([]hwdetect.Claim, error) {
 	shipped, err := readShipped(dir, prefixOf(name))
-	return shipped.of(name), err
+	return shipped.claims(name, hwdetect.Shipped), err
 }
 
 // aliases are the patterns of a modules.alias that may match what begins with a
@@ -166,30 +175,35 @@ func (x *Index) Indexed(modalias string) []string { return x.installed.of(modali
 // Installed returns those of Indexed that are on the disk.
 func (x *Index) Installed(modalias string) []string { return x.installed.there(modalias) }
 
-// BuiltIn returns the names of the modules within the kernel's image that
-// claim the PCI device with this modalias. Kernels before 6.18 list no PCI
-// alias of theirs, so none found does not mean that none is there.
+// BuiltIn returns the names of the modules within the kernel's image that claim the PCI
+// device with this modalias.
 func (x *Index) BuiltIn(modalias string) []string { return x.builtIn.of(modalias) }
 
-// Shipped returns the modules of the whole build that claim the PCI device with
-// this modalias, in the order of modules.catalog. None of a kernel without one.
-// What they hold is shared: it must not be changed.
-func (x *Index) Shipped(modalias string) []hwdetect.Module { return x.shipped.of(modalias) }
-
-// Claims returns every alias that BuiltIn, Installed and Shipped go by, in this
-// order. The build's index lists what is installed as well: that is left out.
-func (x *Index) Claims(modalias string) []hwdetect.Claim {
-	claims := append(x.builtIn.claims(modalias, true), x.installed.claims(modalias, false)...)
-	onGuest := len(claims)
-	for _, c := range x.shipped.claims(modalias) {
-		if !slices.ContainsFunc(claims[:onGuest], func(known hwdetect.Claim) bool {
-			return known.Module == c.Module && known.Alias == c.Alias
-		}) {
-			claims = append(claims, c)
+// Claims returns what one source says about the PCI device with this modalias, in the
+// order of its file. Kernels before 6.18 list no PCI alias of what is built in, so
+// that nothing is found does not mean that nothing is there.
+//
+// The index that driverd ships is of other kernels: it is read when it is first asked
+// for, and says nothing where the kernel came with an index of its own.
+func (x *Index) Claims(source hwdetect.Source, modalias string) []hwdetect.Claim {
+	switch source {
+	case hwdetect.BuiltIn:
+		return x.builtIn.claims(modalias, source)
+	case hwdetect.Installed:
+		return x.installed.claims(modalias, source)
+	case hwdetect.Shipped:
+		return x.shipped.claims(modalias, source)
+	case hwdetect.InIndex:
+		if x.general != nil && x.shipped.aliases == nil {
+			return x.general().claims(modalias, source)
 		}
 	}
-	return claims
+	return nil
 }
+
+// Problem is why the index that came with the kernel is not understood, nil if it is,
+// or if there is none.
+func (x *Index) Problem() error { return x.problem }
 
 // owners maps aliases to the modules that own them.
 type owners struct {
@@ -221,14 +235,19 @@ func (o owners) of(name string) []string {
 	return modules
 }
 
-func (o owners) claims(name string, builtIn bool) []hwdetect.Claim {
+func (o owners) claims(name string, source hwdetect.Source) []hwdetect.Claim {
 	if o.aliases == nil {
 		return nil
 	}
 	var claims []hwdetect.Claim
+	last, gone := -1, false
 	for _, c := range o.aliases.Claims(name) {
-		if module := o.modules[c.Value]; !o.gone(module) {
-			claims = append(claims, hwdetect.Claim{Module: module, Alias: c.Pattern, BuiltIn: builtIn})
+		module := o.modules[c.Value]
+		if c.Value != last {
+			last, gone = c.Value, o.gone(module)
+		}
+		if !gone {
+			claims = append(claims, hwdetect.Claim{Source: source, Alias: c.Pattern, Module: hwdetect.Module{Name: module}})
 		}
 	}
 	return claims

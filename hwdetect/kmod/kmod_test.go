@@ -75,8 +75,9 @@ func TestReadFor(t *testing.T) {
 		for what, of := range map[string]func(*kmod.Index) any{
 			"Installed": func(x *kmod.Index) any { return x.Installed(identity) },
 			"BuiltIn":   func(x *kmod.Index) any { return x.BuiltIn(identity) },
-			"Shipped":   func(x *kmod.Index) any { return x.Shipped(identity) },
-			"Claims":    func(x *kmod.Index) any { return x.Claims(identity) },
+			"Claims": func(x *kmod.Index) any {
+				return slices.Concat(x.Claims(hwdetect.BuiltIn, identity), x.Claims(hwdetect.Installed, identity), x.Claims(hwdetect.Shipped, identity), x.Claims(hwdetect.InIndex, identity))
+			},
 		} {
 			if diff := cmp.Diff(of(all), of(one)); diff != "" {
 				t.Errorf("%s of %q (-all +one):\n%s", what, identity, diff)
@@ -90,15 +91,20 @@ func TestClaims(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []hwdetect.Claim{
-		{Module: "virtio_pci", Alias: "pci:v00001AF4d*sv*sd*bc*sc*i*", BuiltIn: true},
-		{Module: "bracketed", Alias: "p[!x]i:v00001AF4d*sv*sd*bc*sc*i*"},
-	}
-	if diff := cmp.Diff(want, index.Claims("pci:v00001AF4d00001041sv00001AF4sd00001100bc02sc00i00")); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	if got := new(kmod.Index).Claims(igb); got != nil {
-		t.Errorf("the zero Index claims %v", got)
+	const virtio = "pci:v00001AF4d00001041sv00001AF4sd00001100bc02sc00i00"
+	for source, want := range map[hwdetect.Source][]hwdetect.Claim{
+		hwdetect.BuiltIn:   {{Source: hwdetect.BuiltIn, Alias: "pci:v00001AF4d*sv*sd*bc*sc*i*", Module: hwdetect.Module{Name: "virtio_pci"}}},
+		hwdetect.Installed: {{Source: hwdetect.Installed, Alias: "p[!x]i:v00001AF4d*sv*sd*bc*sc*i*", Module: hwdetect.Module{Name: "bracketed"}}},
+		hwdetect.Shipped:   nil,
+		hwdetect.InIndex:   nil, // the kernel came with an index of its own
+		hwdetect.InCatalog: nil,
+	} {
+		if diff := cmp.Diff(want, index.Claims(source, virtio)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", source, diff)
+		}
+		if got := new(kmod.Index).Claims(source, igb); got != nil {
+			t.Errorf("the zero Index claims %v", got)
+		}
 	}
 }
 
@@ -107,7 +113,7 @@ func TestIndexWithoutFiles(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Read: %v, want an empty index", err)
 	}
-	if got := append(index.Installed(igb), index.BuiltIn(igb)...); got != nil || index.Shipped(igb) != nil {
+	if got := append(index.Installed(igb), index.BuiltIn(igb)...); got != nil || index.Claims(hwdetect.Shipped, igb) != nil {
 		t.Errorf("an empty index knows %v", got)
 	}
 	if got := new(kmod.Index).Installed(igb); got != nil {
@@ -138,7 +144,7 @@ func TestIndexOfWhatIsGone(t *testing.T) {
 	if diff := cmp.Diff(want, all.Installed(igb)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if claims := all.Claims(igb); len(claims) != len(want) {
+	if claims := all.Claims(hwdetect.Installed, igb); len(claims) != len(want) {
 		t.Errorf("claims %+v, want those of %v", claims, want)
 	}
 }
@@ -205,8 +211,8 @@ func TestCache(t *testing.T) {
 	if err := os.WriteFile(catalog, []byte("module igb\nalias pci:v00008086d000010C9sv*sd*bc*sc*i*\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if got := read().Shipped(igb); len(got) != 1 || got[0].Name != "igb" {
-		t.Errorf("after the kernel's index came, Shipped = %v", got)
+	if got := read().Claims(hwdetect.Shipped, igb); len(got) != 1 || got[0].Module.Name != "igb" {
+		t.Errorf("after the kernel's index came, it claims %v", got)
 	}
 
 	// Same size, same time: the inode tells.

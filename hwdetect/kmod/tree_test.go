@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"driverd/hwdetect"
 	"driverd/hwdetect/kmod"
 	"driverd/hwdetect/modalias"
 )
@@ -146,8 +147,8 @@ func FuzzTree(f *testing.F) {
 		if !slices.Contains(index.Installed(igb), "the_last") {
 			t.Error("garbage hides the alias that comes after it")
 		}
-		for _, c := range index.Claims(igb) {
-			if c.Module == "" || !modalias.Match(c.Alias, igb) {
+		for _, c := range index.Claims(hwdetect.Installed, igb) {
+			if c.Module.Name == "" || !modalias.Match(c.Alias, igb) {
 				t.Errorf("claim %+v", c)
 			}
 		}

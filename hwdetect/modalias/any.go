@@ -12,9 +12,9 @@ import (
 const anyRest = "*sd*bc*sc*i*"
 
 // Any returns the identity that stands for every device of a product, whatever
-// its subsystem and class are. In a Table it is matched by the patterns that
-// ask for neither, and by those that name the product and ask for more:
-// they claim some of its devices.
+// its subsystem and class are. In a Table it is matched by every pattern that
+// a device of the product may match: one that asks for a subsystem or a class claims
+// some of them. Match is true of those alone that claim them all.
 func Any(vendor, product uint16) string {
 	return fmt.Sprintf("pci:v%08Xd%08Xsv", vendor, product) + anyRest
 }
@@ -40,4 +40,13 @@ func ParseProduct(s string) (vendor, product uint16, err error) {
 		return 0, 0, fmt.Errorf("cannot read %.80q as vendor and product: want a form like 8086:10c9", s)
 	}
 	return uint16(v), uint16(p), nil
+}
+
+// mayMatch says whether a pattern may match a device of the product that an identity
+// made by Any stands for.
+func mayMatch(pattern, any string) bool {
+	if subsystem := strings.Index(pattern, "sv"); subsystem >= 0 {
+		return Match(pattern[:subsystem], any[:prefixCap-len("sv")])
+	}
+	return Match(pattern, any)
 }

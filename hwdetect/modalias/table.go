@@ -151,7 +151,11 @@ func (t *Table) appendIndexes(dst []int, name string) []int {
 		}
 		for i := from + t.search(t.entries[from:to], name[:n]); i < to && t.key(t.entries[i]) == name[:n]; i++ {
 			e := t.entries[i]
-			if strings.Contains(name[n:], t.literal(e)) && Match(t.pattern(e)[n:], name[n:]) || anyOfProduct && n == prefixCap {
+			if anyOfProduct {
+				if mayMatch(t.pattern(e), name) {
+					dst = append(dst, i)
+				}
+			} else if strings.Contains(name[n:], t.literal(e)) && Match(t.pattern(e)[n:], name[n:]) {
 				dst = append(dst, i)
 			}
 		}

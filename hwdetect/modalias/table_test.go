@@ -81,16 +81,17 @@ func TestTableClaims(t *testing.T) {
 	if diff := cmp.Diff(want, table.Claims(igb)); diff != "" {
 		t.Errorf("of a device (-want +got):\n%s", diff)
 	}
-	// Of a product: not by class, but whatever subsystem a pattern asks for.
-	want = []modalias.Claim{set, {Pattern: some, Value: 3}, vendor}
+	// Of a product: whatever class and subsystem a pattern asks for.
+	want = []modalias.Claim{set, {Pattern: "pci:v*d*sv*sd*bc02sc00i*", Value: 7}, {Pattern: some, Value: 3}, vendor}
 	if diff := cmp.Diff(want, table.Claims(modalias.Any(0x8086, 0x10c9))); diff != "" {
 		t.Errorf("of a product (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]int{3}, table.AppendMatches(nil, modalias.Any(0x8086, 0x10c9))); diff != "" {
+	if diff := cmp.Diff([]int{3, 7}, table.AppendMatches(nil, modalias.Any(0x8086, 0x10c9))); diff != "" {
 		t.Errorf("AppendMatches of a product (-want +got):\n%s", diff)
 	}
-	if got := table.Claims(modalias.Any(0x1234, 0x5678)); got != nil {
-		t.Errorf("an unknown product: %v", got)
+	want = []modalias.Claim{{Pattern: "pci:v*d*sv*sd*bc02sc00i*", Value: 7}}
+	if diff := cmp.Diff(want, table.Claims(modalias.Any(0x1234, 0x5678))); diff != "" {
+		t.Errorf("of an unknown product (-want +got):\n%s", diff)
 	}
 }
 

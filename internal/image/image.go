@@ -159,7 +159,7 @@ func (i *Image) read() (plan.Facts, []plan.Selector, error) {
 	if len(wanted) == 0 {
 		return none, nil, errors.New("nothing is asked for: say what with --group, or in /etc/driverd/preinstall.d of the image")
 	}
-	return plan.Facts{Release: i.Release, Kernel: index, Policy: configured.Policy}, wanted, nil
+	return plan.Facts{Release: i.Release, Kernel: index, Policy: configured.Policy, Asked: true}, wanted, nil
 }
 
 // layUp makes a repository of the missing packages in the tree. They are as

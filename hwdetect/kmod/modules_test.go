@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,29 +36,21 @@ func TestShipped(t *testing.T) {
 		"other bus": {"usb:v0BDAp8153d3000dc00dsc00dp00ic02isc06ip00in00", nil},
 		"empty":     {"", nil},
 	} {
-		if diff := cmp.Diff(test.want, index.Shipped(test.modalias)); diff != "" {
+		if diff := cmp.Diff(test.want, claiming(index.Claims(hwdetect.Shipped, test.modalias))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	if got := new(kmod.Index).Shipped(igb); got != nil {
-		t.Errorf("the zero Index ships %v", got)
-	}
 }
 
-// What is installed is listed by both indexes, and claims a device once.
-func TestShippedClaims(t *testing.T) {
-	index, err := kmod.Read("testdata/modules")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for device, want := range map[string][]hwdetect.Claim{
-		igb:    {{Module: "igb", Alias: "pci:v00008086d000010C9sv*sd*bc*sc*i*"}},
-		qlogic: {{Module: "qede", Alias: "pci:v00001077d00001664sv*sd*bc*sc*i*", Shipped: true}},
-	} {
-		if diff := cmp.Diff(want, index.Claims(device)); diff != "" {
-			t.Errorf("(-want +got):\n%s", diff)
+// claiming returns the modules of claims, each once.
+func claiming(claims []hwdetect.Claim) []hwdetect.Module {
+	var all []hwdetect.Module
+	for _, c := range claims {
+		if !slices.ContainsFunc(all, func(m hwdetect.Module) bool { return m.Name == c.Module.Name }) {
+			all = append(all, c.Module)
 		}
 	}
+	return all
 }
 
 // shipped reads a catalog of this text.
@@ -98,10 +91,71 @@ func TestShippedGarbage(t *testing.T) {
 		"a line without an end":          {"module snd-hda-intel\nfirmware " + strings.Repeat("x", 1<<20) + "\n" + alias, good},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(test.want, shipped(t, test.text).Shipped(igb)); diff != "" {
+			if diff := cmp.Diff(test.want, claiming(shipped(t, test.text).Claims(hwdetect.Shipped, igb))); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Which version an index is of says its first line, and that it is whole its last. One
+// that is not read harms nothing else, and another one takes its place.
+func TestIndexVersion(t *testing.T) {
+	const stanza = "\nmodule igb\nalias pci:v00008086d000010C9sv*sd*bc*sc*i*\n"
+	for name, test := range map[string]struct {
+		text, problem string
+		source        hwdetect.Source
+	}{
+		"of the first catalogs": {"# modules of Linux 7.2\n" + stanza, "", hwdetect.Shipped},
+		"of this version":       {"# driverd modules 1 of Linux 7.2\n" + stanza + "\n# end\n", "", hwdetect.Shipped},
+		"of another one":        {"# driverd modules 2 of Linux 7.2\n" + stanza + "\n# end\n", `of version "2", and driverd reads version 1`, hwdetect.InIndex},
+		"of none":               {"# driverd modules \n" + stanza + "\n# end\n", `of version ""`, hwdetect.InIndex},
+		"cut short":             {"# driverd modules 1 of Linux 7.2\n" + stanza, "modules.catalog: it is cut short", hwdetect.InIndex},
+		"cut very short":        {"# driverd modules 1", "cut short", hwdetect.InIndex},
+	} {
+		t.Run(name, func(t *testing.T) {
+			index := shipped(t, test.text)
+			problem := ""
+			if err := index.Problem(); err != nil {
+				problem = err.Error()
+			}
+			if !strings.Contains(problem, test.problem) || (problem == "") != (test.problem == "") {
+				t.Errorf("the problem is %q, want %q", problem, test.problem)
+			}
+			for _, source := range []hwdetect.Source{hwdetect.Shipped, hwdetect.InIndex} {
+				claims := index.Claims(source, igb)
+				if found := len(claims) == 1 && claims[0].Module.Name == "igb"; found != (source == test.source) {
+					t.Errorf("%s: %v", source, claims)
+				}
+			}
+		})
+	}
+}
+
+// The index that driverd ships is whole, and knows what the reports are about.
+func TestGeneralIndex(t *testing.T) {
+	index, err := kmod.Read(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for device, want := range map[string]string{
+		igb: "igb",
+		"pci:v000010DEd00002330sv000010DEsd000016C1bc03sc02i00": "nouveau",
+		modalias.Any(0x10de, 0x2330):                            "nouveau",
+		"pci:v000015ADd000007B0sv000015ADsd000007B0bc02sc00i00": "vmxnet3",
+		"pci:v0000144Dd0000A80Asv0000144Dsd0000A801bc01sc08i02": "nvme",
+		"pci:v00001077d00001664sv00001077sd00000001bc02sc00i00": "qede",
+	} {
+		found := claiming(index.Claims(hwdetect.InIndex, device))
+		i := slices.IndexFunc(found, func(m hwdetect.Module) bool { return m.Name == want })
+		if i < 0 {
+			t.Errorf("%s: %v, want %s", device, found, want)
+		} else if want == "qede" && !slices.ContainsFunc(found[i].Firmware, func(f string) bool { return strings.HasPrefix(f, "qed/") }) {
+			t.Errorf("%s asks for %v", want, found[i].Firmware)
+		}
+	}
+	if got := index.Claims(hwdetect.InIndex, "pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00"); got != nil {
+		t.Errorf("edu: %v", got)
 	}
 }
 
@@ -115,23 +169,24 @@ func FuzzShipped(f *testing.F) {
 	f.Add(seed)
 	f.Add(seed[:len(seed)/2])
 	f.Add([]byte("module a\nalias *\nalias p?i:[!x]*\nalias pci:v[\n"))
+	f.Add([]byte("# driverd modules 1 of\n# end\n"))
 	f.Add([]byte("module\x00igb\r\ngroup \xff\nalias pci:v00008086d000010C9sv*\n\n\n"))
 	f.Add([]byte("module last\ndepends last\nfirmware a\nfirmware a\n" + strings.Repeat("y", 5000)))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		const last = "module the_last\ngroup gpu\nalias " + igb + "\n"
 		index := shipped(t, string(text)+"\n\n"+last)
 		modules := map[string]hwdetect.Module{}
-		for _, m := range index.Shipped(igb) {
+		for _, m := range claiming(index.Claims(hwdetect.Shipped, igb)) {
 			if _, twice := modules[m.Name]; twice || m.Name == "" || strings.ContainsAny(m.Name, "/- \n") {
 				t.Errorf("module %q of %d", m.Name, len(modules))
 			}
 			modules[m.Name] = m
 		}
-		if _, there := modules["the_last"]; !there {
+		if _, there := modules["the_last"]; !there && index.Problem() == nil {
 			t.Error("garbage hides what comes after it")
 		}
-		for _, c := range index.Claims(igb) {
-			if _, known := modules[c.Module]; !known || !modalias.Match(c.Alias, igb) {
+		for _, c := range index.Claims(hwdetect.Shipped, igb) {
+			if _, known := modules[c.Module.Name]; !known || !modalias.Match(c.Alias, igb) {
 				t.Errorf("claim %+v", c)
 			}
 		}
@@ -157,7 +212,7 @@ func BenchmarkShipped(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if len(index.Shipped("pci:v00008000d00001000sv00000000sd00000000bc02sc00i00")) != 1 {
+		if len(index.Claims(hwdetect.Shipped, "pci:v00008000d00001000sv00000000sd00000000bc02sc00i00")) != 1 {
 			b.Fatal("not found")
 		}
 	}

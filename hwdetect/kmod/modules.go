@@ -6,11 +6,14 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"compress/gzip"
+	_ "embed" // for modules.index.gz
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"slices"
+	"strconv"
 
 	"driverd/hwdetect"
 	"driverd/hwdetect/modalias"
@@ -18,80 +21,119 @@ import (
 	"driverd/kernelbuild"
 )
 
-// shipped are those modules of a build that claim PCI devices.
-type shipped struct {
-	modules []hwdetect.Module
-	aliases *modalias.Table // its values are indexes into modules
+// modules are those of an index that claim PCI devices.
+type modules struct {
+	all     []hwdetect.Module
+	aliases *modalias.Table // its values are indexes into all
 }
 
-// readShipped reads modules.catalog; see CatalogFile of kernelsplit for its
-// form. A stanza without a sensible name, lines out of place and keys that are
-// not known are passed over. It is read line by line, as it describes thousands of
-// modules, of which few are kept.
-func readShipped(dir, prefix string) (shipped, error) {
+// The index of a build, modules.catalog, and that which driverd ships have one form;
+// see CatalogFile of kernelsplit. Their first line says which version of it, and their
+// last line that nothing is missing. The first catalogs said neither.
+const (
+	formatVersion = 1
+	versionLine   = "# driverd modules "
+	lastLine      = "# end"
+)
+
+// formatError is why an index is not understood. It is so for good, and of no matter
+// for what else is known of modules.
+type formatError string
+
+func (e formatError) Error() string { return string(e) }
+
+// readShipped reads modules.catalog.
+func readShipped(dir, prefix string) (modules, error) {
 	f, err := tree.At(dir).Open(shippedFile, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return shipped{}, nil
+		return modules{}, nil
 	}
+	if err == nil {
+		defer func() { _ = f.Close() }()
+		var all modules
+		if all, err = readModules(f, prefix); err == nil {
+			return all, nil
+		}
+	}
+	return modules{}, fmt.Errorf("cannot read the index of the kernel's build: %s: %w", shippedFile, err)
+}
+
+//go:embed modules.index.gz
+var generalIndex []byte
+
+// readGeneral reads the index that driverd ships. It is a part of the program, and a
+// test reads it whole.
+func readGeneral(prefix string) modules {
+	text, err := gzip.NewReader(bytes.NewReader(generalIndex))
 	if err != nil {
-		return shipped{}, fmt.Errorf("cannot read the index of kernel modules: %w", err)
+		return modules{}
 	}
-	defer func() { _ = f.Close() }()
-	b := shippedBuilder{prefix: prefix, known: make(map[string]int), strings: make(map[string]string)}
-	lines := bufio.NewReader(f)
-	for {
+	all, err := readModules(text, prefix)
+	if err != nil {
+		return modules{}
+	}
+	return all
+}
+
+// readModules reads an index. A stanza without a sensible name, lines out of place and
+// keys that are not known are passed over; another version, and one that is cut short,
+// are errors. It is read line by line, as it describes thousands of modules, of which
+// few are kept.
+func readModules(text io.Reader, prefix string) (modules, error) {
+	b := modulesBuilder{prefix: prefix, known: make(map[string]int), strings: make(map[string]string)}
+	lines := bufio.NewReader(text)
+	versioned, ended := false, false
+	for first := true; ; first = false {
 		line, err := lines.ReadSlice('\n')
-		switch whole := bytes.TrimRight(line, "\n"); {
+		whole := bytes.TrimRight(line, "\n")
+		if version, ok := bytes.CutPrefix(whole, []byte(versionLine)); ok && first {
+			if number, _, _ := bytes.Cut(version, []byte(" ")); string(number) != strconv.Itoa(formatVersion) {
+				return modules{}, formatError(fmt.Sprintf("it is of version %.20q, and driverd reads version %d", number, formatVersion))
+			}
+			versioned = true
+		}
+		switch {
 		case errors.Is(err, bufio.ErrBufferFull): // no line of ours is that long
 			for errors.Is(err, bufio.ErrBufferFull) {
 				_, err = lines.ReadSlice('\n')
 			}
 		default:
 			b.line(whole)
+			ended = ended || string(whole) == lastLine
 		}
-		if err == io.EOF {
+		switch {
+		case err == io.EOF && versioned && !ended:
+			return modules{}, formatError("it is cut short")
+		case err == io.EOF:
 			b.end()
 			return b.build(), nil
-		}
-		if err != nil {
-			return shipped{}, fmt.Errorf("cannot read the index of kernel modules: %w", err)
+		case err != nil:
+			return modules{}, err
 		}
 	}
 }
 
-func (s shipped) of(name string) []hwdetect.Module {
-	if s.aliases == nil {
-		return nil
-	}
-	var room [4]int // more modules claim hardly any device
-	var modules []hwdetect.Module
-	for _, i := range s.aliases.AppendMatches(room[:0], name) {
-		modules = append(modules, s.modules[i])
-	}
-	return modules
-}
-
-func (s shipped) claims(name string) []hwdetect.Claim {
-	if s.aliases == nil {
+func (m modules) claims(name string, source hwdetect.Source) []hwdetect.Claim {
+	if m.aliases == nil {
 		return nil
 	}
 	var claims []hwdetect.Claim
-	for _, c := range s.aliases.Claims(name) {
-		claims = append(claims, hwdetect.Claim{Module: s.modules[c.Value].Name, Alias: c.Pattern, Shipped: true})
+	for _, c := range m.aliases.Claims(name) {
+		claims = append(claims, hwdetect.Claim{Source: source, Alias: c.Pattern, Module: m.all[c.Value]})
 	}
 	return claims
 }
 
-// stanza is what modules.catalog says about one module.
+// stanza is what an index says about one module.
 type stanza struct {
 	hwdetect.Module          // with its own firmware alone
 	depends         []string // all of them: depmod lists them transitively
 	aliases         []string // those that a PCI device can match
 }
 
-// shippedBuilder collects the stanzas of those modules that claim a device or ask
+// modulesBuilder collects the stanzas of those modules that claim a device or ask
 // for firmware: of thousands most do neither.
-type shippedBuilder struct {
+type modulesBuilder struct {
 	prefix  string
 	stanzas []stanza
 	known   map[string]int    // index of a module's stanza
@@ -100,7 +142,7 @@ type shippedBuilder struct {
 	stanza stanza // that is being read; without a name if none is
 }
 
-func (b *shippedBuilder) line(line []byte) {
+func (b *modulesBuilder) line(line []byte) {
 	key, value, _ := bytes.Cut(line, []byte(" "))
 	isAlias := string(key) == "alias" // of which most are not wanted
 	switch {
@@ -124,7 +166,7 @@ func (b *shippedBuilder) line(line []byte) {
 }
 
 // end keeps the stanza that has been read, or adds it to what the module has.
-func (b *shippedBuilder) end() {
+func (b *modulesBuilder) end() {
 	s := &b.stanza
 	if s.Name != "" && len(s.aliases)+len(s.Firmware) > 0 {
 		name := kernelbuild.ModuleName(s.Name)
@@ -144,7 +186,7 @@ func (b *shippedBuilder) end() {
 	*s = stanza{depends: s.depends[:0], aliases: s.aliases[:0], Module: hwdetect.Module{Firmware: s.Firmware[:0]}}
 }
 
-func (b *shippedBuilder) intern(value []byte) string {
+func (b *modulesBuilder) intern(value []byte) string {
 	s, known := b.strings[string(value)]
 	if !known {
 		s = string(value)
@@ -155,15 +197,15 @@ func (b *shippedBuilder) intern(value []byte) string {
 
 // build keeps the modules that claim PCI devices, with the firmware of those
 // that they depend on: many a driver's is asked for by a library of its.
-func (b *shippedBuilder) build() shipped {
-	var all shipped
+func (b *modulesBuilder) build() modules {
+	var found modules
 	var aliases modalias.Builder
 	for _, s := range b.stanzas {
 		if len(s.aliases) == 0 {
 			continue
 		}
 		for _, pattern := range s.aliases {
-			aliases.Add(pattern, len(all.modules))
+			aliases.Add(pattern, len(found.all))
 		}
 		for _, name := range s.depends {
 			i, known := b.known[kernelbuild.ModuleName(name)]
@@ -177,10 +219,10 @@ func (b *shippedBuilder) build() shipped {
 			}
 		}
 		s.Firmware = slices.Clip(s.Firmware)
-		all.modules = append(all.modules, s.Module)
+		found.all = append(found.all, s.Module)
 	}
-	all.aliases = aliases.Build()
-	return all
+	found.aliases = aliases.Build()
+	return found
 }
 
 // isWord says whether something is printable ASCII without a space, as all that
