@@ -5,16 +5,13 @@ package dnfbridge
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/godbus/dbus/v5"
 
 	"driverd/internal/redact"
-	"driverd/reason"
 )
 
 // Listing is what the package manager knows about one kernel build.
@@ -45,6 +42,9 @@ func (l Listing) Offered() bool { return offered(l.Packages) }
 // reason.RepoUnreachable, and the packages that the others offer or that are
 // installed are returned with it: with skip_if_unavailable, the usual setting,
 // dnf goes on without the repository.
+//
+// Where no package that could be installed says which modules it holds, its list of
+// files does: their kmod() are among the Provides then.
 func (d *DNF5) KernelPackages(ctx context.Context, release string, fresh bool) (Listing, error) {
 	l, err := d.kernelPackages(ctx, release, fresh)
 	if err != nil {
@@ -56,6 +56,11 @@ func (d *DNF5) KernelPackages(ctx context.Context, release string, fresh bool) (
 func (d *DNF5) kernelPackages(ctx context.Context, release string, fresh bool) (Listing, error) {
 	packages, err := d.query(ctx, fresh, map[string]any{}, ofKernel(release))
 	l := Listing{Packages: ofBuild(packages, unameVersion(release))}
+	if nevras := silent(l.Packages); err == nil && len(nevras) > 0 {
+		var files map[string][]string
+		files, err = d.fileLists(ctx, nevras)
+		nameModules(l.Packages, files)
+	}
 	if err != nil || l.Offered() && !fresh {
 		return l, err
 	}
@@ -92,10 +97,7 @@ func (d *DNF5) query(ctx context.Context, fresh bool, settings, options map[stri
 	for i := range packages {
 		packages[i].RepoID = redact.Text(packages[i].RepoID)
 	}
-	if len(track.deadRepos) > 0 {
-		err = reason.With(reason.RepoUnreachable, errors.New(strings.Join(track.deadRepos, "; ")))
-	}
-	return packages, err
+	return packages, track.unreachable()
 }
 
 func (d *DNF5) queryOnce(ctx context.Context, track *tracker, fresh bool, settings, options map[string]any) ([]Package, error) {

@@ -57,6 +57,45 @@ func TestKernelPackages(t *testing.T) {
 	}
 }
 
+// Where the packages say nothing of their modules, their files do.
+func TestModulesByFiles(t *testing.T) {
+	const capability = "kernel-modules-uname-r = 7.2.0"
+	with := func(p map[string]dbus.Variant, files ...string) map[string]dbus.Variant {
+		p["files"] = dbus.MakeVariant(files)
+		return p
+	}
+	core := listed("core-1-1.x86_64", "core", "@System", true, capability, "kmod(nvme.ko)")
+	silent := with(listed("sriov-1-1.x86_64", "sriov", "lab", false, capability),
+		"/lib/modules/7.2.0/kernel/net/igb.ko.xz", "/lib/modules/7.2.0/kernel/snd-hda-intel.ko", "/usr/share/doc/igb.ko.txt", "/lib/modules/7.2.0")
+	speaks := with(listed("gpu-1-1.x86_64", "gpu", "lab", false, capability, "kmod(amdgpu.ko)"), "/lib/modules/7.2.0/kernel/other.ko")
+	for name, test := range map[string]struct {
+		available []map[string]dbus.Variant
+		want      []string // Provides of sriov
+		lists     int
+	}{
+		"none says anything": {[]map[string]dbus.Variant{core, silent}, []string{capability, "kmod(igb.ko)", "kmod(snd_hda_intel.ko)"}, 2},
+		"another one does":   {[]map[string]dbus.Variant{core, silent, speaks}, []string{capability}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fakeServer{available: test.available}
+			d, _ := f.serve(t)
+			packages, err := d.KernelPackages(t.Context(), "7.2.0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(packages, func(p dnfbridge.Package) bool { return p.Name == "sriov" })
+			if diff := cmp.Diff(test.want, packages[i].Provides); diff != "" {
+				t.Error(diff)
+			}
+			f.locked(func() {
+				if len(f.asked) != test.lists || (f.config["optional_metadata_types"] == "filelists") != (test.lists == 2) {
+					t.Errorf("%d lists, config %v", len(f.asked), f.config)
+				}
+			})
+		})
+	}
+}
+
 func TestReleaseInCapability(t *testing.T) {
 	for release, version := range map[string]string{
 		"7.2.12+deb14-amd64":               "7.2.12+deb14-amd64",

@@ -39,6 +39,15 @@ func (c Command) KernelPackages(ctx context.Context, release string) (packages [
 			break
 		}
 	}
+	files := make(map[string][]string)
+	for _, nevra := range silent(packages) {
+		out, err := c.run(ctx, "--quiet", "repoquery", "--available", "--list", nevra)
+		if err != nil {
+			return nil, fmt.Errorf("cannot list the files of %s: %w", nevra, err)
+		}
+		files[nevra] = strings.Fields(out)
+	}
+	nameModules(packages, files)
 	return packages, nil
 }
 

@@ -9,6 +9,10 @@ import (
 	"strings"
 )
 
+// withFileLists are the settings of a session that knows which package has which file.
+// They are of the session's configuration: its option of the same name does nothing.
+var withFileLists = map[string]any{"config": map[string]string{"optional_metadata_types": "filelists"}}
+
 // Find lists the newest build of every package, installed or available, that has
 // one of the names, or one of the files, which are absolute paths. They are
 // sorted by NEVRA. To know files, dnf fetches lists that are larger than all of
@@ -18,8 +22,7 @@ import (
 func (d *DNF5) Find(ctx context.Context, what []string, fresh bool) ([]Package, error) {
 	settings := map[string]any{}
 	if slices.ContainsFunc(what, func(w string) bool { return strings.HasPrefix(w, "/") }) {
-		// Of the session's configuration: its option of the same name does nothing.
-		settings["config"] = map[string]string{"optional_metadata_types": "filelists"}
+		settings = withFileLists
 	}
 	packages, err := d.query(ctx, fresh, settings, map[string]any{
 		"patterns": what, "latest-limit": int32(1),

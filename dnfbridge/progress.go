@@ -3,6 +3,7 @@
 package dnfbridge
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"driverd/internal/redact"
+	"driverd/reason"
 )
 
 // Phase is a part of a transaction.
@@ -234,6 +236,15 @@ func (t *tracker) toFetch() int64 {
 		}
 	}
 	return bytes
+}
+
+// unreachable is the error for repositories that could not be reached, nil if there are
+// none.
+func (t *tracker) unreachable() error {
+	if len(t.deadRepos) == 0 {
+		return nil
+	}
+	return reason.With(reason.RepoUnreachable, errors.New(strings.Join(t.deadRepos, "; ")))
 }
 
 // isPackage says whether a download id is a package's: "package:17". Others are

@@ -209,7 +209,7 @@ func ambiguous(device string, relevant []candidate) string {
 		return ""
 	}
 	if more := len(tries) - maxTries; more > 0 {
-		tries = append(tries[:maxTries], fmt.Sprintf("%d others", more))
+		tries = append(tries[:maxTries], fmt.Sprintf("and %d others", more))
 	}
 	return strings.Join(tries, ", ")
 }

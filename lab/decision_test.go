@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package lab_test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"driverd/hwdetect"
+	"driverd/hwdetect/kmod"
+	"driverd/hwdetect/modalias"
+	"driverd/kernelbuild"
+	kernel "driverd/kernelsplit"
+	"driverd/plan"
+)
+
+// A device that is named by its vendor and product is decided for by one group, whichever
+// driver takes it; what is in the base is there already.
+func TestOneGroupForEachDevice(t *testing.T) {
+	for arch, test := range trees {
+		t.Run(arch, func(t *testing.T) {
+			_, split := divide(t, test.kernel)
+			facts := plan.Facts{Kernel: new(kmod.Index), Catalog: catalogOf(split)}
+			devices := make(map[string]bool)
+			for _, p := range split.Placements {
+				for _, alias := range p.Aliases {
+					if strings.HasPrefix(alias, "pci:v") {
+						devices[matching(alias)] = true
+					}
+				}
+			}
+			for _, device := range slices.Sorted(maps.Keys(devices)) {
+				x := plan.Explain(hwdetect.Device{Modalias: device}, facts)
+				if x.Want.Action != plan.Install || len(x.Want.Packages) != 1 {
+					t.Errorf("%s: %+v", device, x.Want)
+				}
+				groups := make(map[string]bool)
+				for _, c := range x.Claims {
+					if modalias.SpecificityOf(c.Alias) == modalias.OfProduct && c.Package != kernelbuild.Base {
+						groups[c.Package] = true
+					}
+				}
+				if len(groups) > 1 {
+					t.Errorf("%s is claimed in %v", device, slices.Sorted(maps.Keys(groups)))
+				}
+			}
+			t.Logf("%d devices", len(devices))
+		})
+	}
+}
+
+// catalogOf is what the packages of a split kernel say, each called as its group.
+func catalogOf(split *kernel.Split) *plan.Catalog {
+	provides := make(map[string][]string)
+	for _, p := range split.Placements {
+		for _, alias := range p.Aliases {
+			provides[string(p.Group)] = append(provides[string(p.Group)], "modalias("+alias+")")
+		}
+	}
+	var packages []plan.Package
+	for _, group := range kernelbuild.Groups() {
+		capability := "kernel-" + kernelbuild.Subpackage(group) + "-uname-r = " + split.Release
+		packages = append(packages, plan.Package{NEVRA: group, Repo: "lab", Provides: append(provides[group], capability)})
+	}
+	return plan.NewCatalog(packages)
+}
+
+// matching is a device that an alias matches: it has the first of each set of digits, and
+// zeros where any will do.
+func matching(alias string) string {
+	var device strings.Builder
+	digits := map[string]int{"v": 8, "d": 8, "sv": 8, "sd": 8, "bc": 2, "sc": 2, "i": 2}
+	rest := strings.TrimPrefix(alias, "pci:")
+	device.WriteString("pci:")
+	for _, key := range []string{"v", "d", "sv", "sd", "bc", "sc", "i"} {
+		rest = strings.TrimPrefix(rest, key)
+		device.WriteString(key)
+		for n := 0; n < digits[key]; n++ {
+			switch {
+			case rest == "" || rest[0] == '*':
+				device.WriteByte('0')
+			case rest[0] == '[':
+				device.WriteByte(rest[1])
+				_, rest, _ = strings.Cut(rest, "]")
+			default:
+				device.WriteByte(rest[0])
+				rest = rest[1:]
+			}
+		}
+		rest = strings.TrimPrefix(rest, "*")
+	}
+	return device.String()
+}
