@@ -30,7 +30,7 @@ func interrupted(t *testing.T) *world {
 			t.Errorf("kept in the middle: %s", diff)
 		}
 		w.boot, w.spoilt, w.has[igb.nevra] = "second", true, true
-		w.installed = &kernel{w.installed.builtIn, map[string]string{igb.alias: igb.module}, w.installed.shipped}
+		w.installed = &kernel{w.installed.builtIn, map[string]string{igb.alias: igb.module}, w.installed.shipped, w.installed.also}
 		w.installs, w.loads = nil, nil
 	})
 	return w

@@ -126,7 +126,7 @@ var happenings = []struct {
 	{"kick", func(m *model, _ int) { m.engine.Kick() }},
 	{"dnf", func(m *model, n int) { // somebody installs a package, or removes it
 		m.change(func() {
-			next := &kernel{m.installed.builtIn, maps.Clone(m.installed.installed), m.installed.shipped}
+			next := &kernel{m.installed.builtIn, maps.Clone(m.installed.installed), m.installed.shipped, m.installed.also}
 			if m.has[igb.nevra] = n%3 > 0; m.has[igb.nevra] {
 				next.installed[igb.alias] = igb.module
 			} else {

@@ -21,6 +21,7 @@ import (
 	"driverd/daemon/config"
 	"driverd/dnfbridge"
 	"driverd/hwdetect"
+	"driverd/hwdetect/modalias"
 	"driverd/plan"
 	"driverd/reason"
 )
@@ -104,10 +105,17 @@ type world struct {
 type kernel struct {
 	builtIn, installed map[string]string
 	shipped            map[string]hwdetect.Module
+	also               []hwdetect.Claim // of all devices that match
 }
 
-func (k *kernel) Installed(alias string) []string { return list(k.installed[alias]) }
-func (k *kernel) Problem() error                  { return nil }
+func (k *kernel) Installed(alias string) (names []string) {
+	for _, c := range k.Claims(hwdetect.Installed, alias) {
+		names = append(names, c.Module.Name)
+	}
+	return names
+}
+
+func (k *kernel) Problem() error { return nil }
 
 func (k *kernel) Claims(source hwdetect.Source, alias string) []hwdetect.Claim {
 	var m hwdetect.Module
@@ -119,17 +127,16 @@ func (k *kernel) Claims(source hwdetect.Source, alias string) []hwdetect.Claim {
 	case hwdetect.Shipped:
 		m = k.shipped[alias]
 	}
-	if m.Name == "" {
-		return nil
+	var claims []hwdetect.Claim
+	if m.Name != "" {
+		claims = append(claims, hwdetect.Claim{Source: source, Alias: alias, Module: m})
 	}
-	return []hwdetect.Claim{{Source: source, Alias: alias, Module: m}}
-}
-
-func list(module string) []string {
-	if module == "" {
-		return nil
+	for _, c := range k.also {
+		if c.Source == source && modalias.Match(c.Alias, alias) {
+			claims = append(claims, c)
+		}
 	}
-	return []string{module}
+	return claims
 }
 
 // driver is one that the repositories have.
@@ -145,7 +152,7 @@ const edu = "pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00"
 func newWorld() *world {
 	w := &world{
 		devices:   make(map[hwdetect.Slot]hwdetect.Device),
-		installed: &kernel{map[string]string{}, map[string]string{}, map[string]hwdetect.Module{}},
+		installed: &kernel{map[string]string{}, map[string]string{}, map[string]hwdetect.Module{}, nil},
 		has:       make(map[string]bool),
 		running:   make(map[hwdetect.Slot]bool),
 		unpacked:  make(map[string]string),
@@ -321,7 +328,7 @@ func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress f
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	next := &kernel{w.installed.builtIn, map[string]string{}, w.installed.shipped}
+	next := &kernel{w.installed.builtIn, map[string]string{}, w.installed.shipped, w.installed.also}
 	for alias, module := range w.installed.installed {
 		next.installed[alias] = module
 	}
