@@ -40,6 +40,7 @@ type Catalog struct {
 	aliases  *modalias.Table // its values are indexes into packages
 	modules  map[string]int  // by the kernel's spelling of the name
 	speaking map[string]bool // NEVRAs of the packages that say which devices they drive
+	mute     bool            // a package that could be installed says only which modules it holds
 }
 
 // NewCatalog makes the catalog of packages.
@@ -64,6 +65,10 @@ func NewCatalog(packages []Package) *Catalog {
 				c.modules[module] = i
 			}
 		}
+	}
+	for _, i := range c.modules {
+		p := c.packages[i]
+		c.mute = c.mute || p.Repo != "" && !p.Installed && !c.speaking[p.NEVRA]
 	}
 	c.aliases = aliases.Build()
 	return c
@@ -130,6 +135,10 @@ func (c *Catalog) holderOf(module string) *Holder {
 
 // namesModules says whether any package says which modules it holds.
 func (c *Catalog) namesModules() bool { return c != nil && len(c.modules) > 0 }
+
+// needsIndex says whether a package that could be installed names its modules, and not
+// the devices that they drive.
+func (c *Catalog) needsIndex() bool { return c != nil && c.mute }
 
 // claims returns what the packages claim a device by.
 func (c *Catalog) claims(device string) []candidate {

@@ -83,11 +83,18 @@ func (f Facts) onGuest(device string) []candidate {
 	return all
 }
 
-// indexed returns what the indexes claim a device by. Of other kernels' modules only
-// those count that this one has, as far as its packages say which these are.
-func (f Facts) indexed(device string) []candidate {
+// indexes are the indexes of what need not be on the guest. That of other kernels is
+// read when it is first asked.
+var (
+	allIndexes = []hwdetect.Source{hwdetect.Shipped, hwdetect.InIndex}
+	ofBuild    = allIndexes[:1]
+)
+
+// indexed returns what indexes claim a device by. Of other kernels' modules only those
+// count that this one has, as far as its packages say which these are.
+func (f Facts) indexed(device string, indexes []hwdetect.Source) []candidate {
 	var all []candidate
-	for _, source := range []hwdetect.Source{hwdetect.Shipped, hwdetect.InIndex} {
+	for _, source := range indexes {
 		for _, c := range f.Kernel.Claims(source, device) {
 			holder := f.Catalog.holderOf(c.Module.Name)
 			if source == hwdetect.Shipped || holder != nil || !f.Catalog.namesModules() {
@@ -100,9 +107,9 @@ func (f Facts) indexed(device string) []candidate {
 
 // elsewhere returns the claims on a device of modules that are not here, given those of
 // drivers that are: these are known to their packages and to the indexes as well.
-func (f Facts) elsewhere(device string, onGuest []candidate) []candidate {
+func (f Facts) elsewhere(device string, onGuest []candidate, indexes []hwdetect.Source) []candidate {
 	var all []candidate
-	for _, c := range f.indexed(device) {
+	for _, c := range f.indexed(device, indexes) {
 		if !slices.ContainsFunc(onGuest, func(here candidate) bool { return here.Module.Name == c.Module.Name }) {
 			all = append(all, c)
 		}

@@ -141,7 +141,11 @@ func (f Facts) byClaims(d hwdetect.Device) Want {
 	if c, ok := best(untried); ok && c.specificity() == modalias.OfProduct {
 		return f.here(d, c, onGuest) // no other source has a better one
 	}
-	elsewhere := f.elsewhere(d.Modalias, onGuest)
+	indexes := ofBuild
+	if modalias.IsAny(d.Modalias) || f.Catalog.needsIndex() {
+		indexes = allIndexes
+	}
+	elsewhere := f.elsewhere(d.Modalias, onGuest, indexes)
 	left := relevant(d.Modalias, slices.Concat(untried, elsewhere))
 	if tries := ambiguous(d.Modalias, left); tries != "" {
 		return f.dependsOnClass(tries)
@@ -153,7 +157,7 @@ func (f Facts) byClaims(d hwdetect.Device) Want {
 	case c.onGuest():
 		return f.here(d, c, onGuest)
 	default:
-		return f.bring(d, c, onGuest, elsewhere)
+		return f.bring(d, c, onGuest)
 	}
 }
 
@@ -184,8 +188,8 @@ func (f Facts) here(d hwdetect.Device, c candidate, onGuest []candidate) Want {
 }
 
 // bring decides about a device whose driver is in a package.
-func (f Facts) bring(d hwdetect.Device, c candidate, onGuest, elsewhere []candidate) Want {
-	p := *c.holder
+func (f Facts) bring(d hwdetect.Device, c candidate, onGuest []candidate) Want {
+	p, elsewhere := *c.holder, f.elsewhere(d.Modalias, onGuest, allIndexes)
 	comes := func(other candidate) bool {
 		if other.holder == nil {
 			return other.Source == hwdetect.Shipped || other.Alias == c.Alias

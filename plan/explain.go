@@ -26,7 +26,7 @@ func Explain(d hwdetect.Device, f Facts) Explanation {
 		return x
 	}
 	onGuest := f.onGuest(d.Modalias)
-	indexed := slices.DeleteFunc(f.elsewhere(d.Modalias, onGuest), func(c candidate) bool { return c.Source == hwdetect.InCatalog })
+	indexed := slices.DeleteFunc(f.elsewhere(d.Modalias, onGuest, allIndexes), func(c candidate) bool { return c.Source == hwdetect.InCatalog })
 	for _, c := range relevant(d.Modalias, slices.Concat(onGuest, indexed, f.Catalog.claims(d.Modalias))) {
 		claim := Claim{Alias: c.Alias, Source: c.Source, Module: c.Module.Name}
 		if c.holder == nil {
@@ -38,7 +38,7 @@ func Explain(d hwdetect.Device, f Facts) Explanation {
 		}
 		x.Claims = append(x.Claims, claim)
 	}
-	x.Firmware = firmware(f.indexed(d.Modalias), func(candidate) bool { return true })
+	x.Firmware = firmware(f.indexed(d.Modalias, allIndexes), func(candidate) bool { return true })
 	return x
 }
 

@@ -58,7 +58,7 @@ func (f Facts) forbidden(d hwdetect.Device) (Want, bool) {
 		return Want{}, false // before an index is read
 	}
 	every := func(candidate) bool { return true }
-	for _, module := range modules(f.indexed(d.Modalias), every) {
+	for _, module := range modules(f.indexed(d.Modalias, allIndexes), every) {
 		if !slices.Contains(denied, module) {
 			denied = append(slices.Clip(denied), module)
 		}
