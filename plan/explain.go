@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"driverd/hwdetect"
+	"driverd/hwdetect/modalias"
 )
 
 // Explanation is a decision with what it rests on.
@@ -25,8 +26,11 @@ func Explain(d hwdetect.Device, f Facts) Explanation {
 	if d.Modalias == "" {
 		return x
 	}
-	onGuest := f.onGuest(d.Modalias)
-	indexed := slices.DeleteFunc(f.elsewhere(d.Modalias, onGuest, allIndexes), func(c candidate) bool { return c.Source == hwdetect.InCatalog })
+	onGuest, indexes := f.onGuest(d.Modalias), allIndexes
+	if c, ok := best(onGuest); ok && c.specificity() == modalias.OfProduct {
+		indexes = ofBuild // other kernels have nothing to add
+	}
+	indexed := slices.DeleteFunc(f.elsewhere(d.Modalias, onGuest, indexes), func(c candidate) bool { return c.Source == hwdetect.InCatalog })
 	for _, c := range relevant(d.Modalias, slices.Concat(onGuest, indexed, f.Catalog.claims(d.Modalias))) {
 		claim := Claim{Alias: c.Alias, Source: c.Source, Module: c.Module.Name}
 		if c.holder == nil {
@@ -38,7 +42,7 @@ func Explain(d hwdetect.Device, f Facts) Explanation {
 		}
 		x.Claims = append(x.Claims, claim)
 	}
-	x.Firmware = firmware(f.indexed(d.Modalias, allIndexes), func(candidate) bool { return true })
+	x.Firmware = firmware(f.indexed(d.Modalias, indexes), func(candidate) bool { return true })
 	return x
 }
 
