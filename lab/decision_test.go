@@ -18,8 +18,8 @@ import (
 	"driverd/plan"
 )
 
-// A device that is named by its vendor and product is decided for by one group, whichever
-// driver takes it; what is in the base is there already.
+// Each device that a driver claims is decided for by one group, the smallest of those
+// whose drivers know it best.
 func TestOneGroupForEachDevice(t *testing.T) {
 	for arch, test := range trees {
 		t.Run(arch, func(t *testing.T) {
@@ -35,17 +35,16 @@ func TestOneGroupForEachDevice(t *testing.T) {
 			}
 			for _, device := range slices.Sorted(maps.Keys(devices)) {
 				x := plan.Explain(hwdetect.Device{Modalias: device}, facts)
-				if x.Want.Action != plan.Install || len(x.Want.Packages) != 1 {
-					t.Errorf("%s: %+v", device, x.Want)
-				}
-				groups := make(map[string]bool)
+				best, want := modalias.OfClass, ""
 				for _, c := range x.Claims {
-					if modalias.SpecificityOf(c.Alias) == modalias.OfProduct && c.Package != kernelbuild.Base {
-						groups[c.Package] = true
+					names := modalias.SpecificityOf(c.Alias)
+					smaller := slices.Index(kernelbuild.Groups(), c.Package) < slices.Index(kernelbuild.Groups(), want)
+					if want == "" || names > best || names == best && smaller {
+						best, want = names, c.Package
 					}
 				}
-				if len(groups) > 1 {
-					t.Errorf("%s is claimed in %v", device, slices.Sorted(maps.Keys(groups)))
+				if got := x.Want; got.Action != plan.Install || !slices.Equal(got.Packages, []string{want}) {
+					t.Errorf("%s: %s %v, want %s", device, got.Action, got.Packages, want)
 				}
 			}
 			t.Logf("%d devices", len(devices))
