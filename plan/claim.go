@@ -17,7 +17,7 @@ import (
 type Claim struct {
 	Alias   string
 	Source  hwdetect.Source
-	Module  string // empty for the catalog: modalias() does not name it
+	Module  string // empty if unknown: modalias() does not name it
 	Package string // NEVRA, empty if unknown
 }
 

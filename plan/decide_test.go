@@ -43,9 +43,9 @@ func (k kernel) Claims(source hwdetect.Source, alias string) []hwdetect.Claim {
 	var all []hwdetect.Module
 	switch source {
 	case hwdetect.BuiltIn:
-		all = named(k.builtIn[alias])
+		all = ofNames(k.builtIn[alias])
 	case hwdetect.Installed:
-		all = named(k.installed[alias])
+		all = ofNames(k.installed[alias])
 	case hwdetect.Shipped:
 		all = k.shipped[alias]
 	case hwdetect.InIndex:
@@ -58,7 +58,7 @@ func (k kernel) Claims(source hwdetect.Source, alias string) []hwdetect.Claim {
 	return claims
 }
 
-func named(names []string) []hwdetect.Module {
+func ofNames(names []string) []hwdetect.Module {
 	var all []hwdetect.Module
 	for _, name := range names {
 		all = append(all, hwdetect.Module{Name: name})

@@ -31,7 +31,8 @@ func Explain(d hwdetect.Device, f Facts) Explanation {
 		indexes = ofBuild // other kernels have nothing to add
 	}
 	indexed := slices.DeleteFunc(f.elsewhere(d.Modalias, onGuest, indexes), func(c candidate) bool { return c.Source == hwdetect.InCatalog })
-	for _, c := range relevant(d.Modalias, slices.Concat(onGuest, indexed, f.Catalog.claims(d.Modalias))) {
+	indexed, packaged := nameModules(indexed, f.Catalog.claims(d.Modalias))
+	for _, c := range relevant(d.Modalias, slices.Concat(onGuest, indexed, packaged)) {
 		claim := Claim{Alias: c.Alias, Source: c.Source, Module: c.Module.Name}
 		if c.holder == nil {
 			c.holder = f.Catalog.holderOf(c.Module.Name)
@@ -44,6 +45,22 @@ func Explain(d hwdetect.Device, f Facts) Explanation {
 	}
 	x.Firmware = firmware(f.indexed(d.Modalias, indexes), func(candidate) bool { return true })
 	return x
+}
+
+// nameModules gives the claims of packages the names of modules that driverd's index
+// knows by the same aliases, and takes these out of it.
+func nameModules(indexed, packaged []candidate) (rest, named []candidate) {
+	for _, p := range packaged {
+		i := slices.IndexFunc(indexed, func(c candidate) bool {
+			return c.Source == hwdetect.InIndex && c.Alias == p.Alias && (c.holder == nil || c.holder.NEVRA == p.holder.NEVRA)
+		})
+		if i >= 0 {
+			p.Module = indexed[i].Module
+			indexed = slices.Delete(indexed, i, i+1)
+		}
+		named = append(named, p)
+	}
+	return indexed, named
 }
 
 // add notes a package once. One whose module is on this guest is installed,

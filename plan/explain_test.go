@@ -48,6 +48,11 @@ func TestExplain(t *testing.T) {
 				Packages: holder(false),
 			},
 		},
+		"in the catalog, and in driverd's index": {
+			hwdetect.Device{Modalias: igb},
+			plan.Facts{Kernel: named{pattern, "igb"}, Catalog: catalog()},
+			plan.Explanation{Claims: []plan.Claim{{Alias: pattern, Source: hwdetect.InCatalog, Module: "igb", Package: sriov}}, Packages: holder(false)},
+		},
 		"built in, without a catalog": {
 			hwdetect.Device{Modalias: igb},
 			plan.Facts{Kernel: kernel{builtIn: map[string][]string{igb: {"igb"}}}},
@@ -78,6 +83,19 @@ func TestExplain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// named is a kernel of which driverd's index alone knows a module.
+type named struct{ pattern, module string }
+
+func (named) Installed(string) []string { return nil }
+func (named) Problem() error            { return nil }
+
+func (n named) Claims(source hwdetect.Source, _ string) []hwdetect.Claim {
+	if source != hwdetect.InIndex {
+		return nil
+	}
+	return []hwdetect.Claim{{Source: source, Alias: n.pattern, Module: hwdetect.Module{Name: n.module}}}
 }
 
 func TestParseSubject(t *testing.T) {
