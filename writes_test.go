@@ -71,7 +71,7 @@ var writes = []struct {
 // inert lists the packages that change nothing by themselves. What writes by them
 // has got hold of a file elsewhere.
 var inert = []string{
-	"bufio", "bytes", "cmp", "context", "crypto/sha256", "embed", "encoding/binary", "encoding/hex", "encoding/json", "encoding/xml",
+	"bufio", "bytes", "cmp", "compress/gzip", "context", "crypto/sha256", "embed", "encoding/binary", "encoding/hex", "encoding/json", "encoding/xml",
 	"errors", "fmt", "hash", "io", "io/fs", "iter", "maps", "math", "math/rand/v2", "net/netip", "path", "path/filepath", "reflect",
 	"regexp", "slices", "sort", "strconv", "strings", "sync", "sync/atomic", "text/tabwriter", "time", "unicode", "unicode/utf8",
 	"github.com/pelletier/go-toml/v2", "github.com/pelletier/go-toml/v2/unstable",
