@@ -2,10 +2,7 @@
 
 package kernelsplit
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 // CatalogFile is the index of the whole build: what depmod's files say, for
 // the modules that are not installed too. It is for kernels whose packages
@@ -18,28 +15,28 @@ import (
 // depends, softdep, firmware and alias as often as they apply.
 const CatalogFile = "modules.catalog"
 
-// The first and the last line of an index of modules; hwdetect/kmod reads them.
-const (
-	indexHead = "# driverd modules 1 of %s\n"
-	indexEnd  = "\n# end\n"
-)
+// indexEnd is the last line of an index of modules; hwdetect/kmod reads it.
+const indexEnd = "\n# end\n"
 
-// stanzas writes the stanzas of an index.
+// stanzas writes an index of modules.
 type stanzas struct{ strings.Builder }
 
+// head begins the index of the modules of something.
+func (s *stanzas) head(of string) { s.WriteString("# driverd modules 1 of " + of + "\n") }
+
 // module begins the stanza of a module.
-func (s *stanzas) module(name string) { fmt.Fprintf(s, "\nmodule %s\n", name) }
+func (s *stanzas) module(name string) { s.WriteString("\nmodule " + name + "\n") }
 
 // lines adds a line for each value.
 func (s *stanzas) lines(key string, values ...string) {
 	for _, value := range values {
-		fmt.Fprintf(s, "%s %s\n", key, value)
+		s.WriteString(key + " " + value + "\n")
 	}
 }
 
 func (s *Split) catalog() string {
 	var text stanzas
-	fmt.Fprintf(&text, indexHead, "Linux "+s.Release)
+	text.head("Linux " + s.Release)
 	for _, p := range s.Placements {
 		text.module(p.Name())
 		text.lines("group", string(p.Group))

@@ -3,7 +3,6 @@
 package kernelsplit
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -32,7 +31,7 @@ func Index(trees ...*Tree) string {
 	}
 	slices.Sort(releases)
 	var text stanzas
-	fmt.Fprintf(&text, indexHead, "Debian's Linux "+strings.Join(releases, ", "))
+	text.head("Debian's Linux " + strings.Join(releases, ", "))
 	drivers, libraries := pciDrivers(all)
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		m := all[name]
