@@ -139,7 +139,7 @@ func TestChildThatCannotBeLoaded(t *testing.T) {
 			t.Errorf("message %q, loads %v", m, w.loads)
 		}
 		w.change(func() {
-			w.installed = &kernel{map[string]string{}, map[string]string{}, map[string]hwdetect.Module{}} // depmod has run
+			w.installed = &kernel{map[string]string{}, map[string]string{}, map[string]hwdetect.Module{}, nil} // depmod has run
 			w.onLoad = func(hwdetect.Slot) error { w.child(storage, "usb-storage"); return nil }
 		})
 		after(3 * time.Minute)

@@ -129,8 +129,13 @@ func (c *children) shipped() error {
 	var module hwdetect.Module       // whose stanza is being read
 	var file string
 	lines := bufio.NewReader(f)
-	for {
+	for first := true; ; first = false {
 		line, err := lines.ReadSlice('\n')
+		if first {
+			if _, err := version(bytes.TrimRight(line, "\n")); err != nil {
+				return nil // Problem of the Index says so
+			}
+		}
 		key, value, _ := bytes.Cut(bytes.TrimRight(line, "\n"), []byte(" "))
 		switch string(key) {
 		case "module":

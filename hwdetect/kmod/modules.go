@@ -86,11 +86,11 @@ func readModules(text io.Reader, prefix string) (modules, error) {
 	for first := true; ; first = false {
 		line, err := lines.ReadSlice('\n')
 		whole := bytes.TrimRight(line, "\n")
-		if version, ok := bytes.CutPrefix(whole, []byte(versionLine)); ok && first {
-			if number, _, _ := bytes.Cut(version, []byte(" ")); string(number) != strconv.Itoa(formatVersion) {
-				return modules{}, formatError(fmt.Sprintf("it is of version %.20q, and driverd reads version %d", number, formatVersion))
+		if first {
+			var err error
+			if versioned, err = version(whole); err != nil {
+				return modules{}, err
 			}
-			versioned = true
 		}
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull): // no line of ours is that long
@@ -111,6 +111,16 @@ func readModules(text io.Reader, prefix string) (modules, error) {
 			return modules{}, err
 		}
 	}
+}
+
+// version says whether the first line of an index names a version. The error is that it
+// is another one than is read.
+func version(first []byte) (versioned bool, err error) {
+	rest, versioned := bytes.CutPrefix(first, []byte(versionLine))
+	if number, _, _ := bytes.Cut(rest, []byte(" ")); versioned && string(number) != strconv.Itoa(formatVersion) {
+		return true, formatError(fmt.Sprintf("it is of version %.20q, and driverd reads version %d", number, formatVersion))
+	}
+	return versioned, nil
 }
 
 func (m modules) claims(name string, source hwdetect.Source) []hwdetect.Claim {
