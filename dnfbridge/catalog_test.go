@@ -79,12 +79,12 @@ func TestModulesByFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := &fakeServer{available: test.available}
 			d, _ := f.serve(t)
-			packages, err := d.KernelPackages(t.Context(), "7.2.0")
+			listing, err := d.KernelPackages(t.Context(), "7.2.0", false)
 			if err != nil {
 				t.Fatal(err)
 			}
-			i := slices.IndexFunc(packages, func(p dnfbridge.Package) bool { return p.Name == "sriov" })
-			if diff := cmp.Diff(test.want, packages[i].Provides); diff != "" {
+			i := slices.IndexFunc(listing.Packages, func(p dnfbridge.Package) bool { return p.Name == "sriov" })
+			if diff := cmp.Diff(test.want, listing.Packages[i].Provides); diff != "" {
 				t.Error(diff)
 			}
 			f.locked(func() {

@@ -68,8 +68,6 @@ func ofNames(names []string) []hwdetect.Module {
 
 func uname(name string) string { return name + "-uname-r = " + release }
 
-const hardware = "kernel-modules-7.2.12-1.x86_64"
-
 func catalog() *plan.Catalog { return plan.NewCatalog(packages()) }
 
 func packages() []plan.Package {

@@ -161,7 +161,7 @@ var parameters = []string{"modprobe.blacklist", "module_blacklist"}
 // parameter returns the name of a parameter, in which "-" and "_" are one.
 func parameter(word string) string {
 	name, _, _ := strings.Cut(word, "=")
-	return strings.ReplaceAll(name, "-", "_")
+	return kernelbuild.ModuleName(name)
 }
 
 // endOfParameters is the word behind which the kernel reads no parameters.
