@@ -83,7 +83,7 @@ func parts(soak time.Duration) []part {
 		guest(rest, behaviour, "TestGoldenImage", 180),
 		guest(rest, behaviour, "TestFirmware", 180),
 		guest(rest, behaviour, "TestPublishedAnew", 180),
-		guest(rest, behaviour, "TestPackagesThatSayLittle", 180),
+		guest(rest, behaviour, "TestPackagesThatSayLittle", 300),
 		guest(rest, behaviour, "TestLoadEarly", 180),
 		{tier: rest, pkg: "packaging", takes: 2 * time.Minute},
 		guest(rest, behaviour, "TestWholeDeviceAtBoot", 120),
