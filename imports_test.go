@@ -64,6 +64,7 @@ var mayImport = map[string][]string{
 	"internal/testrun":                    {},
 	"internal/testbus":                    {},
 	"internal/kerneltest":                 {"kernelsplit"},
+	"internal/filtermods":                 {},
 	"hwdetect/modalias/internal/cfnmatch": {},
 	"hwdetect/udev/internal/testbed":      {},
 	"lab":                                 {"api", "hwdetect", "kernelsplit", "lab/repo", "lab/stage"},

@@ -71,6 +71,19 @@ func (g Group) Meet(other Group) Group {
 	}
 }
 
+// join is the smallest group that reaches both g and other: where a module has
+// to be that depends on one in each.
+func (g Group) join(other Group) Group {
+	switch {
+	case g.Reaches(other):
+		return g
+	case other.Reaches(g):
+		return other
+	default:
+		return Hardware
+	}
+}
+
 // Suffix is what the subpackage's name adds to the name of the kernel's source
 // package.
 func (g Group) Suffix() string { return kernelbuild.Subpackage(string(g)) }

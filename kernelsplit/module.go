@@ -19,9 +19,12 @@ type Module struct {
 	// Depends holds the names of the modules that must be loaded before this
 	// one (modules.dep(5); depmod lists them transitively, one hop is enough).
 	Depends []string
-	// SoftDepends holds the names of the modules that modprobe loads before
-	// this one if they are there ("softdep ... pre:" of modprobe.d(5)).
+	// SoftDepends holds the names of the modules that go with this one if they
+	// are there ("softdep" and "weakdep" of modprobe.d(5)).
 	SoftDepends []string
+	// Asks holds what the module has the kernel load by name (Linux:
+	// request_module): names of modules, and patterns of names.
+	Asks []string
 	// Imports holds the symbols that the module takes from elsewhere: the
 	// undefined ones of its ELF symbol table.
 	Imports []string
@@ -40,8 +43,8 @@ func (m *Module) File() string { return path.Base(m.uncompressedPath()) }
 // in the file's name is an underscore (modprobe(8)).
 func (m *Module) Name() string { return kernelbuild.ModuleOfFile(m.Path) }
 
-// needs lists what has to be reachable wherever the module is.
-func (m *Module) needs() []string { return slices.Concat(m.Depends, m.SoftDepends) }
+// dependencies lists what has to be reachable wherever the module is.
+func (m *Module) dependencies() []string { return slices.Concat(m.Depends, m.SoftDepends) }
 
 // uncompressedPath is the file below /lib/modules/RELEASE without the suffix of
 // its compression. One in a way that kmod does not know keeps it.

@@ -3,22 +3,23 @@
 package kernelsplit
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"driverd/kernelbuild"
 )
 
-// readSoftdep fills in the soft dependencies from a modules.softdep: lines of
-// "softdep MODULE pre: NAME... post: NAME...", where a name is a module's or one
-// of its aliases. Like kmod (libkmod-config.c) it passes over what stands before
-// "pre:". A name that nobody has is built in, or of another architecture.
-func (t *Tree) readSoftdep(file string) error {
-	lines, err := readLines(file)
-	if err != nil {
-		return err
-	}
+// readSoftDepends fills in the soft dependencies from a modules.softdep, lines of
+// "softdep MODULE pre: NAME... post: NAME...", and a modules.weakdep, which older
+// depmods do not write, "weakdep MODULE NAME...". A name is a module's or one of
+// its aliases. Like kmod (libkmod-config.c) it passes over what stands before
+// "pre:" or "post:". A name that nobody has is built in, or of another
+// architecture.
+func (t *Tree) readSoftDepends() error {
 	byName := make(map[string]*Module, len(t.Modules))
 	byAlias := make(map[string][]string) // exact ones: the patterns are for devices
 	for _, m := range t.Modules {
@@ -27,18 +28,17 @@ func (t *Tree) readSoftdep(file string) error {
 			byAlias[kernelbuild.ModuleName(a)] = append(byAlias[kernelbuild.ModuleName(a)], m.Name())
 		}
 	}
-	for _, line := range lines {
+	read := func(line string) error {
 		fields := strings.Fields(line)
-		if fields[0] != "softdep" || len(fields) < 2 || byName[kernelbuild.ModuleName(fields[1])] == nil {
-			continue
+		if len(fields) < 2 || byName[kernelbuild.ModuleName(fields[1])] == nil {
+			return nil
 		}
-		m := byName[kernelbuild.ModuleName(fields[1])]
-		mode := ""
+		m, counts := byName[kernelbuild.ModuleName(fields[1])], fields[0] == "weakdep"
 		for _, word := range fields[2:] {
 			switch name := kernelbuild.ModuleName(word); {
 			case word == "pre:" || word == "post:":
-				mode = word
-			case mode != "pre:":
+				counts = fields[0] == "softdep"
+			case !counts:
 			case byName[name] != nil:
 				m.SoftDepends = append(m.SoftDepends, name)
 			default: // modprobe loads all that have the alias
@@ -47,50 +47,54 @@ func (t *Tree) readSoftdep(file string) error {
 		}
 		slices.Sort(m.SoftDepends)
 		m.SoftDepends = slices.Compact(m.SoftDepends)
+		return nil
+	}
+	if err := eachLine(filepath.Join(t.Dir, "modules.softdep"), read); err != nil {
+		return err
+	}
+	if err := eachLine(filepath.Join(t.Dir, "modules.weakdep"), read); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }
 
-// allNeeds returns for each module every other that it depends on, directly or
+// findNeeds fills in for each module every other that it depends on, directly or
 // not. Modules whose hard dependencies form a circle can never be loaded and
 // are an error; soft ones may form one, and modprobe breaks it.
-func allNeeds(modules []*Placement, byName map[string]*Placement) (map[*Placement][]*Module, error) {
-	all := make(map[*Placement][]*Module, len(modules))
-	for _, p := range modules {
-		needs, err := closure(p, byName, (*Module).needs)
-		if err != nil {
-			return nil, err
+func (s *Split) findNeeds() (err error) {
+	for _, p := range s.Placements {
+		if p.needs, err = s.closure(p, (*Module).dependencies); err != nil {
+			return err
 		}
-		all[p] = needs
-		hard, err := closure(p, byName, func(m *Module) []string { return m.Depends })
+		hard, err := s.closure(p, func(m *Module) []string { return m.Depends })
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for _, n := range append(hard, p.Module) {
+		for _, n := range append(hard, p) {
 			if slices.Contains(n.Depends, p.Name()) {
-				return nil, fmt.Errorf("cannot place module %s: it depends on %s, which depends on it", p.Path, n.Path)
+				return fmt.Errorf("cannot place module %s: it depends on %s, which depends on it", p.Path, n.Path)
 			}
 		}
 	}
-	return all, nil
+	return nil
 }
 
 // closure returns what p reaches by next, without p itself.
-func closure(p *Placement, byName map[string]*Placement, next func(*Module) []string) ([]*Module, error) {
-	var all []*Module
+func (s *Split) closure(p *Placement, next func(*Module) []string) ([]*Placement, error) {
+	var all []*Placement
 	seen := map[string]bool{p.Name(): true}
-	for todo := []*Module{p.Module}; len(todo) > 0; todo = todo[1:] {
-		for _, name := range next(todo[0]) {
+	for todo := []*Placement{p}; len(todo) > 0; todo = todo[1:] {
+		for _, name := range next(todo[0].Module) {
 			if seen[name] {
 				continue
 			}
 			seen[name] = true
-			d := byName[name]
+			d := s.byName[name]
 			if d == nil {
 				return nil, fmt.Errorf("cannot place module %s: it depends on %s, which is not in the tree", todo[0].Path, name)
 			}
-			all = append(all, d.Module)
-			todo = append(todo, d.Module)
+			all = append(all, d)
+			todo = append(todo, d)
 		}
 	}
 	return all, nil

@@ -3,8 +3,8 @@
 package kernelsplit
 
 import (
+	"cmp"
 	_ "embed" // for default.rules
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -28,8 +28,8 @@ func DefaultRules() Rules {
 // Rules say which group a module wants to be in. The first that matches wins.
 type Rules []Rule
 
-// Rule is one line of a rules file: a group, then conditions that must all
-// hold. A condition is KEY=PATTERN[,PATTERN...] and holds if one pattern does:
+// Rule is one line of a rules file: a group, or "follow", then conditions that
+// must all hold. A condition is KEY=PATTERN[,PATTERN...] and holds if one pattern does:
 //
 //	path     the module's file without compression suffix; a pattern that ends
 //	         in "/" stands for everything below
@@ -43,11 +43,25 @@ type Rules []Rule
 //
 // A rule that has a module's whole name is an exception made for that module:
 // nothing may contradict it, no other such rule and no dependency.
+//
+// "follow" puts a module where the drivers are that it belongs to: the parents
+// of the devices that it drives (see Module.parents), or else the drivers of
+// cards that it depends on. The rule does not match where there are none.
 type Rule struct {
 	Group      Group
 	Text       string // the line, for people
+	Line       int    // its number, from 1; 0 for Unknown
 	conditions []condition
 }
+
+// follow stands for a group in a rule: see Rule.
+const follow Group = "follow"
+
+// Unknown is the rule for modules that no rule matches.
+var Unknown = &Rule{Group: Hardware, Text: string(Hardware) + ", as no rule matches it"}
+
+// String names the rule in errors.
+func (r *Rule) String() string { return fmt.Sprintf("%q (line %d)", r.Text, r.Line) }
 
 type condition struct {
 	key      string
@@ -67,15 +81,43 @@ func ParseRules(text string) (Rules, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot read rule in line %d: %w", i+1, err)
 		}
+		rule.Line = i + 1
+		if err := rules.contradicted(&rule); err != nil {
+			return nil, fmt.Errorf("cannot read rule in line %d: %w", i+1, err)
+		}
 		rules = append(rules, rule)
 	}
 	return rules, nil
 }
 
+// contradicted is an error if a rule above sends a module that both name, and
+// ask nothing else of, to another group.
+func (rules Rules) contradicted(r *Rule) error {
+	for _, name := range r.onlyNames() {
+		for i := range rules {
+			if rules[i].Group != r.Group && slices.Contains(rules[i].onlyNames(), name) {
+				return fmt.Errorf("%q names %s, and so does %v", r.Text, name, &rules[i])
+			}
+		}
+	}
+	return nil
+}
+
+// onlyNames lists the whole names of a rule that has no other condition.
+func (r *Rule) onlyNames() []string {
+	if len(r.conditions) != 1 || r.conditions[0].key != "name" {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(r.conditions[0].patterns), func(p string) bool { return strings.ContainsAny(p, `*?[\\`) })
+}
+
 func parseRule(fields []string) (Rule, error) {
-	group, err := ParseGroup(fields[0])
-	if err != nil {
-		return Rule{}, err
+	group := Group(fields[0])
+	if group != follow {
+		var err error
+		if group, err = ParseGroup(fields[0]); err != nil {
+			return Rule{}, err
+		}
 	}
 	rule := Rule{Group: group, Text: strings.Join(fields, " ")}
 	if len(fields) == 1 {
@@ -100,27 +142,26 @@ func parseRule(fields []string) (Rule, error) {
 	return rule, nil
 }
 
-// match returns the first rule for m. needs are the modules that m depends on,
-// directly or not. It is an error if there is none, or if a further rule names
-// m as the first does and sends it to another group: one of them is idle.
-func (rules Rules) match(m *Module, needs []*Module) (*Rule, error) {
+// match returns the first rule for m, or Unknown. needs are the modules that m
+// depends on, directly or not; follows says whether there is a driver that m can
+// follow. It is an error if a further rule names m as the first does and sends it
+// to another group: one of them is idle.
+func (rules Rules) match(m *Module, needs []*Module, follows bool) (*Rule, error) {
 	var first *Rule
 	for i := range rules {
 		r := &rules[i]
-		if slices.ContainsFunc(r.conditions, func(c condition) bool { return !c.holds(m, needs) }) {
+		if r.Group == follow && !follows ||
+			slices.ContainsFunc(r.conditions, func(c condition) bool { return !c.holds(m, needs) }) {
 			continue
 		}
 		if first == nil {
 			first = r
 		}
 		if first.names(m) && r.names(m) && first.Group != r.Group {
-			return nil, fmt.Errorf("rules %q and %q both name it", first.Text, r.Text)
+			return nil, fmt.Errorf("rules %v and %v both name it", first, r)
 		}
 	}
-	if first == nil {
-		return nil, errors.New("no rule matches it")
-	}
-	return first, nil
+	return cmp.Or(first, Unknown), nil
 }
 
 // names says whether the rule is an exception made for m: one that has its

@@ -51,12 +51,13 @@ func TestRules(t *testing.T) {
 
 func TestParseRulesRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		"base name=a\nnics name=b": `line 2: cannot read "nics" as a group`,
-		"base":                     `line 1: "base" has no condition`,
-		"base name=a colour=red":   `unknown condition "colour=red"`,
-		"base name":                `bad pattern "" in "name"`,
-		"base name=a,,b":           `bad pattern "" in "name=a,,b"`,
-		"base name=[a":             `bad pattern "[a" in "name=[a"`,
+		"base name=a\nnics name=b":      `line 2: cannot read "nics" as a group`,
+		"base":                          `line 1: "base" has no condition`,
+		"base name=a colour=red":        `unknown condition "colour=red"`,
+		"base name":                     `bad pattern "" in "name"`,
+		"base name=a,,b":                `bad pattern "" in "name=a,,b"`,
+		"base name=[a":                  `bad pattern "[a" in "name=[a"`,
+		"base name=a,b\n\ngpu name=c,b": `line 3: "gpu name=c,b" names b, and so does "base name=a,b" (line 1)`,
 	} {
 		if _, err := kernelsplit.ParseRules(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want %q", text, err, want)

@@ -22,6 +22,7 @@ func TestWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	split.Variant = "64k-debug"
 	dir := filepath.Join(t.TempDir(), "split")
 	if err := split.Write(dir); err != nil {
 		t.Fatal(err)
@@ -30,16 +31,19 @@ func TestWrite(t *testing.T) {
 
 	// The paths have the release as it is, the capabilities as RPM can take it.
 	const root = "/lib/modules/6.12.0-55.el10.x86_64+64k-debug"
-	const capability = "6.12.0-55.el10.x86_64+64k_debug"
+	const capability = "%{kernel_split_version}+64k_debug"
+	const macro = "/lib/modules/%{KVERREL}+64k-debug"
+	const core = "Requires: %{name}-64k-debug-modules-core-uname-r = " + capability + "\n"
 	want := map[string]string{
-		"modules-sriov.list": "%dir " + root + "\n" +
+		"64k-debug-modules-sriov.list": "%dir " + root + "\n" +
 			"%dir " + root + "/kernel\n" +
 			"%dir " + root + "/kernel/net\n" +
 			"%dir " + root + "/kernel/net/igb\n" +
 			root + "/kernel/net/igb/igb.ko.xz\n",
-		"modules-sriov.provides": "Provides: kmod(igb.ko)\n" +
-			"Provides: modalias(pci:v00008086d000010C9sv*sd*bc*sc*i*)\n",
-		"modules-core.list": "%dir " + root + "\n" +
+		kernelsplit.ProvidesFile: root + "/kernel/dca/dca.ko.xz kmod(dca.ko)\n" +
+			root + "/kernel/net/igb/igb.ko.xz kmod(igb.ko)\n" +
+			root + "/kernel/net/igb/igb.ko.xz modalias(pci:v00008086d000010C9sv*sd*bc*sc*i*)\n",
+		"64k-debug-modules-core.list": "%dir " + root + "\n" +
 			"%dir " + root + "/kernel\n" +
 			"%dir " + root + "/kernel/dca\n" +
 			root + "/kernel/dca/dca.ko.xz\n" +
@@ -55,32 +59,27 @@ func TestWrite(t *testing.T) {
 			"%ghost %attr(0644, root, root) " + root + "/modules.symbols\n" +
 			"%ghost %attr(0644, root, root) " + root + "/modules.symbols.bin\n" +
 			"%ghost %attr(0644, root, root) " + root + "/modules.weakdep\n",
-		"modules-core.provides": "Provides: kmod(dca.ko)\n",
 		kernelsplit.CatalogFile: "# driverd modules 1 of Linux 6.12.0-55.el10.x86_64+64k-debug\n" +
 			"\nmodule dca\ngroup base\nfile kernel/dca/dca.ko.xz\n" +
 			"\nmodule igb\ngroup sriov\nfile kernel/net/igb/igb.ko.xz\ndepends dca\nalias pci:v00008086d000010C9sv*sd*bc*sc*i*\n" +
 			"\n# end\n",
-		kernelsplit.FragmentFile: section("modules-core", "Kernel modules that every guest needs", capability,
-			"Provides: %{name}-modules-split\n"+
-				"Requires: (%{name}-modules-sriov-uname-r = "+capability+" if (%{name}-modules-core without %{name}-modules-split))\n"+
-				"Requires: (%{name}-modules-gpu-uname-r = "+capability+" if (%{name}-modules-core without %{name}-modules-split))\n"+
-				"Requires: (%{name}-modules-passthrough-uname-r = "+capability+" if (%{name}-modules-core without %{name}-modules-split))\n"+
-				"Requires: (%{name}-modules-uname-r = "+capability+" if %{name}-modules-extra)\n",
-			"%transfiletriggerpostun modules-core -- "+root+"/kernel\n"+
-				"[ ! -e "+root+"/modules.order ] || while IFS=: read -r module depends; do\n"+
-				"    [ -e \""+root+"/$module\" ] || { /usr/sbin/depmod -a 6.12.0-55.el10.x86_64+64k-debug; break; }\n"+
-				"done <"+root+"/modules.dep\n\n") +
-			section("modules-sriov", "Kernel modules for network cards with SR-IOV", capability,
-				"Requires: %{name}-modules-core-uname-r = "+capability+"\n", "") +
-			section("modules-gpu", "Kernel modules for graphics cards and accelerators", capability,
-				"Requires: %{name}-modules-core-uname-r = "+capability+"\n", "") +
-			section("modules-passthrough", "Kernel modules for other devices passed through to a guest", capability,
-				"Requires: %{name}-modules-core-uname-r = "+capability+"\n", "") +
-			section("modules", "Kernel modules for all other hardware", capability,
-				"Requires: %{name}-modules-core-uname-r = "+capability+"\n"+
-					"Requires: %{name}-modules-sriov-uname-r = "+capability+"\n"+
-					"Requires: %{name}-modules-gpu-uname-r = "+capability+"\n"+
-					"Requires: %{name}-modules-passthrough-uname-r = "+capability+"\n", ""),
+		kernelsplit.FragmentFile: "# The version of *-uname-r capabilities. RPM takes one dash in it: where the\n" +
+			"# kernel's release has more, the spec defines it, with underscores for the others.\n" +
+			"%{!?kernel_split_version:%global kernel_split_version %{KVERREL}}\n\n" +
+			section("modules-core", "Kernel modules that every guest needs", capability,
+				"Provides: %{name}-64k-debug-modules-split\n"+
+					"Requires: (%{name}-64k-debug-modules-uname-r = "+capability+" if (%{name}-64k-debug-modules-core without %{name}-64k-debug-modules-split))\n",
+				"%transfiletriggerpostun 64k-debug-modules-core -- "+macro+"/kernel\n"+
+					"[ ! -e "+macro+"/modules.order ] || while IFS=: read -r module depends; do\n"+
+					"    [ -e \""+macro+"/$module\" ] || { /usr/sbin/depmod -a %{KVERREL}+64k-debug; break; }\n"+
+					"done <"+macro+"/modules.dep\n\n") +
+			section("modules-sriov", "Kernel modules for network cards with SR-IOV", capability, core, "") +
+			section("modules-gpu", "Kernel modules for graphics cards and accelerators", capability, core, "") +
+			section("modules-passthrough", "Kernel modules for other devices passed through to a guest", capability, core, "") +
+			section("modules", "Kernel modules for all other hardware", capability, core+
+				"Requires: %{name}-64k-debug-modules-sriov-uname-r = "+capability+"\n"+
+				"Requires: %{name}-64k-debug-modules-gpu-uname-r = "+capability+"\n"+
+				"Requires: %{name}-64k-debug-modules-passthrough-uname-r = "+capability+"\n", ""),
 	}
 	for name, text := range want {
 		if diff := cmp.Diff(text, got[name]); diff != "" {
@@ -90,26 +89,27 @@ func TestWrite(t *testing.T) {
 }
 
 func section(sub, summary, capability, requires, trigger string) string {
-	const asked = "/var/lib/rpm-state/kernel/depmod-6.12.0-55.el10.x86_64+64k-debug"
+	const asked = "/var/lib/rpm-state/kernel/depmod-%{KVERREL}+64k-debug"
+	sub = "64k-debug-" + sub
 	return "%package " + sub + "\n" +
 		"Summary: " + summary + "\n" +
 		"Provides: installonlypkg(kernel-module)\n" +
 		"Provides: %{name}-" + sub + "-uname-r = " + capability + "\n" +
-		"%include %{kernel_split}/" + sub + ".provides\n" +
 		"Requires: %{name}-uname-r = " + capability + "\n" +
 		requires +
 		"Requires(post): coreutils\n" +
 		"Requires(posttrans): coreutils kmod\n" +
 		"Requires: kmod\n" +
-		"AutoReqProv: no\n\n" +
+		"AutoReq: no\n" +
+		"AutoProv: yes\n\n" +
 		"%description " + sub + "\n" +
-		summary + ", for Linux 6.12.0-55.el10.x86_64+64k-debug.\n\n" +
+		summary + ", for Linux %{KVERREL}+64k-debug.\n\n" +
 		"%post " + sub + "\n" +
 		"mkdir -p /var/lib/rpm-state/kernel && touch " + asked + "\n\n" +
 		"%posttrans " + sub + "\n" +
 		"if [ -e " + asked + " ]; then\n" +
 		"    rm -f " + asked + "\n" +
-		"    /usr/sbin/depmod -a 6.12.0-55.el10.x86_64+64k-debug\n" +
+		"    /usr/sbin/depmod -a %{KVERREL}+64k-debug\n" +
 		"fi\n\n" +
 		trigger +
 		"%files " + sub + " -f %{kernel_split}/" + sub + ".list\n\n"

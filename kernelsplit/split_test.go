@@ -33,14 +33,14 @@ func TestDefaultRules(t *testing.T) {
 		{Path: net + "chelsio/cxgb4/cxgb4.ko", Imports: sriov, Aliases: pci},
 		{Path: "kernel/drivers/target/iscsi/cxgbit/cxgbit.ko", Depends: []string{"cxgb4"}},
 		{Path: hw + "efa/efa.ko", Aliases: pci},
-		{Path: hw + "mana/mana_ib.ko", Depends: []string{"mana"}},
+		{Path: hw + "mana/mana_ib.ko", Depends: []string{"mana"}, Aliases: []string{"auxiliary:mana.rdma"}},
 		{Path: hw + "irdma/irdma.ko", Depends: []string{"i40e"}},
 		{Path: "kernel/drivers/ptp/ptp.ko"},
 		{Path: "kernel/drivers/net/vmxnet3/vmxnet3.ko", Aliases: pci},
 		{Path: "kernel/drivers/net/virtio_net.ko"},
 		{Path: "kernel/drivers/net/veth.ko"},
 		{Path: "kernel/drivers/net/wireless/intel/iwlwifi/iwlwifi.ko", Aliases: pci},
-		{Path: "kernel/drivers/net/phy/realtek/realtek.ko"},
+		{Path: "kernel/drivers/net/phy/realtek/realtek.ko", Aliases: []string{"mdio:0000000000011100110010??????????"}},
 		{Path: "kernel/drivers/nvme/host/nvme.ko", Imports: []string{"pci_sriov_configure_simple"}, Aliases: pci},
 		{Path: "kernel/drivers/gpu/drm/drm.ko"},
 		{Path: "kernel/drivers/gpu/drm/ttm/ttm.ko", Depends: []string{"drm"}},
@@ -54,6 +54,9 @@ func TestDefaultRules(t *testing.T) {
 		{Path: "kernel/drivers/scsi/sd_mod.ko"},
 		{Path: "kernel/drivers/message/fusion/mptsas.ko", Aliases: pci},
 		{Path: "kernel/drivers/crypto/intel/qat/qat_common/intel_qat.ko", Imports: sriov},
+		{Path: "kernel/drivers/crypto/intel/qat/qat_4xxx/qat_4xxx.ko", Depends: []string{"intel_qat"}, Aliases: pci},
+		{Path: "kernel/drivers/vfio/pci/vfio-pci-core.ko"},
+		{Path: "kernel/drivers/vfio/pci/qat/qat_vfio_pci.ko", Depends: []string{"vfio_pci_core", "intel_qat", "qat_4xxx"}, Aliases: []string{"vfio_pci:v00008086d00004941sv*sd*bc*sc*i*"}},
 		{Path: "kernel/drivers/pci/pci-pf-stub.ko", Imports: []string{"pci_sriov_configure_simple"}, Aliases: pci},
 		{Path: "kernel/drivers/mmc/host/sdhci-pci.ko", Aliases: pci},
 		{Path: "kernel/sound/pci/snd-es1370.ko", Aliases: pci},
@@ -62,12 +65,12 @@ func TestDefaultRules(t *testing.T) {
 		{Path: "kernel/fs/overlayfs/overlay.ko"},
 	}
 	want := map[kernelsplit.Group]string{
-		// virtio-gpu draws drm into the base; ttm is amdgpu's alone.
-		kernelsplit.Base: "drm ena mana nvme overlay sd_mod veth virtio_gpu virtio_net vmxnet3 xt_comment",
+		// virtio-gpu draws drm into the base, e1000e ptp; ttm is amdgpu's alone.
+		kernelsplit.Base: "bochs drm e1000e ena mana mana_ib mptsas nvme overlay ptp sd_mod veth vfio_pci_core virtio_gpu virtio_net vmxnet3 xt_comment",
 		// qede and irdma import nothing themselves.
-		kernelsplit.SRIOV:       "cxgb4 cxgbit efa i40e igb igbvf irdma mana_ib qed qede",
-		kernelsplit.GPU:         "amdgpu bochs habanalabs ttm xe",
-		kernelsplit.Passthrough: "e1000e intel_qat lpfc megaraid_sas mptsas ptp realtek",
+		kernelsplit.SRIOV:       "cxgb4 cxgbit efa i40e igb igbvf irdma qed qede",
+		kernelsplit.GPU:         "amdgpu habanalabs ttm xe",
+		kernelsplit.Passthrough: "intel_qat lpfc megaraid_sas qat_4xxx qat_vfio_pci realtek",
 		kernelsplit.Hardware:    "iwlwifi mac80211 pci_pf_stub sdhci_pci snd_es1370",
 	}
 
@@ -142,15 +145,14 @@ func TestDivideRefuses(t *testing.T) {
 		modules []*kernelsplit.Module
 		want    string
 	}{
-		{"no rule", []*kernelsplit.Module{{Path: "updates/a.ko"}}, "updates/a.ko: no rule matches it"},
 		{"no such dependency", []*kernelsplit.Module{{Path: "kernel/a.ko", Depends: []string{"b"}}}, "kernel/a.ko: it depends on b"},
 		{"one name twice", []*kernelsplit.Module{{Path: "kernel/x/a-b.ko"}, {Path: "kernel/y/a_b.ko"}}, "kernel/x/a-b.ko has the same name"},
 		{"a circle", []*kernelsplit.Module{
 			{Path: "kernel/a.ko", Depends: []string{"b"}}, {Path: "kernel/b.ko", Depends: []string{"c"}}, {Path: "kernel/c.ko", Depends: []string{"a"}},
 		}, "kernel/a.ko: it depends on kernel/c.ko, which depends on it"},
-		{"two rules that name it", []*kernelsplit.Module{{Path: "kernel/odd/nic.ko"}}, `kernel/odd/nic.ko: rules "sriov name=nic" and "base name=nic path=kernel/odd/" both name it`},
+		{"two rules that name it", []*kernelsplit.Module{{Path: "kernel/odd/nic.ko"}}, `kernel/odd/nic.ko: rules "sriov name=nic" (line 1) and "base name=nic path=kernel/odd/" (line 2) both name it`},
 		{"a rule that names it, and another's dependency", []*kernelsplit.Module{{Path: "kernel/veth.ko", Depends: []string{"radio"}}, {Path: "kernel/radio.ko"}},
-			`kernel/radio.ko: rule "hardware name=radio" names it, and rule "base name=veth" for kernel/veth.ko, which depends on it, wants it in base`},
+			`kernel/radio.ko: rule "hardware name=radio" (line 4) names it, and rule "base name=veth" (line 3) for kernel/veth.ko, which depends on it, wants it in base`},
 		{"a soft dependency that a rule forbids", []*kernelsplit.Module{{Path: "kernel/veth.ko", SoftDepends: []string{"radio"}}, {Path: "kernel/radio.ko"}},
 			"kernel/radio.ko"},
 	} {

@@ -56,7 +56,7 @@ func ReadTree(ctx context.Context, dir string) (*Tree, error) {
 			m.Depends = append(m.Depends, (&Module{Path: d}).Name())
 		}
 	}
-	if err := t.readSoftdep(filepath.Join(abs, "modules.softdep")); err != nil {
+	if err := t.readSoftDepends(); err != nil {
 		return nil, fmt.Errorf("cannot read module tree %s (has depmod run?): %w", dir, err)
 	}
 	return t, nil
@@ -115,19 +115,16 @@ func findModules(dir string) ([]string, error) {
 
 // readDep reads a modules.dep: "PATH: DEPENDENCY...", all paths relative.
 func readDep(file string) (map[string][]string, error) {
-	lines, err := readLines(file)
-	if err != nil {
-		return nil, err
-	}
-	depends := make(map[string][]string, len(lines))
-	for _, line := range lines {
+	depends := make(map[string][]string)
+	err := eachLine(file, func(line string) error {
 		module, rest, ok := strings.Cut(line, ":")
 		if !ok {
-			return nil, fmt.Errorf("%s: no colon in %q", file, line)
+			return fmt.Errorf("no colon in %.100q", line)
 		}
 		depends[module] = strings.Fields(rest)
-	}
-	return depends, nil
+		return nil
+	})
+	return depends, err
 }
 
 func sameModules(files []string, depends map[string][]string) error {
@@ -144,19 +141,36 @@ func sameModules(files []string, depends map[string][]string) error {
 	return nil
 }
 
-func readLines(file string) ([]string, error) {
-	f, err := os.Open(file)
+func readLines(file string) (lines []string, err error) {
+	return lines, eachLine(file, func(line string) error { lines = append(lines, line); return nil })
+}
+
+// maxLine is the most bytes that a line of depmod's files may have. The longest
+// of Linux 7.2 has 4 kB.
+const maxLine = 1 << 18
+
+// eachLine calls f with each line of a file that is not empty. Errors name the
+// file and the line.
+func eachLine(file string, f func(line string) error) error {
+	in, err := os.Open(file)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer func() { _ = f.Close() }()
-	var lines []string
-	scanner := bufio.NewScanner(f)
-	scanner.Buffer(nil, 1<<20)
-	for scanner.Scan() {
-		if line := strings.TrimSpace(scanner.Text()); line != "" {
-			lines = append(lines, line)
+	defer func() { _ = in.Close() }()
+	scanner := bufio.NewScanner(in)
+	scanner.Buffer(nil, maxLine)
+	number := 1
+	for ; scanner.Scan(); number++ {
+		line := strings.TrimSpace(scanner.Text())
+		if line == "" {
+			continue
+		}
+		if err := f(line); err != nil {
+			return fmt.Errorf("%s: line %d: %w", file, number, err)
 		}
 	}
-	return lines, scanner.Err()
+	if err := scanner.Err(); err != nil {
+		return fmt.Errorf("%s: line %d: %w", file, number, err)
+	}
+	return nil
 }

@@ -61,12 +61,14 @@ func TestReadTreeReadsSoftDependencies(t *testing.T) {
 		{Path: "kernel/phy-lib.ko"},
 		{Path: "kernel/crc.ko", Aliases: []string{"crypto-crc32c"}},
 		{Path: "kernel/crc-x86.ko", Aliases: []string{"crypto-crc32c"}},
+		{Path: "kernel/tail.ko"},
 	})
 	kerneltest.Write(t, filepath.Join(dir, "modules.softdep"), []byte(`# depmod's comment
 softdep nic crc_x86
-softdep nic pre: phy-lib crypto-crc32c platform:built-in post: crc phy_lib
+softdep nic pre: phy-lib crypto-crc32c platform:built-in post: tail phy_lib
 softdep elsewhere pre: nic
 `))
+	kerneltest.Write(t, filepath.Join(dir, "modules.weakdep"), []byte("weakdep phy_lib crc\n"))
 	tree, err := kernelsplit.ReadTree(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +79,7 @@ softdep elsewhere pre: nic
 			got[m.Name()] = m.SoftDepends
 		}
 	}
-	if diff := cmp.Diff(map[string][]string{"nic": {"crc", "crc_x86", "phy_lib"}}, got); diff != "" {
+	if diff := cmp.Diff(map[string][]string{"nic": {"crc", "crc_x86", "phy_lib", "tail"}, "phy_lib": {"crc"}}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -117,8 +119,15 @@ func TestReadTreeRefuses(t *testing.T) {
 			kerneltest.Write(t, filepath.Join(tree, "modules.dep"), []byte(fuse.Path+":\nkernel/a.ko.br:\n"))
 		}, `a.ko.br|unknown compression ".br"`},
 		{"garbage in modules.dep", func(t *testing.T, tree string) {
-			kerneltest.Write(t, filepath.Join(tree, "modules.dep"), []byte("garbage\n"))
-		}, `no colon in "garbage"`},
+			kerneltest.Write(t, filepath.Join(tree, "modules.dep"), []byte(fuse.Path+":\n\ngarbage\n"))
+		}, `modules.dep: line 3: no colon in "garbage"`},
+		{"a line of a megabyte in modules.dep", func(t *testing.T, tree string) {
+			kerneltest.Write(t, filepath.Join(tree, "modules.dep"), append([]byte(fuse.Path+":\n"), bytes.Repeat([]byte("a"), 1<<20)...))
+		}, "modules.dep: line 2: |too long"},
+		{"an alias of a megabyte", func(t *testing.T, tree string) {
+			huge := kernelsplit.Module{Path: fuse.Path, Aliases: []string{strings.Repeat("a", 1<<20)}}
+			kerneltest.Write(t, filepath.Join(tree, fuse.Path), kerneltest.Object(&huge))
+		}, "fuse.ko|an alias of 1048576 bytes, want 4096 at most"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := kerneltest.WriteTree(t, t.TempDir(), release, []*kernelsplit.Module{fuse})

@@ -27,10 +27,17 @@ func (p *Placement) why() string {
 	fmt.Fprintf(&b, "%s is in %s\n", p.Name(), p.Group)
 	fmt.Fprintf(&b, "  file: %s\n", p.Path)
 	fmt.Fprintf(&b, "  rule: %s\n", p.Rule.Text)
-	for _, m := range p.Moves {
-		fmt.Fprintf(&b, "  moved to %s: %s needs it (rule: %s)\n", m.To, m.For.Name(), m.For.Rule.Text)
+	for _, l := range p.leaders {
+		fmt.Fprintf(&b, "  follows: %s\n", l.Name())
 	}
-	if needs := p.needs(); len(needs) > 0 {
+	for _, m := range p.Moves {
+		verb := "needs it"
+		if m.For == p.askedBy {
+			verb = "asks for it by name"
+		}
+		fmt.Fprintf(&b, "  moved to %s: %s %s (rule: %s)\n", m.To, m.For.Name(), verb, m.For.Rule.Text)
+	}
+	if needs := p.dependencies(); len(needs) > 0 {
 		fmt.Fprintf(&b, "  needs: %s\n", strings.Join(needs, " "))
 	}
 	return b.String()

@@ -32,6 +32,11 @@ var (
 // Indexed are the kernels that the index of modules is made of which driverd ships.
 var Indexed = []DebianKernel{AMD64, ARM64, I686, Old}
 
+// SplitKernels are those that the split has to be right for.
+func SplitKernels() []DebianKernel {
+	return []DebianKernel{AMD64, ARM64, {"trixie", "amd64"}, {"trixie", "arm64"}, Old, {"bookworm", "arm64"}, I686}
+}
+
 // arch is Debian's name of the kernel's architecture.
 func (k DebianKernel) arch() string {
 	switch k.Flavour {

@@ -65,7 +65,11 @@ func Repo(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return buildRepo(ctx, "repo", repo.Input{Kernels: []repo.Kernel{kernel.packed()}, Newer: true})
+	packed, err := kernel.packed()
+	if err != nil {
+		return "", err
+	}
+	return buildRepo(ctx, "repo", repo.Input{Kernels: []repo.Kernel{packed}, Newer: true})
 }
 
 // DracutRepo returns the folder of a repository like Repo's, with less hardware, of
@@ -75,7 +79,10 @@ func DracutRepo(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	packed := kernel.packed()
+	packed, err := kernel.packed()
+	if err != nil {
+		return "", err
+	}
 	packed.Hardware, packed.Dracut = leanHardware, true
 	return buildRepo(ctx, "dracut-repo", repo.Input{Kernels: []repo.Kernel{packed}})
 }
@@ -88,7 +95,7 @@ func buildRepo(ctx context.Context, name string, in repo.Input) (string, error) 
 	}
 	// What the repository is made by is an input like what it is made of.
 	var inputs []string
-	for _, dir := range []string{"kernelbuild", "kernelsplit", "lab/repo", "lab/rpmrepo", "lab/fedora.rules"} {
+	for _, dir := range []string{"kernelbuild", "kernelsplit", "lab/repo", "lab/rpmrepo", "lab/fedora.rules", "lab/guest.rules"} {
 		sum, err := hashFiles(isShippedCode, filepath.Join(checkout, dir))
 		if err != nil {
 			return "", err
@@ -110,9 +117,10 @@ func isShippedCode(path string) bool {
 // kernelFiles is where one kernel lies in a root.
 type kernelFiles struct{ release, modules, vmlinuz, config string }
 
-// packed is the kernel as a repository is made of it.
-func (k kernelFiles) packed() repo.Kernel {
-	return repo.Kernel{ModulesDir: k.modules, Vmlinuz: k.vmlinuz, Config: k.config}
+// packed is the kernel as a repository for guests is made of it.
+func (k kernelFiles) packed() (repo.Kernel, error) {
+	rules, err := GuestRules()
+	return repo.Kernel{ModulesDir: k.modules, Vmlinuz: k.vmlinuz, Config: k.config, Rules: rules}, err
 }
 
 // stub returns the package that speaks for Debian's in a root.

@@ -4,26 +4,9 @@ package lab
 
 import (
 	"context"
-	_ "embed" // for fedora.rules
-	"fmt"
-
-	packaging "driverd/kernelsplit"
 
 	"driverd/lab/repo"
 )
-
-//go:embed fedora.rules
-var fedoraRules string
-
-// FedoraRules are the placement of today's Fedora in the words of ours: Base is
-// its kernel-modules-core, Hardware its kernel-modules.
-func FedoraRules() (packaging.Rules, error) {
-	rules, err := packaging.ParseRules(fedoraRules)
-	if err != nil {
-		return nil, fmt.Errorf("lab/fedora.rules: %w", err)
-	}
-	return rules, nil
-}
 
 // leanHardware is what kernel-modules of the unsplit guest's kernels drives. All of
 // it takes minutes to install under software emulation.
@@ -48,7 +31,11 @@ func BuildUnsplitImage(ctx context.Context, rpm string) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	split, unsplit := kernel.packed(), old.packed()
+	split, err := kernel.packed()
+	if err != nil {
+		return nil, err
+	}
+	unsplit := repo.Kernel{ModulesDir: old.modules, Vmlinuz: old.vmlinuz, Config: old.config}
 	split.Hardware, unsplit.Hardware = leanHardware, leanHardware
 	split.NoAliases, unsplit.Unsplit = true, true
 	if unsplit.Rules, err = FedoraRules(); err != nil {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"text/template"
@@ -42,7 +41,7 @@ func (b kernelBuild) pack(ctx context.Context, work, dir string) error {
 	catalog := kernel.CatalogFile
 	if b.Unsplit {
 		catalog = ""
-		if err := unsplit(splitDir); err != nil {
+		if err := withoutLines(filepath.Join(splitDir, kernel.Base.Suffix()+".list"), "/"+kernel.CatalogFile+"\n"); err != nil {
 			return err
 		}
 	}
@@ -52,7 +51,7 @@ func (b kernelBuild) pack(ctx context.Context, work, dir string) error {
 		}
 	}
 	if b.Dracut {
-		if err := withDracut(splitDir, tree.Release); err != nil {
+		if err := withDracut(splitDir); err != nil {
 			return err
 		}
 	}
@@ -70,6 +69,7 @@ func (b kernelBuild) pack(ctx context.Context, work, dir string) error {
 		"SplitDir":   splitDir,
 		"Fragment":   kernel.FragmentFile,
 		"Catalog":    catalog,
+		"Unsplit":    b.Unsplit,
 		"Tree":       tree.Dir,
 		"Vmlinuz":    b.Vmlinuz,
 		"Config":     b.Config,
@@ -89,37 +89,15 @@ func (b kernelBuild) divide() (*kernel.Split, error) {
 	return kernel.Divide(b.tree.Release, b.tree.Modules, rules)
 }
 
-// foreign are the lines of the fragment that only a split kernel has.
-var foreign = regexp.MustCompile(`(?m)^(Provides: %\{name\}-modules-split|Requires: .*-modules-(sriov|gpu|passthrough|extra).*)\n`)
-
-// unsplit makes of a written split what a distribution has that does not know
-// it: two subpackages, which say nothing of others, and no index of the build.
-func unsplit(dir string) error {
-	file := filepath.Join(dir, kernel.FragmentFile)
-	fragment, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	sections := strings.Split(string(fragment), "%package ")
-	known := slices.DeleteFunc(sections, func(section string) bool {
-		name, _, _ := strings.Cut(section, "\n")
-		return name != "" && name != kernel.Base.Suffix() && name != kernel.Hardware.Suffix()
-	})
-	if err := os.WriteFile(file, foreign.ReplaceAll([]byte(strings.Join(known, "%package ")), nil), 0o644); err != nil {
-		return err
-	}
-	return withoutLines(filepath.Join(dir, kernel.Base.Suffix()+".list"), "/"+kernel.CatalogFile+"\n")
-}
-
 // withDracut has dracut follow depmod in a written split: once a transaction, too.
-func withDracut(dir, release string) error {
+func withDracut(dir string) error {
 	file := filepath.Join(dir, kernel.FragmentFile)
 	fragment, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	depmod := "    /usr/sbin/depmod -a " + release + "\nfi\n"
-	text := strings.ReplaceAll(string(fragment), depmod, strings.TrimSuffix(depmod, "fi\n")+"    dracut --force --kver "+release+"\nfi\n")
+	const depmod, fi = "    /usr/sbin/depmod -a %{KVERREL}\n", "fi\n"
+	text := strings.ReplaceAll(string(fragment), depmod+fi, depmod+"    dracut --force --kver %{KVERREL}\n"+fi)
 	if text == string(fragment) {
 		return fmt.Errorf("cannot find depmod in %s", file)
 	}
@@ -128,12 +106,7 @@ func withDracut(dir, release string) error {
 
 // withoutAliases takes the modalias() Provides out of a written split.
 func withoutAliases(dir string) error {
-	for _, g := range kernel.Groups() {
-		if err := withoutLines(filepath.Join(dir, g.Suffix()+".provides"), "Provides: modalias("); err != nil {
-			return err
-		}
-	}
-	return nil
+	return withoutLines(filepath.Join(dir, kernel.ProvidesFile), " modalias(")
 }
 
 // withoutLines takes the lines that hold some text out of a file.
