@@ -18,8 +18,11 @@ func CapabilityVersion(release string) string {
 	if !dash {
 		return version
 	}
-	return version + "-" + strings.ReplaceAll(rest, "-", "_")
+	return version + "-" + capabilityWord(rest)
 }
+
+// capabilityWord spells what must not have a dash in a capability's version.
+func capabilityWord(s string) string { return strings.ReplaceAll(s, "-", "_") }
 
 // Provides returns the capabilities of a subpackage that holds the modules, in
 // the form that Fedora's kmod.attr and modalias.prov (kernel-srpm-macros)

@@ -117,7 +117,7 @@ func (s *Split) fragment() string {
 	release, version := "%{KVERREL}", "%{kernel_split_version}"
 	if s.Variant != "" {
 		release += "+" + s.Variant
-		version += "+" + strings.ReplaceAll(s.Variant, "-", "_")
+		version += "+" + capabilityWord(s.Variant)
 	}
 	line("# The version of *-uname-r capabilities. RPM takes one dash in it: where the")
 	line("# kernel's release has more, the spec defines it, with underscores for the others.")

@@ -37,7 +37,11 @@ func DefVariants(splits ...*Split) string {
 		}
 		b.WriteString("\n")
 		for _, r := range g.Requires() {
-			fmt.Fprintf(&b, "    - %s\n", r.Suffix())
+			// What a module cannot be in for its dependencies, it leaves for the
+			// nearest: a group lies between hardware and the base.
+			if g != Hardware || r != Base {
+				fmt.Fprintf(&b, "    - %s\n", r.Suffix())
+			}
 		}
 	}
 	b.WriteString("\nrules:\n")

@@ -39,7 +39,6 @@ func TestDefVariants(t *testing.T) {
     - modules-core
   - name: modules
     depends-on:
-    - modules-core
     - modules-sriov
     - modules-gpu
     - modules-passthrough

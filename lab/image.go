@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	packaging "driverd/kernelsplit"
+	"driverd/lab/repo"
 	"driverd/lab/stage"
 )
 
@@ -45,14 +46,33 @@ type Image struct {
 // RPM. The guest has kernel-core and kernel-modules-core installed, and driverd
 // unless rpm is empty.
 func BuildImage(ctx context.Context, rpm string) (*Image, error) {
-	root, repo, kernel, err := ground(ctx)
+	root, packages, kernel, err := ground(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if rpm == "" {
-		return buildImage(ctx, "", root, repo, kernel, "")
+		return buildImage(ctx, "", root, packages, kernel, "")
 	}
-	return buildImage(ctx, "", root, repo, kernel, "", rpm)
+	return buildImage(ctx, "", root, packages, kernel, "", rpm)
+}
+
+// BuildBaseImage makes the disk of a guest without driverd whose kernel is divided by the
+// rules of the split alone, with nothing kept out of the base for the sake of tests.
+func BuildBaseImage(ctx context.Context) (*Image, error) {
+	root, err := Root(ctx)
+	if err != nil {
+		return nil, err
+	}
+	kernel, err := AMD64.files(ctx)
+	if err != nil {
+		return nil, err
+	}
+	packed := repo.Kernel{ModulesDir: kernel.modules, Vmlinuz: kernel.vmlinuz, Config: kernel.config}
+	packages, err := buildRepo(ctx, "base-repo", repo.Input{Kernels: []repo.Kernel{packed}})
+	if err != nil {
+		return nil, err
+	}
+	return buildImage(ctx, "base-", root, packages, kernel, "")
 }
 
 // Ground builds what an image is made of, but for driverd's package.

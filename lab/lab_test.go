@@ -29,8 +29,10 @@ func bareGuest(t *testing.T, o lab.Options, s lab.Start) *lab.Guest {
 		t.Fatal(err)
 	}
 	var err error
-	if o.Image, err = lab.BuildImage(t.Context(), ""); err != nil {
-		t.Fatal(err)
+	if o.Image == nil {
+		if o.Image, err = lab.BuildImage(t.Context(), ""); err != nil {
+			t.Fatal(err)
+		}
 	}
 	start := time.Now()
 	guest, err := lab.Boot(within(t, patience), o, s)

@@ -75,6 +75,7 @@ func parts(soak time.Duration) []part {
 		guest(rest, behaviour, "TestPreinstallLater", 400),
 		guest(rest, behaviour, "TestLifecycle", 300),
 		guest(rest, "lab", "TestGroups", 300),
+		guest(rest, "lab", "TestBaseAlone", 240),
 		guest(rest, behaviour, "TestOneDeviceAfterAnother", 240),
 		guest(rest, behaviour, "TestFromUnsplitToSplit", 240),
 		guest(rest, behaviour, "TestWhatKeepsADriverAway", 240),
