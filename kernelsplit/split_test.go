@@ -55,6 +55,17 @@ func TestDefaultRules(t *testing.T) {
 		{Path: "kernel/drivers/message/fusion/mptsas.ko", Aliases: pci},
 		{Path: "kernel/drivers/crypto/intel/qat/qat_common/intel_qat.ko", Imports: sriov},
 		{Path: "kernel/drivers/crypto/intel/qat/qat_4xxx/qat_4xxx.ko", Depends: []string{"intel_qat"}, Aliases: pci},
+		{Path: "kernel/drivers/acpi/button.ko", Aliases: []string{"acpi*:PNP0C0C:*"}},
+		{Path: "kernel/drivers/gpu/drm/nouveau/nouveau.ko", Aliases: pci, Depends: []string{"button"}},
+		{Path: "kernel/drivers/virt/coco/sev-guest/sev-guest.ko", Aliases: []string{"platform:sev-guest"}},
+		{Path: "kernel/drivers/virt/nitro_enclaves/nitro_enclaves.ko", Aliases: pci},
+		{Path: "kernel/drivers/acpi/nfit/nfit.ko", Aliases: []string{"acpi*:ACPI0012:*"}},
+		{Path: "kernel/drivers/ptp/ptp_vmclock.ko", Aliases: []string{"acpi*:AMZNC10C:*"}},
+		{Path: "kernel/drivers/net/ethernet/amd/pcnet32.ko", Aliases: pci},
+		{Path: "kernel/drivers/hid/usbhid/usbhid.ko", Aliases: []string{"usb:v*p*d*dc*dsc*dp*ic03isc*ip*in*"}},
+		{Path: "kernel/drivers/usb/host/xhci-pci.ko", Aliases: pci},
+		{Path: "kernel/drivers/scsi/device_handler/scsi_dh_alua.ko"},
+		{Path: "kernel/drivers/pci/controller/vmd.ko", Aliases: pci},
 		{Path: "kernel/drivers/vfio/pci/vfio-pci-core.ko"},
 		{Path: "kernel/drivers/vfio/pci/qat/qat_vfio_pci.ko", Depends: []string{"vfio_pci_core", "intel_qat", "qat_4xxx"}, Aliases: []string{"vfio_pci:v00008086d00004941sv*sd*bc*sc*i*"}},
 		{Path: "kernel/drivers/pci/pci-pf-stub.ko", Imports: []string{"pci_sriov_configure_simple"}, Aliases: pci},
@@ -66,11 +77,12 @@ func TestDefaultRules(t *testing.T) {
 	}
 	want := map[kernelsplit.Group]string{
 		// virtio-gpu draws drm into the base, e1000e ptp; ttm is amdgpu's alone.
-		kernelsplit.Base: "bochs drm e1000e ena mana mana_ib mptsas nvme overlay ptp sd_mod veth vfio_pci_core virtio_gpu virtio_net vmxnet3 xt_comment",
+		kernelsplit.Base: "bochs button drm e1000e ena mana mana_ib mptsas nfit nitro_enclaves nvme overlay pcnet32 ptp ptp_vmclock " +
+			"scsi_dh_alua sd_mod sev_guest usbhid veth vfio_pci_core virtio_gpu virtio_net vmxnet3 xhci_pci xt_comment",
 		// qede and irdma import nothing themselves.
 		kernelsplit.SRIOV:       "cxgb4 cxgbit efa i40e igb igbvf irdma qed qede",
-		kernelsplit.GPU:         "amdgpu habanalabs ttm xe",
-		kernelsplit.Passthrough: "intel_qat lpfc megaraid_sas qat_4xxx qat_vfio_pci realtek",
+		kernelsplit.GPU:         "amdgpu habanalabs nouveau ttm xe",
+		kernelsplit.Passthrough: "intel_qat lpfc megaraid_sas qat_4xxx qat_vfio_pci realtek vmd",
 		kernelsplit.Hardware:    "iwlwifi mac80211 pci_pf_stub sdhci_pci snd_es1370",
 	}
 

@@ -34,6 +34,7 @@ func (b kernelBuild) pack(ctx context.Context, work, dir string) error {
 	if err != nil {
 		return err
 	}
+	split.Variant = b.Variant
 	splitDir := filepath.Join(work, "split-"+tree.Release)
 	if err := split.Write(splitDir); err != nil {
 		return err
@@ -55,25 +56,32 @@ func (b kernelBuild) pack(ctx context.Context, work, dir string) error {
 			return err
 		}
 	}
-	capability := kernel.CapabilityVersion(tree.Release)
+	plain, prefix := tree.Release, ""
+	if b.Variant != "" {
+		plain, prefix = strings.TrimSuffix(tree.Release, "+"+b.Variant), b.Variant+"-"
+	}
+	capability := kernel.CapabilityVersion(plain)
 	version, release, ok := strings.Cut(capability, "-")
 	if !ok {
 		release = "1"
 	}
 	var spec strings.Builder
 	if err := kernelTemplate.Execute(&spec, map[string]any{
-		"Version":    version,
-		"Release":    release,
-		"UnameR":     tree.Release,
-		"Capability": capability,
-		"SplitDir":   splitDir,
-		"Fragment":   kernel.FragmentFile,
-		"Catalog":    catalog,
-		"Unsplit":    b.Unsplit,
-		"Tree":       tree.Dir,
-		"Vmlinuz":    b.Vmlinuz,
-		"Config":     b.Config,
-		"Provides":   kernel.BuiltinProvides(tree),
+		"Version":      version,
+		"Release":      release,
+		"UnameR":       tree.Release,
+		"Plain":        plain,
+		"Prefix":       prefix,
+		"SplitVersion": capability,
+		"Capability":   kernel.CapabilityVersion(tree.Release),
+		"SplitDir":     splitDir,
+		"Fragment":     kernel.FragmentFile,
+		"Catalog":      catalog,
+		"Unsplit":      b.Unsplit,
+		"Tree":         tree.Dir,
+		"Vmlinuz":      b.Vmlinuz,
+		"Config":       b.Config,
+		"Provides":     kernel.BuiltinProvides(tree),
 	}); err != nil {
 		return err
 	}

@@ -42,6 +42,10 @@ type Kernel struct {
 	// installed, as Fedora's do for a kernel that was there before.
 	Dracut bool
 
+	// Variant is the kernel's, as its packages' names have it: "64k". The release of
+	// the modules ends in it.
+	Variant string
+
 	// NoAliases leaves out the modalias() Provides, as a build without
 	// Fedora's kernel-rpm-macros does.
 	NoAliases bool

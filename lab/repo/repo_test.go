@@ -161,6 +161,49 @@ func TestBuild(t *testing.T) {
 	})
 }
 
+// Two variants of one build have packages and files of their own.
+func TestVariantsSideBySide(t *testing.T) {
+	dir := t.TempDir()
+	var kernels []repo.Kernel
+	for _, variant := range []string{"", "64k-debug"} {
+		k := repo.Kernel{Variant: variant, Vmlinuz: filepath.Join(dir, "vmlinuz"), Config: filepath.Join(dir, "config")}
+		name := release
+		if variant != "" {
+			name += "+" + variant
+		}
+		k.ModulesDir = kerneltest.WriteTree(t, dir, name, []*kernel.Module{
+			{Path: "kernel/drivers/net/virtio_net.ko.xz", Aliases: []string{"virtio:d00000001v*"}},
+			{Path: "kernel/drivers/gpu/drm/xe/xe.ko.xz", Aliases: []string{"pci:v00008086d0000E20Bsv*sd*bc03sc*i*"}},
+		})
+		kerneltest.Write(t, k.Vmlinuz, []byte("vmlinuz"))
+		kerneltest.Write(t, k.Config, []byte("config"))
+		kernels = append(kernels, k)
+	}
+	out := t.TempDir()
+	if err := repo.Build(t.Context(), repo.Input{Kernels: kernels}, out); err != nil {
+		t.Fatal(err)
+	}
+	rpms, err := filepath.Glob(filepath.Join(out, "repo", "*.rpm"))
+	if err != nil || len(rpms) != 12 {
+		t.Fatalf("packages %q, %v", rpms, err)
+	}
+	db := t.TempDir() // everything of an installation but the files
+	output(t, "rpm", append([]string{"--dbpath", db, "-i", "--justdb", "--nodeps", "--noscripts", "--notriggers", "--nosignature"}, rpms...)...)
+	for capability, want := range map[string]string{
+		"kernel-modules-gpu-uname-r = 7.2.12+deb14-amd64":                     "kernel-modules-gpu",
+		"kernel-64k-debug-modules-gpu-uname-r = 7.2.12+deb14-amd64+64k_debug": "kernel-64k-debug-modules-gpu",
+		"kernel-uname-r = 7.2.12+deb14-amd64+64k_debug":                       "kernel-64k-debug-core",
+	} {
+		if got := output(t, "rpm", "--dbpath", db, "-q", "--provides", want); !strings.Contains(got, capability+"\n") {
+			t.Errorf("%s does not provide %s, but\n%s", want, capability, got)
+		}
+	}
+	const file = "/lib/modules/7.2.12+deb14-amd64+64k-debug/kernel/drivers/gpu/drm/xe/xe.ko.xz"
+	if got := output(t, "rpm", "--dbpath", db, "-ql", "kernel-64k-debug-modules-gpu"); !strings.Contains(got, file+"\n") {
+		t.Errorf("no %s in\n%s", file, got)
+	}
+}
+
 func TestStubSpeaksForTheRootsLibraries(t *testing.T) {
 	dir := t.TempDir()
 	if err := repo.Stub(t.Context(), "/", dir); err != nil {
