@@ -81,7 +81,7 @@ fuzz: ## run every fuzz test for a minute
 bench: rpm ## measure driverd beside its peers; table, JSON and pictures in dist/ (BENCH="-part storm -n 1")
 	@go run ./lab/cmd/bench $(BENCH) dist/driverd-[0-9]*.x86_64.rpm
 
-split-report: host ## what the split makes of Debian's amd64, arm64 and 686 kernels
+split-report: host ## what the split makes of Debian's 6.1, 6.12 and 7.2 kernels
 	@go run ./lab/cmd/split-report
 
 index: host ## make the index of modules that driverd ships, of four of Debian's kernels

@@ -79,7 +79,7 @@ func parts(soak time.Duration) []part {
 		guest(rest, behaviour, "TestOneDeviceAfterAnother", 240),
 		guest(rest, behaviour, "TestFromUnsplitToSplit", 240),
 		guest(rest, behaviour, "TestWhatKeepsADriverAway", 240),
-		{tier: rest, pkg: "lab", takes: 4 * time.Minute}, // the lab itself, and the split of other kernels
+		{tier: rest, pkg: "lab", takes: 6 * time.Minute}, // the lab itself, and the split of other kernels
 		{tier: rest, pkg: behaviour, tests: []string{"TestResume"}, guests: 2, takes: 4 * time.Minute},
 		guest(rest, behaviour, "TestGoldenImage", 180),
 		guest(rest, behaviour, "TestFirmware", 180),
