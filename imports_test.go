@@ -30,7 +30,7 @@ var mayImport = map[string][]string{
 	// What decides, and what acts.
 	"plan":           {"reason", "hwdetect", "hwdetect/modalias", "kernelbuild"},
 	"dnfbridge":      {"kernelbuild", "reason", "internal/redact"},
-	"daemon":         {"reason", "hwdetect", "hwdetect/firmware", "plan", "dnfbridge", "daemon/config", "daemon/jobs", "daemon/ledger", "daemon/phase"},
+	"daemon":         {"reason", "hwdetect", "hwdetect/firmware", "kernelbuild", "plan", "dnfbridge", "daemon/config", "daemon/jobs", "daemon/ledger", "daemon/phase"},
 	"daemon/bus":     {"daemon", "api", "hwdetect", "hwdetect/firmware", "plan"},
 	"daemon/config":  {"hwdetect", "hwdetect/modalias", "kernelbuild", "plan", "daemon/gate", "internal/tree"},
 	"daemon/gate":    {"reason", "hwdetect/sysfs"},

@@ -71,9 +71,9 @@ var writes = []struct {
 // inert lists the packages that change nothing by themselves. What writes by them
 // has got hold of a file elsewhere.
 var inert = []string{
-	"bufio", "bytes", "cmp", "compress/gzip", "context", "crypto/sha256", "embed", "encoding/binary", "encoding/hex", "encoding/json", "encoding/xml",
+	"bufio", "bytes", "cmp", "compress/gzip", "context", "crypto/sha256", "debug/pe", "embed", "encoding/binary", "encoding/hex", "encoding/json", "encoding/xml",
 	"errors", "fmt", "hash", "io", "io/fs", "iter", "maps", "math", "math/rand/v2", "net/netip", "path", "path/filepath", "reflect",
-	"regexp", "slices", "sort", "strconv", "strings", "sync", "sync/atomic", "text/tabwriter", "time", "unicode", "unicode/utf8",
+	"regexp", "slices", "sort", "strconv", "strings", "sync", "sync/atomic", "text/tabwriter", "time", "unicode", "unicode/utf16", "unicode/utf8",
 	"github.com/pelletier/go-toml/v2", "github.com/pelletier/go-toml/v2/unstable",
 	godbus + "/introspect",
 	"github.com/rs/zerolog", // to standard error, or to the journal by daemon/journal

@@ -16,6 +16,16 @@ type Manager struct {
 	Message       string            `json:"message"`
 	Mode          string            `json:"mode"`
 	Counts        map[string]uint32 `json:"counts"`
+
+	NextKernel *NextKernel `json:"next_kernel,omitempty"` // nil if the next boot brings the running one
+}
+
+// NextKernel is the kernel that the next boot brings.
+type NextKernel struct {
+	Release  string   `json:"release"`
+	Ready    bool     `json:"ready"`
+	Message  string   `json:"message"`
+	Packages []string `json:"packages"`
 }
 
 // Device is one PCI device.
@@ -63,6 +73,13 @@ func newManager(from map[string]dbus.Variant) (m Manager, err error) {
 	r.read("Message", &m.Message)
 	r.read("Mode", &m.Mode)
 	r.read("Counts", &m.Counts)
+	r.dictionary("NextKernel", func(r *reader) {
+		m.NextKernel = &NextKernel{Packages: []string{}} // a list in JSON, never null
+		r.read("Release", &m.NextKernel.Release)
+		r.read("Ready", &m.NextKernel.Ready)
+		r.read("Message", &m.NextKernel.Message)
+		r.read("Packages", &m.NextKernel.Packages)
+	})
 	return m, r.err
 }
 

@@ -3,11 +3,16 @@
 package daemon
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"driverd/daemon/jobs"
 	"driverd/daemon/ledger"
 	"driverd/hwdetect"
+	"driverd/kernelbuild"
 	"driverd/plan"
 )
 
@@ -15,34 +20,62 @@ import (
 type Next struct {
 	Release string // empty if it is the running one
 	Kernel  plan.Kernel
+	Lacks   []string // modules that are loaded now, and that it does not have
+	Doubt   error    // why it may be another one, nil if it is certain
+}
+
+// NextKernel is what the world sees of the kernel that the next boot brings. It is empty if that
+// is the running one.
+type NextKernel struct {
+	Release  string
+	Ready    bool     // it has every module that is loaded now, and every driver of a device
+	Message  string   // one sentence for a person; empty if there is nothing to say
+	Packages []string // NEVRAs of those that would make it ready, as far as known
 }
 
 // nextKernel brings the next kernel the packages that devices need which have their
-// drivers now. DNF brings it the subpackages that were installed when it came, but not
-// what has been needed since, nor what its build has put elsewhere.
+// drivers now, and those that hold modules which are loaded. DNF brings it the subpackages that
+// were installed when it came, but not what has been needed since, nor what its build has put
+// elsewhere.
 type nextKernel struct {
 	Next
 	engine  *Engine
 	catalog *catalog
+	lacking lacking
 	tried   ledger.Key // what was installed for it last
+}
+
+// lacking is what the next kernel does not have.
+type lacking struct {
+	slots    []string // of devices whose drivers it lacks
+	modules  []string // that are loaded now, and that no driver brings along
+	packages []string // that hold them, as far as known
+	groups   []string // of those
+	learn    bool     // its packages are to be learned first
 }
 
 // Step does what is to be done for the next kernel when nothing else is, and returns
 // when it has to be called again.
 func (n *nextKernel) Step(now time.Time) (wake time.Time) {
 	e := n.engine
-	if next := e.Next(); next != n.Next {
+	next := e.Next()
+	if next.Release != n.Release || next.Kernel != n.Kernel {
 		e.ledger.Forget(n.tried)
-		n.Next, n.catalog = next, &catalog{engine: e, release: next.Release}
+		n.catalog = &catalog{engine: e, release: next.Release}
 	}
-	if n.Release == "" || e.jobs.AtWork() != nil || e.modeNow() != Auto {
+	n.Next, n.lacking = next, lacking{}
+	if n.Release == "" {
 		return time.Time{}
 	}
-	packages, learn := n.lacks()
-	if learn || n.catalog.known != nil {
+	n.lacking = n.lacks()
+	if e.jobs.AtWork() != nil || e.modeNow() != Auto {
+		return time.Time{}
+	}
+	if n.lacking.learn || n.catalog.problem != nil || n.catalog.known != nil {
 		wake = n.catalog.Step(now)
 	}
-	if len(packages) == 0 {
+	packages := n.lacking.packages
+	if len(packages) == 0 || n.lacking.learn {
 		return wake
 	}
 	n.tried = ledger.Packages(packages)
@@ -57,28 +90,89 @@ func (n *nextKernel) Step(now time.Time) (wake time.Time) {
 	return wake
 }
 
-// lacks lists what the next kernel lacks, or says that its packages are to be learned.
-func (n *nextKernel) lacks() (packages []string, learn bool) {
+// lacks finds out what the next kernel lacks.
+func (n *nextKernel) lacks() lacking {
 	e := n.engine
 	f := plan.Facts{
 		Release: n.Release, Kernel: n.Kernel, Catalog: n.catalog.known, CatalogProblem: n.catalog.problem,
 		Law: e.law, Policy: e.config.Policy,
 	}
-	for _, known := range e.devices {
+	var l lacking
+	for _, known := range e.sorted() {
 		d := known.Device
 		// A driver that is no module of the running kernel's is none there.
 		if d.Driver == "" || d.Modalias == "" || len(e.kernel.Installed(d.Modalias)) == 0 || n.has(d.Modalias) {
 			continue
 		}
 		d.Driver = ""
-		switch decision := plan.Decide(d, f); decision.Action {
-		case plan.Learn:
-			return nil, true
-		case plan.Install:
-			packages = union(packages, decision.Packages)
-		}
+		want := plan.Decide(d, f)
+		want.Group = cmp.Or(want.Group, known.want.Group)
+		l.slots = append(l.slots, d.Slot.String())
+		l.add(want)
 	}
-	return packages, n.catalog.problem != nil
+	brought := l.packages
+	for _, module := range n.Lacks {
+		s, err := plan.ParseSelector("kmod(" + module + ".ko)")
+		if err != nil {
+			continue // no name of a module
+		}
+		selection, _ := s.Select(nil, f)
+		holders := selection.Want.Packages
+		if len(holders) == 0 || slices.ContainsFunc(holders, func(nevra string) bool { return !slices.Contains(brought, nevra) }) {
+			l.modules = append(l.modules, module)
+		}
+		l.add(selection.Want)
+	}
+	return l
+}
+
+// add takes in what is wanted for a device, or for a module.
+func (l *lacking) add(want plan.Want) {
+	switch want.Action {
+	case plan.Learn:
+		l.learn = true
+	case plan.Install:
+		l.packages = union(l.packages, want.Packages)
+	default:
+		return
+	}
+	if slices.Contains(kernelbuild.OptionalGroups(), want.Group) {
+		l.groups = union(l.groups, []string{want.Group})
+	}
+}
+
+// maxNamed is how many modules a message names.
+const maxNamed = 5
+
+// view is what the world sees of the next kernel.
+func (n *nextKernel) view() NextKernel {
+	if n.Release == "" {
+		return NextKernel{}
+	}
+	l := n.lacking
+	v := NextKernel{Release: n.Release, Ready: len(l.slots)+len(l.modules) == 0, Packages: l.packages}
+	var lacks, words []string
+	if len(l.slots) > 0 {
+		lacks = append(lacks, "the driver of "+strings.Join(l.slots, ", "))
+	}
+	if all := l.modules; len(all) > 0 {
+		text := strings.Join(all[:min(len(all), maxNamed)], ", ")
+		if more := len(all) - maxNamed; more > 0 {
+			text += fmt.Sprintf(" and %d more", more)
+		}
+		lacks = append(lacks, "what is loaded now: "+text)
+	}
+	if !v.Ready {
+		words = append(words, "lacks "+strings.Join(lacks, ", and "))
+	}
+	if !v.Ready && len(l.groups) > 0 {
+		words = append(words, fmt.Sprintf("To install it: driverd preinstall --for %s --group %s", n.Release, strings.Join(l.groups, " --group ")))
+	}
+	if n.Doubt != nil {
+		words = append(words, fmt.Sprintf("It is the newest of its variant, as the boot loader's choice cannot be read: %v", n.Doubt))
+	}
+	v.Message = strings.Join(words, ". ")
+	return v
 }
 
 // has says whether the next kernel has a driver for a device: that which is bound now

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"driverd/daemon"
 	"driverd/dnfbridge"
 	"driverd/hwdetect"
@@ -66,6 +68,57 @@ func TestNextKernelGetsWhatDevicesNeed(t *testing.T) {
 		after(10 * time.Minute)
 		if got := w.transactions(); len(got) != 1 || w.listings != listings {
 			t.Errorf("and again: installed %v, listed %d times", got[1:], w.listings-listings)
+		}
+	})
+}
+
+// The world sees what the next kernel lacks, and that it is brought.
+func TestNextKernelIsShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newerKernel()
+		w.next.Lacks = []string{"igb", "xt_socket", "nvidia"}
+		w.later[0].Provides = append(w.later[0].Provides, "kmod(igb.ko)")
+		w.later = append(w.later, dnfbridge.Package{
+			NEVRA: "kernel-modules-2-1.x86_64", RepoID: "lab", Provides: []string{"kernel-modules-uname-r = " + nextRelease, "kmod(xt_socket.ko)"},
+		})
+		w.mode = daemon.Observe
+		engine, _ := w.run(t)
+		after(time.Second)
+		lacks := "lacks the driver of 0000:01:00.0, and what is loaded now: igb, xt_socket, nvidia. To install it: driverd preinstall --for " + nextRelease + " --group sriov"
+		if got := w.view().NextKernel; got.Release != nextRelease || got.Ready || got.Message != lacks {
+			t.Errorf("at first: %+v", got)
+		}
+		w.onInstall = func([]string) error {
+			w.change(func() { w.next.Kernel, w.next.Lacks = w.installed, []string{"nvidia"} })
+			return nil
+		}
+		if err := engine.SetMode(t.Context(), daemon.Auto, "uid:0"); err != nil {
+			t.Fatal(err)
+		}
+		after(5 * time.Second)
+		want := daemon.NextKernel{
+			Release: nextRelease, Packages: []string{"kernel-modules-2-1.x86_64", nextSRIOV},
+			Message: "lacks the driver of 0000:01:00.0, and what is loaded now: xt_socket, nvidia. To install it: driverd preinstall --for " + nextRelease + " --group hardware --group sriov",
+		}
+		if diff := cmp.Diff(want, w.view().NextKernel); diff != "" {
+			t.Error(diff)
+		}
+		after(time.Minute)
+		if got := w.transactions(); len(got) != 1 || !slices.Equal(got[0], want.Packages) {
+			t.Errorf("installed %v", got)
+		}
+		if got := w.view().NextKernel; got.Ready || got.Message != "lacks what is loaded now: nvidia" {
+			t.Errorf("in the end: %+v", got)
+		}
+		w.change(func() { w.next.Lacks, w.next.Doubt = nil, errors.New("permission denied") })
+		after(time.Minute)
+		if got := w.view().NextKernel; !got.Ready || got.Message != "It is the newest of its variant, as the boot loader's choice cannot be read: permission denied" {
+			t.Errorf("once it has it all: %+v", got)
+		}
+		w.change(func() { w.next = daemon.Next{} })
+		after(time.Minute)
+		if got := w.view().NextKernel; got.Release != "" {
+			t.Errorf("without one: %+v", got)
 		}
 	})
 }

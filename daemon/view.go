@@ -23,6 +23,8 @@ type View struct {
 	Mode     Mode
 	Devices  []Device // in the order of their slots
 	Jobs     []Job    // the oldest first
+
+	NextKernel NextKernel
 }
 
 // Status is what the service as a whole is doing.
@@ -77,6 +79,8 @@ func (e *Engine) view() View {
 		Backend:  e.Backend.Name(),
 		Status:   Ready,
 		Mode:     e.modeNow(),
+
+		NextKernel: e.nextKernel.view(),
 	}
 	for _, j := range e.jobs.All() {
 		if j.Active() {

@@ -4,13 +4,11 @@ package main
 
 import (
 	"errors"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"driverd/api"
 	"driverd/daemon"
-	"driverd/internal/guest"
 	"driverd/internal/report"
 	"driverd/kernelbuild"
 	"driverd/plan"
@@ -25,10 +23,7 @@ func statusCommand(c console) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var shown report.Status
 			err := c.with(cmd.Context(), func(client *api.Client) (err error) {
-				if shown, err = report.ReadStatus(cmd.Context(), client); err != nil {
-					return err
-				}
-				shown.NextKernel, err = guest.FindNextKernel(filepath.Join(c.root, "lib/modules"), shown.KernelRelease, shown.Devices)
+				shown, err = report.ReadStatus(cmd.Context(), client)
 				return err
 			})
 			if errors.Is(err, api.ErrNoService) {

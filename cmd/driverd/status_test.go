@@ -56,6 +56,21 @@ Bound
 	}
 }
 
+// The next kernel is ready, or the way to make it so is shown.
+func TestStatusOfNextKernel(t *testing.T) {
+	t.Parallel()
+	for want, next := range map[string]api.NextKernel{
+		"next kernel 7.3: ready\n": {Release: "7.3", Ready: true},
+		"next kernel 7.3: ready. The boot loader may start another one: permission denied\n":          {Release: "7.3", Ready: true, Message: "The boot loader may start another one: permission denied"},
+		"next kernel 7.3: lacks the driver of 0000:01:00.0. To install it: driverd\npreinstall --for": {Release: "7.3", Message: "lacks the driver of 0000:01:00.0. To install it: driverd preinstall --for 7.3 --group gpu"},
+	} {
+		got := console{}.statusText(report.Status{Manager: api.Manager{Status: "ready", NextKernel: &next}})
+		if !strings.Contains(got, want) {
+			t.Errorf("%s does not say %s", got, want)
+		}
+	}
+}
+
 // Colours are for terminals; main decides what is one.
 func TestStatusInColor(t *testing.T) {
 	t.Parallel()

@@ -31,7 +31,7 @@ func (c console) statusText(m report.Status) string {
 	b.WriteString("\n")
 	fmt.Fprintf(&b, "%s\n", shorten(printable.Text(fmt.Sprintf("kernel %s, platform %s, %s, mode %s", m.KernelRelease, m.Platform, m.Backend, m.Mode))))
 	if m.NextKernel != nil {
-		fmt.Fprintf(&b, "%s\n", strings.Join(printable.Wrap(m.NextKernel.Text(), 0), "\n"))
+		fmt.Fprintf(&b, "%s\n", strings.Join(printable.Wrap(nextKernelText(*m.NextKernel), 0), "\n"))
 	}
 	switch {
 	case m.Message != "":
@@ -63,6 +63,15 @@ func (c console) statusText(m report.Status) string {
 		fmt.Fprintf(&b, "\n%s\n", strings.Join(printable.Wrap(text, 0), "\n"))
 	}
 	return b.String()
+}
+
+// nextKernelText says whether the next kernel is ready.
+func nextKernelText(k api.NextKernel) string {
+	text := "next kernel " + k.Release + ": "
+	if !k.Ready {
+		return text + k.Message
+	}
+	return text + strings.TrimSuffix("ready. "+k.Message, ". ")
 }
 
 // serviceText is the status of the service, with the reason for one that is

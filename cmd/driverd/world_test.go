@@ -307,7 +307,7 @@ func serveTree(t testing.TB, root string) testService {
 		HistoryFile:    state.History{Dir: kept},
 		ModeFile:       state.Mode{Dir: kept},
 		UnfinishedFile: state.Unfinished{Dir: kept},
-		Next:           func() daemon.Next { return daemon.Next{} },
+		Next:           (&guest.Successor{Root: s.root, Running: release}).Next,
 		Log:            zerolog.Nop(),
 		Configuration:  func() (config.Config, error) { return config.Load(s.root) },
 		Publish: func(v daemon.View) {

@@ -45,6 +45,13 @@ func TestClient(t *testing.T) {
 	if err != nil || len(devices) != 1 || devices[0].Job != running.Path {
 		t.Errorf("%+v, %v", devices, err)
 	}
+	v.NextKernel = daemon.NextKernel{Release: "7.3", Message: "lacks \xff", Packages: []string{"sriov-2"}}
+	s.Publish(v)
+	manager, err := client.Manager(t.Context())
+	wantNext := &api.NextKernel{Release: "7.3", Message: "lacks \uFFFD", Packages: []string{"sriov-2"}}
+	if diff := cmp.Diff(wantNext, manager.NextKernel); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
 	plan, err := client.Plan(t.Context(), nil)
 	wantPlan := api.Plan{
 		Packages:     []api.Package{{NEVRA: "sriov-1", Repository: "updates", Group: "sriov", DownloadSize: 1, InstallSize: 2}},

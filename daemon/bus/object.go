@@ -43,8 +43,22 @@ func newTree(v daemon.View) tree {
 		"Message":       dbus.MakeVariant(v.Message),
 		"Mode":          dbus.MakeVariant(string(v.Mode)),
 		"Counts":        dbus.MakeVariant(counts),
+		"NextKernel":    dbus.MakeVariant(nextKernel(v.NextKernel)),
 	}}
 	return t
+}
+
+// nextKernel is empty if the next boot brings the running kernel.
+func nextKernel(k daemon.NextKernel) map[string]dbus.Variant {
+	if k.Release == "" {
+		return map[string]dbus.Variant{}
+	}
+	return map[string]dbus.Variant{
+		"Release":  dbus.MakeVariant(text(k.Release)),
+		"Ready":    dbus.MakeVariant(k.Ready),
+		"Message":  dbus.MakeVariant(text(k.Message)),
+		"Packages": dbus.MakeVariant(texts(k.Packages)),
+	}
 }
 
 func deviceProperties(d daemon.Device) properties {

@@ -207,6 +207,10 @@ func TestProperties(t *testing.T) {
 	if diff := cmp.Diff(map[string]uint32{"bound": 1}, counts); diff != "" {
 		t.Error(diff)
 	}
+	var next map[string]dbus.Variant
+	if err := s.call(api.RootPath, properties+".Get", api.ManagerInterface, "NextKernel").Store(&next); err != nil || len(next) > 0 {
+		t.Errorf("the next kernel is %v, %v", next, err)
+	}
 }
 
 func TestWrongCalls(t *testing.T) {

@@ -5,11 +5,13 @@ package guest
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"driverd/daemon/config"
 	"driverd/daemon/gate"
+	"driverd/hwdetect/kmod"
 	"driverd/internal/tree"
 )
 
@@ -29,14 +31,21 @@ func Kernel(root string) (string, error) {
 		return RunningKernel()
 	}
 	dir := filepath.Join(root, "lib/modules")
-	names, err := tree.At(root).Names("lib/modules")
-	if err != nil {
+	_, err := tree.At(root).Names("lib/modules") // it may be anything
+	var releases []string
+	if err == nil {
+		releases, err = kmod.Releases(dir)
+	}
+	switch {
+	case err != nil:
 		return "", fmt.Errorf("cannot tell the kernel's release: %w", err)
+	case len(releases) == 0:
+		return "", fmt.Errorf("cannot tell the kernel's release: %s holds none", dir)
+	case len(releases) > 1:
+		return "", fmt.Errorf("cannot tell the kernel's release: %s holds %s; make a record of one with driverd record, while it runs",
+			dir, strings.Join(releases, ", "))
 	}
-	if len(names) != 1 {
-		return "", fmt.Errorf("cannot tell the kernel's release: %s holds %d entries, want one", dir, len(names))
-	}
-	return names[0], nil
+	return releases[0], nil
 }
 
 // Gate says why nothing can be done in the guest whose files are under root,

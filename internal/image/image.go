@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,16 +127,16 @@ func (r *remembering) Find(ctx context.Context, what []string, fresh bool) ([]dn
 func (i *Image) read() (plan.Facts, []plan.Selector, error) {
 	var none plan.Facts
 	modules := filepath.Join(i.Root, "usr/lib/modules")
-	entries, err := os.ReadDir(modules)
+	releases, err := kmod.Releases(modules)
 	switch {
 	case err != nil:
 		return none, nil, fmt.Errorf("%s is not the root of a guest: %w", i.Root, err)
-	case i.Release != "" && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == i.Release }):
+	case i.Release != "" && !slices.Contains(releases, i.Release):
 		return none, nil, fmt.Errorf("there is no kernel %s in %s", i.Release, modules)
-	case i.Release == "" && len(entries) != 1:
-		return none, nil, fmt.Errorf("%s holds %d kernels: say which with --for", modules, len(entries))
+	case i.Release == "" && len(releases) != 1:
+		return none, nil, fmt.Errorf("%s holds %d kernels: say which with --for", modules, len(releases))
 	case i.Release == "":
-		i.Release = entries[0].Name()
+		i.Release = releases[0]
 	}
 	index, err := kmod.Read(filepath.Join(modules, i.Release))
 	if err != nil {

@@ -18,12 +18,9 @@ type Status struct {
 	api.Manager
 	Devices []api.Device `json:"devices"`
 	Jobs    []api.Job    `json:"jobs"`
-
-	// NextKernel is nil if the newest one runs.
-	NextKernel *guest.NextKernel `json:"next_kernel,omitempty"`
 }
 
-// ReadStatus asks the service for its status, the next kernel apart.
+// ReadStatus asks the service for its status.
 func ReadStatus(ctx context.Context, client *api.Client) (s Status, err error) {
 	if s.Manager, err = client.Manager(ctx); err != nil {
 		return s, err

@@ -83,7 +83,7 @@ func Run(ctx context.Context, version string, log zerolog.Logger) error {
 		HistoryFile:    state.History{Dir: stateDirectory()},
 		ModeFile:       state.Mode{Dir: stateDirectory()},
 		UnfinishedFile: state.Unfinished{Dir: stateDirectory()},
-		Next:           (&guest.Successor{Dir: "/lib/modules", Running: release}).Next,
+		Next:           (&guest.Successor{Root: "/", Running: release}).Next,
 		Log:            log,
 		Configuration:  func() (config.Config, error) { return config.Load("/") },
 		Law:            func() plan.Law { return modprobe.Read("/") },

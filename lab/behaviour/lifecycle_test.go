@@ -161,7 +161,7 @@ func TestLifecycle(t *testing.T) {
 		g.sh("driverd mode auto")
 		g.until("driverd status | grep -Fx 'next kernel %s: ready'", next)
 		g.installed("kernel-modules-gpu", image.Release, next)
-		g.sh("driverd status --json | tr -d ' \n' | grep -F '\"next_kernel\":{\"release\":\"%s\",\"ready\":true,\"missing\":[]}'", next)
+		g.sh("driverd status --json | tr -d ' \n' | grep -F '\"next_kernel\":{\"release\":\"%s\",\"ready\":true,\"message\":\"\",\"packages\":[]}'", next)
 		g.sh("driverd history | grep 'installed for the next boot'")
 		g.idle()
 	})

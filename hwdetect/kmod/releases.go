@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kmod
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"driverd/kernelbuild"
+)
+
+// kernelMarks are patterns of the files that make a folder one of a kernel: what its package
+// brings, else what depmod writes, which also does so for the modules that are left of a kernel
+// that has gone, else none, as a package may just be bringing them.
+var kernelMarks = [][]string{{"vmlinuz*", "modules.order", "modules.builtin*", shippedFile}, {"modules.*"}, {""}}
+
+// Releases lists the kernels that have modules in dir, /lib/modules, in the order of their
+// names. Lists of symbols are there as well, and what packages of modules have left.
+func Releases(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the installed kernels: %w", err)
+	}
+	var releases []string
+	for _, patterns := range kernelMarks {
+		for _, e := range entries {
+			if e.IsDir() && slices.ContainsFunc(patterns, func(pattern string) bool {
+				marks, _ := filepath.Glob(filepath.Join(dir, e.Name(), pattern))
+				return len(marks) > 0
+			}) {
+				releases = append(releases, e.Name())
+			}
+		}
+		if len(releases) > 0 {
+			break
+		}
+	}
+	return releases, nil
+}
+
+// LoadedModules returns the names of the modules that the kernel has loaded, sorted, by the
+// file proc/modules under root.
+func LoadedModules(root string) ([]string, error) {
+	text, err := os.ReadFile(filepath.Join(root, "proc/modules"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot list the loaded modules: %w", err)
+	}
+	var names []string
+	for line := range bytes.Lines(text) {
+		if name, _, ok := bytes.Cut(line, []byte(" ")); ok {
+			names = append(names, string(name))
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// Lacking returns those of the modules that the kernel of dir, /lib/modules/RELEASE, has neither as
+// files that depmod knows of, nor built in.
+func Lacking(dir string, modules []string) ([]string, error) {
+	files, err := readFile(dir, depFile)
+	if err != nil {
+		return nil, err
+	}
+	builtIn, err := readFile(dir, "modules.builtin")
+	if err != nil {
+		return nil, err
+	}
+	has := make(map[string]bool)
+	for file := range indexed(files) {
+		has[kernelbuild.ModuleOfFile(file)] = true
+	}
+	for file := range strings.Lines(string(builtIn)) {
+		has[kernelbuild.ModuleOfFile(strings.TrimSpace(file))] = true
+	}
+	return slices.DeleteFunc(slices.Clone(modules), func(name string) bool { return has[kernelbuild.ModuleName(name)] }), nil
+}
