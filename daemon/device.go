@@ -39,6 +39,7 @@ type device struct {
 	childPackages []string // to be installed for its children
 	complete      bool     // every child that has a driver installed has it
 
+	tenure    tenure
 	timeline  []Mark
 	asked     bool   // somebody asked for its driver: that driverd only observes is no obstacle
 	cancelled string // by whom the job was that it waited for; empty if it was not
@@ -50,14 +51,17 @@ type Mark struct {
 	Time time.Time
 }
 
+func stayOf(d hwdetect.Device) hwdetect.Stay {
+	return hwdetect.Stay{Slot: d.Slot, Generation: d.Generation}
+}
+
 // sinceLastStart is how long ago a device is taken to have come that is there at the
 // first look, so that a service that is started again and again does not have the
 // metadata of the repositories renewed each time.
 const sinceLastStart = 10 * time.Minute
 
 func (e *Engine) newDevice(d hwdetect.Device, now time.Time) *device {
-	e.generation++
-	added := &device{Device: d, stay: hwdetect.Stay{Slot: d.Slot, Generation: e.generation}, seen: now, came: now}
+	added := &device{Device: d, stay: stayOf(d), seen: now, came: now}
 	if e.rested.IsZero() {
 		added.came = now.Add(-sinceLastStart)
 	}

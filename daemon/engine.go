@@ -100,8 +100,8 @@ type Config struct {
 	ModeFile       ModeFile
 	UnfinishedFile UnfinishedFile
 
-	// Next looks for the kernel that the next boot brings. It returns the same
-	// value as long as nothing has changed on disk.
+	// Next looks for the kernel that the next boot brings. It returns the same Kernel
+	// as long as nothing has changed on disk.
 	Next func() Next
 
 	// Log must not block: see journal.Queue.
@@ -138,13 +138,12 @@ type Engine struct {
 	rested    time.Time       // when a look may follow the last one
 	firstKick time.Time       // of the burst that is settling; zero if none is
 
-	devices    map[hwdetect.Slot]*device
-	generation uint64 // of the device that came last
-	kernel     plan.Kernel
-	changed    changedSlots
-	partsRead  time.Time // when those of all devices were
-	children   *children
-	blind      error // why the hardware could not be read, nil if it was
+	devices   map[hwdetect.Slot]*device
+	kernel    plan.Kernel
+	changed   changedSlots
+	partsRead time.Time // when those of all devices were
+	children  *children
+	blind     error // why the hardware could not be read, nil if it was
 
 	repositories string // how they were configured at the last look
 	changes      ledger.Changes
@@ -212,7 +211,7 @@ func (e *Engine) Rescan(ctx context.Context) error {
 		e.ledger.ForgetAll()
 		e.catalog.renew()
 		for _, d := range e.devices {
-			d.cancelled = ""
+			d.cancelled, d.tenure = "", tenure{}
 		}
 		e.look()
 	})

@@ -44,7 +44,7 @@ func (e *Engine) look() {
 }
 
 // snapshot brings the devices in line with the hardware and the module index.
-// A device is the same as before if slot and modalias are.
+// A device is the same as before if its stay and its modalias are.
 func (e *Engine) snapshot(now time.Time) bool {
 	found, err := e.Hardware.Devices()
 	kernel := e.kernel
@@ -66,7 +66,7 @@ func (e *Engine) snapshot(now time.Time) bool {
 	for _, f := range found {
 		seen[f.Slot] = true
 		d := e.devices[f.Slot]
-		if d != nil && d.Modalias != f.Modalias {
+		if d != nil && (d.stay != stayOf(f) || d.Modalias != f.Modalias) {
 			e.remove(d)
 			d = nil
 		}
@@ -75,6 +75,7 @@ func (e *Engine) snapshot(now time.Time) bool {
 			e.devices[f.Slot] = d
 		}
 		d.Device = f
+		e.noteTenure(d, now)
 	}
 	for slot, d := range e.devices {
 		if !seen[slot] {
@@ -209,6 +210,7 @@ func (e *Engine) factsFor(d *device, f plan.Facts) plan.Facts {
 		f.Observe, f.PolicyProblem = false, nil
 	}
 	f.Observe, f.Asked = f.Observe && !d.asked, d.asked
+	f.Unbound = e.unbound(d)
 	return e.catalog.factsFor(d, f)
 }
 

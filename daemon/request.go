@@ -167,7 +167,9 @@ func (e *Engine) factsOfRequest(named bool) plan.Facts {
 // can be done for are left out.
 func (e *Engine) everything() (c choice, err error) {
 	for _, d := range e.sorted() {
-		want := plan.Decide(d.Device, e.factsOfRequest(false))
+		f := e.factsOfRequest(false)
+		f.Unbound = e.unbound(d) // nobody names it
+		want := plan.Decide(d.Device, f)
 		switch refused := e.refusal("", want); {
 		case errors.Is(refused, errLearn):
 			return c, refused
@@ -250,7 +252,7 @@ func (e *Engine) request(q Request, c choice) (number uint64) {
 	}
 	for _, d := range c.devices {
 		e.tryAnew(d)
-		d.asked = true
+		d.asked, d.tenure = true, tenure{}
 	}
 	for _, j := range e.jobs.All() {
 		if j.Active() && e.covers(j, kind, c) {

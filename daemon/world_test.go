@@ -33,6 +33,7 @@ const release = "7.2.12+deb14-amd64"
 type world struct {
 	mu        sync.Mutex
 	devices   map[hwdetect.Slot]hwdetect.Device
+	stays     uint64 // that have begun
 	installed *kernel
 	packages  []dnfbridge.Package
 	published daemon.View
@@ -171,7 +172,8 @@ func slot(n uint8) hwdetect.Slot { return hwdetect.Slot{Bus: n} }
 func (w *world) plug(n uint8, alias string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.devices[slot(n)] = hwdetect.Device{Slot: slot(n), Modalias: alias}
+	w.stays++
+	w.devices[slot(n)] = hwdetect.Device{Slot: slot(n), Generation: w.stays, Modalias: alias}
 }
 
 // change lets f change the world while an engine lives in it.

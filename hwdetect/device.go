@@ -9,6 +9,7 @@ package hwdetect
 // from the files of the same names (Linux: Documentation/ABI/testing/sysfs-bus-pci).
 type Device struct {
 	Slot       Slot
+	Generation uint64 // of its stay in the slot; see Stay
 	Vendor     uint16
 	Product    uint16
 	SubVendor  uint16

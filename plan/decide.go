@@ -66,6 +66,10 @@ type Facts struct {
 
 	Tried Tried // for this device
 
+	// Unbound says that this device had its driver in this stay, and that somebody has
+	// taken it away.
+	Unbound bool
+
 	Law     Law // nil forbids nothing
 	Policy  Policy
 	Observe bool // only say what would be done
@@ -121,6 +125,11 @@ func (f Facts) need(d hwdetect.Device) Want {
 		return stop(reason.DriverOverride,
 			"0 in /sys/bus/pci/devices/%s/sriov_drivers_autoprobe keeps this virtual function without a driver; to have one, write 1 there, and then %s to /sys/bus/pci/drivers_probe",
 			d.PhysFn, d.Slot)
+	}
+	if f.Unbound {
+		return f.describe(d, stop(reason.Unbound,
+			"it had its driver, and has it no more: somebody has unbound it or removed the module, or the driver has given up; to bind it again: driverd rescan, or, while the module is loaded, write %s to /sys/bus/pci/drivers_probe",
+			d.Slot))
 	}
 	if d.Modalias == "" {
 		return stop(reason.NoDriver, "the kernel gives this device no identity that a driver could be found by: %v", d.Problem)

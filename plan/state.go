@@ -31,7 +31,7 @@ func StateOf(r reason.Reason) State {
 		return Unavailable
 	case reason.NotAuthorized, reason.TransactionRefused, reason.UntrustedPackage,
 		reason.Policy, reason.ObserveOnly, reason.Blacklisted, reason.ModulesDisabled,
-		reason.KeyRejected, reason.Lockdown, reason.DriverOverride, reason.ForeignKernel,
+		reason.KeyRejected, reason.Lockdown, reason.DriverOverride, reason.Unbound, reason.ForeignKernel,
 		reason.Container, reason.NoModuleSupport, reason.ImageMode:
 		return Blocked
 	default:

@@ -35,6 +35,7 @@ const (
 	KeyRejected        Reason = "key-rejected"
 	Lockdown           Reason = "lockdown"
 	DriverOverride     Reason = "driver-override"
+	Unbound            Reason = "unbound"
 	FirmwareMissing    Reason = "firmware-missing"
 	ProbeFailed        Reason = "probe-failed"
 	ForeignKernel      Reason = "foreign-kernel"

@@ -70,6 +70,7 @@ var ids = map[string]string{
 	string(reason.KeyRejected):        "f8112a922bf740d6a777eca4b7ded609",
 	string(reason.Lockdown):           "c34f3329635a40c1a155961b26d8a83e",
 	string(reason.DriverOverride):     "033cf4bd4bac4b6eba0bdc942d5a124c",
+	string(reason.Unbound):            "4d3f0e9b7c1a4f86a2d5b8c60e9f1374",
 	string(reason.FirmwareMissing):    "c0d09d5242dd44b2b0e27ddcd3d35b75",
 	string(reason.ProbeFailed):        "1a39d4c2c5e545a59d164fcdbcd254ed",
 	string(reason.ForeignKernel):      "3417d20059cc48b5b9b789f97d131553",

@@ -148,7 +148,7 @@ func (c *childStep) loadEarly(ctx context.Context, identities, modules []string)
 
 // modprobe loads the modules that claim children of one kind.
 func (c *childStep) modprobe(ctx context.Context, root, identity string, modules []string) {
-	v := &Evidence{Slot: c.device.Slot, Modules: modules}
+	v := &Evidence{Slot: c.device.Slot, Generation: c.device.Generation, Modules: modules}
 	c.said = append(c.said, c.log.Read()...)
 	v.Complaint = modprobe(ctx, root, identity)
 	v.Log = c.log.Read()

@@ -19,7 +19,9 @@ import (
 
 // Evidence is all that tells why no driver has taken a device.
 type Evidence struct {
-	Slot      hwdetect.Slot
+	Slot       hwdetect.Slot
+	Generation uint64 // of the device's stay there
+
 	Modules   []string     // that claim the device
 	Missing   []string     // of these, that the kernel has not loaded
 	Complaint string       // of modprobe, empty if it had none

@@ -50,7 +50,7 @@ func Step(ctx context.Context, release string, slot hwdetect.Slot, log *kmsg.Log
 	if err != nil {
 		return err
 	}
-	v := Evidence{Slot: slot}
+	v := Evidence{Slot: slot, Generation: device.Generation}
 	v.Remember(log.Read())
 	if device.Driver != "" {
 		return v.makeWhole(ctx, release, log, policy)
@@ -103,7 +103,7 @@ func Step(ctx context.Context, release string, slot hwdetect.Slot, log *kmsg.Log
 }
 
 // awaitDriver waits until a driver has taken the device, and says false if none
-// has. It is true as well if the device is gone.
+// has. It is true as well if the device is gone, or another one is in its slot.
 func (v *Evidence) awaitDriver(ctx context.Context, log *kmsg.Log, patience time.Duration) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -113,7 +113,7 @@ func (v *Evidence) awaitDriver(ctx context.Context, log *kmsg.Log, patience time
 		v.Log = append(v.Log, log.Read()...) // before the look: the kernel logs a failure before it is over
 		device, err := sysfs.New("/").Device(v.Slot)
 		switch {
-		case errors.Is(err, fs.ErrNotExist), err == nil && device.Driver != "":
+		case errors.Is(err, fs.ErrNotExist), err == nil && (device.Driver != "" || device.Generation != v.Generation):
 			return true, nil
 		case err != nil:
 			return false, err

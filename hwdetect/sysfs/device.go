@@ -43,6 +43,10 @@ func read(root folder, slot hwdetect.Slot, buffer []byte) (hwdetect.Device, erro
 		return dev, nil
 	}
 	defer dir.close()
+	var folder unix.Stat_t
+	if err := unix.Fstat(dir.fd, &folder); err == nil {
+		dev.Generation = folder.Ino
+	}
 
 	r := reader{dir: dir, buffer: buffer}
 	r.identify(&dev)

@@ -212,7 +212,8 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 		g.sh("modprobe -r igbvf igb; echo blacklist igb >/etc/modprobe.d/test.conf; udevadm control --reload")
 		slot := g.plug("nic", "igb")
 		g.refused(slot, "blocked", "blacklisted")
-		// The service says it, and so does the load step.
+		// The service says it, and so does the load step, which believes nobody.
+		g.sh("systemctl start driverd-load@%s.service", slot)
 		for _, unit := range []string{"driverd.service", "driverd-load@" + slot.String() + ".service"} {
 			if got := g.sh("journalctl --no-pager -x -u %s DRIVERD_REASON=blacklisted", unit); !strings.Contains(got, "Subject: The driver is blacklisted") ||
 				!strings.Contains(got, "driverd rescan") {
@@ -360,6 +361,19 @@ func TestUnplugAndRestart(t *testing.T) {
 	t.Run("the next device works", func(t *testing.T) {
 		g := g.in(t)
 		slot := g.plug("nic", "igb")
+		g.bound(slot, "igb")
+		g.unplug("nic")
+		g.gone(slot)
+		g.healthy()
+	})
+
+	t.Run("its driver is taken away", func(t *testing.T) {
+		g := g.in(t)
+		slot := g.plug("nic", "igb")
+		g.bound(slot, "igb")
+		g.sh("modprobe -r igb")
+		g.refused(slot, "blocked", "unbound")
+		g.sh(rescan)
 		g.bound(slot, "igb")
 		g.unplug("nic")
 		g.gone(slot)

@@ -30,8 +30,8 @@ func TestWhatKeepsADriverAway(t *testing.T) {
 	t.Run("module_blacklist= and modprobe.blacklist=", func(t *testing.T) {
 		g := g.in(t)
 		raid, sas := g.plug("raid", "megasas"), g.plug("sas", "mptsas1068")
-		g.says(raid, "blocked", "blacklisted", "module_blacklist= on the kernel's command line denies "+denied)
-		g.says(sas, "blocked", "blacklisted", blacklisted+" is blacklisted for modprobe")
+		g.says(raid, "blocked", "blacklisted", denied+` must not be loaded: "module_blacklist=`+denied+`" on the kernel command line`)
+		g.says(sas, "blocked", "blacklisted", blacklisted+` must not be loaded: "modprobe.blacklist=`+blacklisted+`" on the kernel command line`)
 		g.unplug("raid")
 		g.unplug("sas")
 	})
@@ -40,17 +40,21 @@ func TestWhatKeepsADriverAway(t *testing.T) {
 		g := g.in(t)
 		g.sh("echo blacklist %s >/etc/modprobe.d/test.conf; udevadm control --reload", free)
 		slot := g.plugDevice(lab.NVMe("disk"))
-		g.says(slot, "blocked", "blacklisted", free+" is blacklisted for modprobe")
+		g.says(slot, "blocked", "blacklisted", free+` must not be loaded: "blacklist `+free+`" in /etc/modprobe.d/test.conf:1`)
 		g.sh("echo install %s /bin/false >/etc/modprobe.d/test.conf", free)
 		g.sh(rescan)
-		g.says(slot, "blocked", "blacklisted", "an install line in modprobe's configuration keeps "+free)
-		g.sh("rm /etc/modprobe.d/test.conf")
+		g.says(slot, "blocked", "blacklisted", free+` must not be loaded: "install `+free+` /bin/false" in /etc/modprobe.d/test.conf:1`)
+		if got := g.begun(); got != 0 {
+			t.Errorf("%d transactions for modules that must not be loaded", got)
+		}
+		g.sh("driverd install 'kmod(%s.ko)'", free) // for its own sake
+		g.says(slot, "blocked", "blacklisted", "/etc/modprobe.d/test.conf:1")
 	})
 
 	t.Run("lockdown, of a module without a signature", func(t *testing.T) {
 		g := g.in(t)
 		slot := hwdetect.Slot{Bus: 1}
-		g.sh("cd /lib/modules/$(uname -r) && mv $(find -name 'nvme.ko*') /root/ && echo '%s' | base64 -d >$(dirname $(find -name 'nvme-core.ko*'))/nvme.ko.xz && depmod",
+		g.sh("cd /lib/modules/$(uname -r) && mv $(find -name 'nvme.ko*') /root/ && echo '%s' | base64 -d >$(dirname $(find -name 'nvme-core.ko*'))/nvme.ko.xz && depmod && rm /etc/modprobe.d/test.conf",
 			base64.StdEncoding.EncodeToString(unsigned(t, image.Release, "kernel/drivers/nvme/host/nvme.ko.xz")))
 		g.sh(rescan)
 		g.says(slot, "blocked", "lockdown", "the kernel says: Lockdown: modprobe: unsigned module loading is restricted")
