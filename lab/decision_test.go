@@ -21,35 +21,32 @@ import (
 // Each device that a driver claims is decided for by one group, the smallest of those
 // whose drivers know it best.
 func TestOneGroupForEachDevice(t *testing.T) {
-	for arch, test := range trees {
-		t.Run(arch, func(t *testing.T) {
-			_, split := divide(t, test.kernel)
-			facts := plan.Facts{Kernel: new(kmod.Index), Catalog: catalogOf(split)}
-			devices := make(map[string]bool)
-			for _, p := range split.Placements {
-				for _, alias := range p.Aliases {
-					if strings.HasPrefix(alias, "pci:v") {
-						devices[matching(alias)] = true
-					}
+	eachKernel(t, func(t *testing.T, _ *kernel.Tree, split *kernel.Split) {
+		facts := plan.Facts{Kernel: new(kmod.Index), Catalog: catalogOf(split)}
+		devices := make(map[string]bool)
+		for _, p := range split.Placements {
+			for _, alias := range p.Aliases {
+				if strings.HasPrefix(alias, "pci:v") {
+					devices[matching(alias)] = true
 				}
 			}
-			for _, device := range slices.Sorted(maps.Keys(devices)) {
-				x := plan.Explain(hwdetect.Device{Modalias: device}, facts)
-				best, want := modalias.OfClass, ""
-				for _, c := range x.Claims {
-					names := modalias.SpecificityOf(c.Alias)
-					smaller := slices.Index(kernelbuild.Groups(), c.Package) < slices.Index(kernelbuild.Groups(), want)
-					if want == "" || names > best || names == best && smaller {
-						best, want = names, c.Package
-					}
-				}
-				if got := x.Want; got.Action != plan.Install || !slices.Equal(got.Packages, []string{want}) {
-					t.Errorf("%s: %s %v, want %s", device, got.Action, got.Packages, want)
+		}
+		for _, device := range slices.Sorted(maps.Keys(devices)) {
+			x := plan.Explain(hwdetect.Device{Modalias: device}, facts)
+			best, want := modalias.OfClass, ""
+			for _, c := range x.Claims {
+				names := modalias.SpecificityOf(c.Alias)
+				smaller := slices.Index(kernelbuild.Groups(), c.Package) < slices.Index(kernelbuild.Groups(), want)
+				if want == "" || names > best || names == best && smaller {
+					best, want = names, c.Package
 				}
 			}
-			t.Logf("%d devices", len(devices))
-		})
-	}
+			if got := x.Want; got.Action != plan.Install || !slices.Equal(got.Packages, []string{want}) {
+				t.Errorf("%s: %s %v, want %s", device, got.Action, got.Packages, want)
+			}
+		}
+		t.Logf("%d devices", len(devices))
+	})
 }
 
 // catalogOf is what the packages of a split kernel say, each called as its group.
