@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
@@ -313,7 +314,7 @@ func TestScannerReadsTestbed(t *testing.T) {
 		Slot: hwdetect.Slot{Bus: 1}, Vendor: 0x8086, Product: 0x10C9, SubVendor: 0x8086, SubProduct: 0xA03C,
 		Class: 0x020000, Modalias: "pci:v00008086d000010C9sv00008086sd0000A03Cbc02sc00i00", Driver: "igb",
 	}}
-	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(hwdetect.Device{}, "Generation")); err != nil || diff != "" {
 		t.Errorf("Devices: %v (-want +got):\n%s", err, diff)
 	}
 }
