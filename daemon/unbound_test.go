@@ -147,8 +147,10 @@ func TestSameKindOfCardDuringTheLoadStep(t *testing.T) {
 		w.plug(1, igb.alias)
 		engine.Kick()
 		after(2 * time.Second)
-		if d := w.device(1); d.State != plan.Pending || len(w.loads) != 1 {
-			t.Errorf("meanwhile it is %s: %s; loads %v", d.State, d.Message, w.loads)
+		var loads int
+		w.change(func() { loads = len(w.loads) })
+		if d := w.device(1); d.State != plan.Pending || loads != 1 {
+			t.Errorf("meanwhile it is %s: %s; %d loads", d.State, d.Message, loads)
 		}
 		after(time.Minute)
 		if d := w.device(1); d.State != plan.Bound || len(w.loads) != 2 || w.overlap {
