@@ -50,7 +50,7 @@ func TestBaseAlone(t *testing.T) {
 				{ID: "keyboard", Driver: "usb-kbd", Port: "usb.0"},
 			}})
 			until(t, g, "ls /sys/bus/pci/drivers/"+driver+"/0000:*/net")
-			output(t, g, "dev=$(basename /sys/bus/pci/drivers/"+driver+"/0000:*/net/*); ip address add 10.0.2.15/24 dev $dev; ip link set $dev up")
+			until(t, g, "dev=$(basename /sys/bus/pci/drivers/"+driver+"/0000:*/net/*); ip address replace 10.0.2.15/24 dev $dev && ip link set $dev up")
 			until(t, g, "dnf5 -q makecache --refresh")
 
 			// What the lab's guests leave out at boot, to be quick.
