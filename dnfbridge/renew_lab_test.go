@@ -88,7 +88,8 @@ func TestPackageIsGone(t *testing.T) {
 	if _, err := d.KernelPackages(t.Context(), release, false); err != nil {
 		t.Fatal(err)
 	}
-	g.repo.Become(published(t, []rpmrepo.Package{subpackage("kernel-modules-net", release)}))
+	other := with(subpackage("kernel-modules-net", release), func(p *rpmrepo.Package) { p.Provides = append(p.Provides, "kmod(igb.ko)") })
+	g.repo.Become(published(t, []rpmrepo.Package{other}))
 	g.repo.Fail("", rpmrepo.NoFault)
 	if err := d.Install(t.Context(), install("kernel-modules-sriov"), nil); reason.Of(err) != reason.NoPackage {
 		t.Errorf("the reason of %v is %q, want %q", err, reason.Of(err), reason.NoPackage)

@@ -105,9 +105,10 @@ func TestBusctl(t *testing.T) {
 			"1 nonsense 0":                          "a group (sriov, gpu, passthrough, hardware)",
 			"1 '' 0":                                "cannot understand",
 			"1 /sys/bus/pci/devices/0000:01:00.0 0": "cannot understand",
-			"1 1234:11e8 0":                         "no package of kernel",
-			"1 sriov 1 force b true":                "unknown option",
-			"10000 $(yes sriov | head -10000) 0":    "10000 selectors are too many",
+			"1 pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00 0": "no package of kernel",
+			"1 1234:11e8 0":                      "depends on its class",
+			"1 sriov 1 force b true":             "unknown option",
+			"10000 $(yes sriov | head -10000) 0": "10000 selectors are too many",
 		} {
 			g.sh(`out=$(busctl call %s Install 'asa{sv}' %s 2>&1) && exit 1; echo "$out" | grep -F '%s'`, manager, arguments, says)
 		}

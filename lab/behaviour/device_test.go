@@ -371,6 +371,7 @@ func TestUnplugAndRestart(t *testing.T) {
 		g := g.in(t)
 		slot := g.plug("nic", "igb")
 		g.bound(slot, "igb")
+		g.idle() // else modprobe may not know of the module yet
 		g.sh("modprobe -r igb")
 		g.refused(slot, "blocked", "unbound")
 		g.sh(rescan)
