@@ -51,8 +51,9 @@ func (p part) name() string {
 
 const behaviour = "lab/behaviour"
 
-// parts are all there is, in the order in which they begin: what soon tells of a mistake,
-// then the longest. TestSoak goes on for so long.
+// parts are all there is, in the order in which they begin: what soon tells of a mistake
+// first, and last the fault matrix, which takes as long as half of the others. TestSoak goes
+// on for so long.
 func parts(soak time.Duration) []part {
 	guest := func(t tier, pkg, test string, takes time.Duration) part {
 		return part{tier: t, pkg: pkg, tests: []string{test}, takes: takes * time.Second}
@@ -71,27 +72,27 @@ func parts(soak time.Duration) []part {
 		{tier: everyday, pkg: "packaging", tests: []string{"TestPackages", "TestInstalledSize"}, takes: 20 * time.Second},
 		guest(everyday, behaviour, "TestSizeBudget", 1),
 
-		{tier: rest, pkg: behaviour, tests: []string{"TestFaultMatrix"}, guests: 3, takes: 18 * time.Minute},
-		guest(rest, behaviour, "TestPreinstallLater", 400),
-		guest(rest, behaviour, "TestLifecycle", 300),
-		guest(rest, "lab", "TestGroups", 300),
-		guest(rest, "lab", "TestBaseAlone", 240),
-		guest(rest, behaviour, "TestOneDeviceAfterAnother", 240),
-		guest(rest, behaviour, "TestFromUnsplitToSplit", 240),
 		guest(rest, behaviour, "TestWhatKeepsADriverAway", 240),
-		{tier: rest, pkg: "lab", takes: 6 * time.Minute}, // the lab itself, and the split of other kernels
-		{tier: rest, pkg: behaviour, tests: []string{"TestResume"}, guests: 2, takes: 4 * time.Minute},
-		guest(rest, behaviour, "TestGoldenImage", 180),
-		guest(rest, behaviour, "TestFirmware", 180),
+		guest(rest, behaviour, "TestLifecycle", 300),
+		guest(rest, behaviour, "TestOneDeviceAfterAnother", 240),
 		guest(rest, behaviour, "TestPublishedAnew", 180),
-		guest(rest, behaviour, "TestPackagesThatSayLittle", 300),
 		guest(rest, behaviour, "TestLoadEarly", 180),
-		{tier: rest, pkg: "packaging", takes: 2 * time.Minute},
+		guest(rest, behaviour, "TestPackagesThatSayLittle", 300),
 		guest(rest, behaviour, "TestWholeDeviceAtBoot", 120),
 		guest(rest, behaviour, "TestKicks", 120),
+		guest(rest, behaviour, "TestFirmware", 180),
+		guest(rest, behaviour, "TestFromUnsplitToSplit", 240),
+		guest(rest, behaviour, "TestGoldenImage", 180),
+		guest(rest, "lab", "TestGroups", 300),
+		guest(rest, "lab", "TestBaseAlone", 240),
+		guest(rest, behaviour, "TestPreinstallLater", 400),
+		{tier: rest, pkg: behaviour, tests: []string{"TestResume"}, guests: 2, takes: 4 * time.Minute},
+		{tier: rest, pkg: "lab", takes: 6 * time.Minute}, // the lab itself, and the split of other kernels
+		{tier: rest, pkg: "packaging", takes: 2 * time.Minute},
 		guest(rest, behaviour, "TestEightDevicesAtOnce", 80),
 		guest(rest, behaviour, "TestKernelOfTheHost", 80),
 		guest(rest, behaviour, "TestNoModule", 80),
+		{tier: rest, pkg: behaviour, tests: []string{"TestFaultMatrix"}, guests: 3, takes: 18 * time.Minute},
 
 		{tier: long, pkg: behaviour, tests: []string{"TestSoak"}, args: []string{"-soak.for=" + soak.String()}, takes: soak + 5*time.Minute},
 		guest(long, behaviour, "TestStorm", 600),
