@@ -182,9 +182,9 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 
 	t.Run("a device that nobody knows", func(t *testing.T) {
 		g := g.in(t)
-		g.sh("systemctl stop dnf5daemon-server.service")
 		slot := g.plug("edu", "edu")
 		g.refused(slot, "unsupported", "no-driver")
+		g.sh("systemctl stop dnf5daemon-server.service") // which has been asked, once
 		g.sh("udevadm trigger --settle --action=change /sys/bus/pci/devices/%s", slot)
 		g.refused(slot, "unsupported", "no-driver")
 		g.noDNF()
