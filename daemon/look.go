@@ -75,7 +75,6 @@ func (e *Engine) snapshot(now time.Time) bool {
 			e.devices[f.Slot] = d
 		}
 		d.Device = f
-		e.noteTenure(d, now)
 	}
 	for slot, d := range e.devices {
 		if !seen[slot] {
@@ -100,6 +99,7 @@ func (e *Engine) decide(devices []*device, now time.Time) {
 	for _, d := range devices {
 		facts.Tried = e.tried(d, alike, now)
 		d.want = plan.Decide(d.Device, e.factsFor(d, facts))
+		e.noteTenure(d, now)
 		if d.want.Action == plan.Learn {
 			e.catalog.renewFor(d.came)
 		} else {

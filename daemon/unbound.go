@@ -20,7 +20,7 @@ type tenure struct {
 	modules []string  // that it is made of, as far as the kernel had them loaded
 }
 
-// noteTenure remembers that a device has a driver.
+// noteTenure remembers that a device has a driver, once its want is known.
 func (e *Engine) noteTenure(d *device, now time.Time) {
 	t := &d.tenure
 	switch {
@@ -32,7 +32,8 @@ func (e *Engine) noteTenure(d *device, now time.Time) {
 	case e.ledger.Get(ledger.Load(d.stay)).Running():
 		return // it may still be probing
 	case t.since.IsZero():
-		*t = tenure{since: now, modules: slices.DeleteFunc(e.kernel.Installed(d.Modalias), func(m string) bool { return !e.Loader.Loaded(m) })}
+		// A module that was loaded early is in no index yet: its build's knows of it.
+		*t = tenure{since: now, modules: slices.DeleteFunc(slices.Clone(d.want.Modules), func(m string) bool { return !e.Loader.Loaded(m) })}
 	}
 	if end := t.since.Add(probingTime); now.Before(end) {
 		e.wakeAt(end)

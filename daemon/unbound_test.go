@@ -158,3 +158,19 @@ func TestSameKindOfCardDuringTheLoadStep(t *testing.T) {
 		}
 	})
 }
+
+// depmod need not know of a module that was loaded early.
+func TestUnboundBeforeDepmod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.installed.shipped[igb.alias] = hwdetect.Module{Name: igb.module, Group: "sriov"}
+		w.plug(1, igb.alias)
+		w.bind(1, igb.module)
+		engine, _ := w.run(t)
+		after(time.Second)
+		w.bind(1, "")
+		engine.Kick()
+		after(time.Minute)
+		expect(t, w.device(1), plan.Blocked, reason.Unbound)
+	})
+}
