@@ -133,8 +133,12 @@ func withoutLines(file, text string) error {
 }
 
 // newerModules are the modules of the newer build: enough that whoever does
-// not ask for the running kernel's build would take it for each group.
-var newerModules = []string{"virtio_net", "igb", "igbvf", "bochs", "e1000e", "megaraid_sas", "sdhci_pci"}
+// not ask for the running kernel's build would take it for each group, and what a guest
+// has loaded, without which that build would not be ready for the next boot.
+var newerModules = []string{
+	"igb", "igbvf", "bochs", "e1000e", "megaraid_sas", "sdhci_pci",
+	"virtio_net", "virtio_pci", "virtio_blk", "virtio_console", "virtio_rng", "qemu_fw_cfg", "ext4", "autofs4", "crc32c_cryptoapi",
+}
 
 // newer makes, in dir, a later build of the same kernel with few modules. They
 // are the running kernel's own: nothing ever loads them.
