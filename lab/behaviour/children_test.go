@@ -40,12 +40,13 @@ func TestWholeDevice(t *testing.T) {
 		steps := g.loadSteps(usb)
 		g.unplug("second")
 		g.unplug("stick")
-		g.sh("modprobe -r usb-storage; cd /lib/modules/$(uname -r); mv $(find . -name 'usb-storage.ko*') /root; depmod")
+		// uas claims the disk as well, and is nothing without the other.
+		g.sh("set -e; modprobe -r uas usb-storage; cd /lib/modules/$(uname -r); mv $(find . -name 'usb-storage.ko*' -o -name 'uas.ko*') /root; depmod")
 		if err := g.vm.PlugBelow(g.patient(), lab.USBStorage("stick", "usb")); err != nil {
 			t.Fatal(err)
 		}
 		g.showsWhole(usb, func(s lab.Shown) bool { c := childOf(s, "usb:v46F4"); return c.path != "" && c.driver == "" })
-		g.sh("cd /lib/modules/$(uname -r); mv /root/usb-storage.ko* kernel/drivers/usb/storage; depmod")
+		g.sh("cd /lib/modules/$(uname -r); mv /root/*.ko* kernel/drivers/usb/storage; depmod")
 		g.hasDisk(usb)
 		if now := g.loadSteps(usb); now > steps+2 {
 			t.Errorf("it took %d load steps", now-steps)
