@@ -57,7 +57,7 @@ func TestWholeDevice(t *testing.T) {
 		g := g.in(t)
 		nic := g.plug("nic", "igb")
 		g.bound(nic, "igb")
-		name := "net/" + g.sh("ls /sys/bus/pci/devices/%s/net", nic)
+		name := "net/" + g.sh("udevadm settle; ls /sys/bus/pci/devices/%s/net", nic) // udev renames it
 		g.showsWhole(nic, func(s lab.Shown) bool { return slices.Equal(s.Functions, []string{name}) })
 		g.sh("ip link set %s up", strings.TrimPrefix(name, "net/"))
 		g.until("driverd status | grep 'igb: %s, up'", name)
