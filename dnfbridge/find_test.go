@@ -3,6 +3,7 @@
 package dnfbridge_test
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
@@ -45,4 +46,19 @@ func TestFindFetchesWhatItNeeds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Several may look for files at the same time.
+func TestFindAtTheSameTime(t *testing.T) {
+	f := &fakeServer{}
+	d, _ := f.serve(t)
+	var looking sync.WaitGroup
+	for range 8 {
+		looking.Go(func() {
+			if _, err := d.Find(t.Context(), []string{"/usr/lib/firmware/b.bin"}, false); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	looking.Wait()
 }

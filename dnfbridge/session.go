@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -89,6 +90,7 @@ func (d *DNF5) start(ctx context.Context, s *session, options map[string]any) er
 		return err
 	}
 	// The server's messages are read by errors.go, and end in driverd's own.
+	options = maps.Clone(options) // others may open a session with the same ones
 	options["locale"] = "C.UTF-8"
 	return s.call(ctx, openSession, []any{variants(options)}, &s.path)
 }
