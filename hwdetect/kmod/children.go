@@ -3,11 +3,9 @@
 package kmod
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -128,15 +126,14 @@ func (c *children) shipped() error {
 	defer func() { _ = f.Close() }() // only read: nothing can be lost
 	var module hwdetect.Module       // whose stanza is being read
 	var file string
-	lines := bufio.NewReader(f)
-	for first := true; ; first = false {
-		line, err := lines.ReadSlice('\n')
-		if first {
-			if _, err := version(bytes.TrimRight(line, "\n")); err != nil {
-				return nil // Problem of the Index says so
-			}
+	for line, err := range indexLines(f) {
+		switch {
+		case errors.As(err, new(formatError)):
+			return nil // Problem of the Index says so
+		case err != nil:
+			return fmt.Errorf("cannot read the index of kernel modules: %w", err)
 		}
-		key, value, _ := bytes.Cut(bytes.TrimRight(line, "\n"), []byte(" "))
+		key, value, _ := bytes.Cut(line, []byte(" "))
 		switch string(key) {
 		case "module":
 			module, file = hwdetect.Module{Name: kernelbuild.ModuleName(string(value))}, ""
@@ -149,16 +146,8 @@ func (c *children) shipped() error {
 				c.ships(id, module, file)
 			}
 		}
-		for errors.Is(err, bufio.ErrBufferFull) { // no line of ours is that long
-			_, err = lines.ReadSlice('\n')
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("cannot read the index of kernel modules: %w", err)
-		}
 	}
+	return nil
 }
 
 // ships notes that a module of the build claims an identity.

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"slices"
 	"strconv"
 
@@ -76,39 +77,57 @@ func readGeneral(prefix string) modules {
 }
 
 // readModules reads an index. A stanza without a sensible name, lines out of place and
-// keys that are not known are passed over; another version, and one that is cut short,
-// are errors. It is read line by line, as it describes thousands of modules, of which
-// few are kept.
+// keys that are not known are passed over.
 func readModules(text io.Reader, prefix string) (modules, error) {
 	b := modulesBuilder{prefix: prefix, known: make(map[string]int), strings: make(map[string]string)}
-	lines := bufio.NewReader(text)
-	versioned, ended := false, false
-	for first := true; ; first = false {
-		line, err := lines.ReadSlice('\n')
-		whole := bytes.TrimRight(line, "\n")
-		if first {
-			var err error
-			if versioned, err = version(whole); err != nil {
-				return modules{}, err
-			}
-		}
-		switch {
-		case errors.Is(err, bufio.ErrBufferFull): // no line of ours is that long
-			for errors.Is(err, bufio.ErrBufferFull) {
-				_, err = lines.ReadSlice('\n')
-			}
-		default:
-			b.line(whole)
-			ended = ended || string(whole) == lastLine
-		}
-		switch {
-		case err == io.EOF && versioned && !ended:
-			return modules{}, formatError("it is cut short")
-		case err == io.EOF:
-			b.end()
-			return b.build(), nil
-		case err != nil:
+	for line, err := range indexLines(text) {
+		if err != nil {
 			return modules{}, err
+		}
+		b.line(line)
+	}
+	b.end()
+	return b.build(), nil
+}
+
+// indexLines are the lines of an index, but for those that are longer than any of ours,
+// one by one, as it describes thousands of modules, of which few are kept. If it cannot
+// be read whole, an error is the last: a formatError for another version, and for an
+// index that is cut short.
+func indexLines(text io.Reader) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		lines := bufio.NewReader(text)
+		versioned, ended := false, false
+		for first := true; ; first = false {
+			line, err := lines.ReadSlice('\n')
+			whole := bytes.TrimRight(line, "\n")
+			if first {
+				var other error
+				if versioned, other = version(whole); other != nil {
+					yield(nil, other)
+					return
+				}
+			}
+			if errors.Is(err, bufio.ErrBufferFull) {
+				for errors.Is(err, bufio.ErrBufferFull) {
+					_, err = lines.ReadSlice('\n')
+				}
+			} else {
+				ended = ended || string(whole) == lastLine
+				if !yield(whole, nil) {
+					return
+				}
+			}
+			switch {
+			case err == io.EOF && versioned && !ended:
+				yield(nil, formatError("it is cut short"))
+				return
+			case err == io.EOF:
+				return
+			case err != nil:
+				yield(nil, err)
+				return
+			}
 		}
 	}
 }

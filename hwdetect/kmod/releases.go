@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"driverd/kernelbuild"
 )
@@ -68,16 +67,12 @@ func Lacking(dir string, modules []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	builtIn, err := readFile(dir, "modules.builtin")
+	has, err := builtInModules(dir)
 	if err != nil {
 		return nil, err
 	}
-	has := make(map[string]bool)
 	for file := range indexed(files) {
 		has[kernelbuild.ModuleOfFile(file)] = true
-	}
-	for file := range strings.Lines(string(builtIn)) {
-		has[kernelbuild.ModuleOfFile(strings.TrimSpace(file))] = true
 	}
 	return slices.DeleteFunc(slices.Clone(modules), func(name string) bool { return has[kernelbuild.ModuleName(name)] }), nil
 }

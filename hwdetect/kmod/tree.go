@@ -39,7 +39,7 @@ func ReadTree(dir string) (*Tree, error) {
 	t := &Tree{
 		dir:   dir,
 		fresh: make(map[string]string), indexed: make(map[string]string),
-		depends: make(map[string][]string), builtIn: make(map[string]bool),
+		depends: make(map[string][]string),
 	}
 	text, err := readFile(dir, depFile)
 	if err != nil {
@@ -52,11 +52,8 @@ func ReadTree(dir string) (*Tree, error) {
 			t.depends[name] = append(t.depends[name], kernelbuild.ModuleOfFile(need))
 		}
 	}
-	if text, err = readFile(dir, "modules.builtin"); err != nil {
+	if t.builtIn, err = builtInModules(dir); err != nil {
 		return nil, err
-	}
-	for line := range strings.FieldsSeq(string(text)) {
-		t.builtIn[kernelbuild.ModuleOfFile(line)] = true
 	}
 	if text, err = readFile(dir, "modules.softdep"); err != nil {
 		return nil, err
@@ -78,6 +75,19 @@ func ReadTree(dir string) (*Tree, error) {
 		}
 	}
 	return t, nil
+}
+
+// builtInModules returns the modules that are a part of the kernel's image.
+func builtInModules(dir string) (map[string]bool, error) {
+	text, err := readFile(dir, "modules.builtin")
+	if err != nil {
+		return nil, err
+	}
+	names := make(map[string]bool)
+	for file := range strings.FieldsSeq(string(text)) {
+		names[kernelbuild.ModuleOfFile(file)] = true
+	}
+	return names, nil
 }
 
 // look looks for fresh modules in a folder and below.
