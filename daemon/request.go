@@ -136,8 +136,9 @@ func (e *Engine) choice(selectors []plan.Selector) (c choice, err error) {
 	for _, d := range e.sorted() {
 		devices = append(devices, d.Device)
 	}
+	facts := e.factsOfRequest(true)
 	for _, s := range selectors {
-		selection, ok := s.Select(devices, e.factsOfRequest(true))
+		selection, ok := s.Select(devices, facts)
 		if !ok {
 			return c, refuse(ErrNoSuchDevice, "there is no device in slot %s", s)
 		}
@@ -149,7 +150,8 @@ func (e *Engine) choice(selectors []plan.Selector) (c choice, err error) {
 			c.takeFirmware(file, len(e.Firmware.Lacking([]string{file})) > 0)
 		}
 		for _, slot := range selection.Slots {
-			e.takeDevice(&c, e.devices[slot], true)
+			d := e.devices[slot]
+			c.takeDevice(d, plan.Decide(d.Device, facts))
 		}
 	}
 	return c.tidy(), nil
@@ -166,17 +168,17 @@ func (e *Engine) factsOfRequest(named bool) plan.Facts {
 // everything chooses what the devices that are here need. Those that nothing
 // can be done for are left out.
 func (e *Engine) everything() (c choice, err error) {
+	facts := e.factsOfRequest(false)
 	for _, d := range e.sorted() {
-		f := e.factsOfRequest(false)
-		f.Unbound = e.unbound(d) // nobody names it
-		want := plan.Decide(d.Device, f)
+		facts.Unbound = e.unbound(d) // nobody names it
+		want := plan.Decide(d.Device, facts)
 		switch refused := e.refusal("", want); {
 		case errors.Is(refused, errLearn):
 			return c, refused
 		case errors.Is(refused, ErrBackendFailed):
 			err = refused
 		case want.Action == plan.Install || want.Action == plan.Load:
-			e.takeDevice(&c, d, false)
+			c.takeDevice(d, want)
 		}
 	}
 	if len(c.devices) > 0 {
@@ -205,9 +207,9 @@ func (c *choice) takeFirmware(file string, missing bool) {
 }
 
 // takeDevice adds a device, and what it needs.
-func (e *Engine) takeDevice(c *choice, d *device, named bool) {
+func (c *choice) takeDevice(d *device, want plan.Want) {
 	c.slots = append(c.slots, d.Slot)
-	switch want := plan.Decide(d.Device, e.factsOfRequest(named)); {
+	switch {
 	case want.Action != plan.Nothing:
 		c.take(want)
 		c.devices = append(c.devices, d)
