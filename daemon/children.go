@@ -125,7 +125,7 @@ func (e *Engine) completeDevices(devices []*device) {
 }
 
 func (e *Engine) complete(d *device, facts plan.Facts) {
-	w := phase.Whole{Driver: d.Driver, Children: e.ledger.Get(ledger.Children(d.stay))}
+	w := phase.Whole{Driver: d.Driver}
 	if why := plan.Keeps(d.Device, d.want, facts); why != "" {
 		w.Denied = why
 	} else {
@@ -154,14 +154,8 @@ func (e *Engine) complete(d *device, facts plan.Facts) {
 			missing.Add(child, want)
 		}
 	}
-	w.Notes = missing.Notes()
-	if d.parts.Problem != nil {
-		w.Notes = append(w.Notes, fmt.Sprintf("not all of it is known: %v", d.parts.Problem))
-	}
-	if w.Needs = len(d.childPackages) > 0; w.Needs {
-		w.Install = e.ledger.Get(ledger.Packages(d.childPackages))
-	}
-	d.missing = phase.MissingFirmware(w.Children)
+	w.Notes = missing.Notes(d.parts.Problem)
+	w.Needs = len(d.childPackages) > 0
 	d.whole = w
 }
 
@@ -192,8 +186,9 @@ func (n *ChildNotes) Add(child hwdetect.Child, want plan.Want) {
 	n.paths[want.Message] = append(n.paths[want.Message], child.Path)
 }
 
-// Notes returns the notes as text.
-func (n *ChildNotes) Notes() []string {
+// Notes returns the notes as text. The problem is why not all children are known, nil if
+// they are.
+func (n *ChildNotes) Notes(problem error) []string {
 	var notes []string
 	for _, said := range n.order[:min(len(n.order), maxNotes)] {
 		paths := n.paths[said]
@@ -206,6 +201,9 @@ func (n *ChildNotes) Notes() []string {
 	if more := len(n.order) - maxNotes; more > 0 {
 		notes = append(notes, fmt.Sprintf("%d more things keep drivers from others", more))
 	}
+	if problem != nil {
+		notes = append(notes, fmt.Sprintf("not all of it is known: %v", problem))
+	}
 	return notes
 }
 
@@ -216,16 +214,11 @@ func (e *Engine) loadChildren(d *device, now time.Time) {
 		try.Children = union(last.Children, try.Children)
 	}
 	e.ledger.Begin(key, 0, now, try)
-	e.loading = append(e.loading, d)
 	e.Log.Debug().Msgf("the load step of %s begins, for its children: %s", d.Slot, strings.Join(d.whole.Load, " "))
-	e.start(
-		func(ctx context.Context) error { return e.runLoadStep(ctx, d.Slot) },
-		func(err error) {
-			e.loading = slices.DeleteFunc(e.loading, func(other *device) bool { return other == d })
-			e.ledger.End(key, 0, time.Now(), err)
-			d.partsStale = true
-			if e.present(d.stay) == nil {
-				e.ledger.Forget(key)
-			}
-		})
+	e.runLoadStep(d, func(err error) {
+		e.ledger.End(key, 0, time.Now(), err)
+		if e.present(d.stay) == nil {
+			e.ledger.Forget(key)
+		}
+	})
 }

@@ -61,41 +61,43 @@ func (e *Engine) startLoad(d *device, now time.Time) {
 		e.incomplete[packages] = need{key: packages, packages: d.want.Packages, stays: append(e.incomplete[packages].stays, d.stay)}
 	}
 	e.ledger.Begin(key, owner, now, try)
-	e.loading = append(e.loading, d)
+	e.runLoadStep(d, func(err error) {
+		loaded := len(try.Modules) > 0 && !slices.ContainsFunc(try.Modules, func(m string) bool { return !e.Loader.Loaded(m) })
+		e.ledger.EndLoad(key, owner, time.Now(), err, loaded)
+		if err == nil {
+			d.mark("loaded")
+		}
+		switch {
+		case e.present(d.stay) == nil:
+			e.ledger.Forget(key) // nobody asks for it any more
+		case d.Driver != "":
+			e.ledger.Copy(key, ledger.Children(d.stay)) // it has looked after the children too
+			e.ledger.Forget(key)
+		}
+	})
+}
+
+// runLoadStep runs the load step of a device, and then finish, with the error of the
+// step, inside the engine's goroutine.
+func (e *Engine) runLoadStep(d *device, finish func(error)) {
 	slot := d.Slot
-	var loaded bool
+	e.loading = append(e.loading, d)
 	e.start(
 		func(ctx context.Context) error {
-			err := e.runLoadStep(ctx, slot)
-			loaded = len(try.Modules) > 0 && !slices.ContainsFunc(try.Modules, func(m string) bool { return !e.Loader.Loaded(m) })
-			return err
+			ctx, cancel := context.WithTimeoutCause(ctx, loadTime, reason.With(reason.ProbeFailed, fmt.Errorf(
+				"the load step has not ended in %s: see journalctl -u driverd-load@%s", loadTime, slot)))
+			defer cancel()
+			err := e.Loader.Load(ctx, slot)
+			if err != nil && ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
+			return withReason(reason.ProbeFailed, err)
 		},
 		func(err error) {
 			e.loading = slices.DeleteFunc(e.loading, func(other *device) bool { return other == d })
-			e.ledger.EndLoad(key, owner, time.Now(), err, loaded)
-			if err == nil {
-				d.mark("loaded")
-			}
-			switch d.partsStale = true; {
-			case e.present(d.stay) == nil:
-				e.ledger.Forget(key) // nobody asks for it any more
-			case d.Driver != "":
-				e.ledger.Copy(key, ledger.Children(d.stay)) // it has looked after the children too
-				e.ledger.Forget(key)
-			}
+			d.partsStale = true
+			finish(err)
 		})
-}
-
-// runLoadStep runs the load step for the device in a slot.
-func (e *Engine) runLoadStep(ctx context.Context, slot hwdetect.Slot) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, loadTime, reason.With(reason.ProbeFailed, fmt.Errorf(
-		"the load step has not ended in %s: see journalctl -u driverd-load@%s", loadTime, slot)))
-	defer cancel()
-	err := e.Loader.Load(ctx, slot)
-	if err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	return withReason(reason.ProbeFailed, err)
 }
 
 // sharedLoad is the load step of one device, as it speaks for all that are alike.

@@ -152,8 +152,11 @@ func (e *Engine) findPhases(devices []*device, now time.Time) {
 func (e *Engine) standing(d *device, alike map[string]sharedLoad) phase.Device {
 	s := phase.Device{Slot: d.Slot, Seen: d.seen, Want: d.want, Cancelled: d.cancelled, Changes: e.changes}
 	if d.want.State == plan.Bound {
-		s.Whole, s.Firmware = d.whole, e.ledger.Get(ledger.Firmware(d.missing))
+		s.Whole = d.whole
 		s.Whole.Children = e.ledger.Get(ledger.Children(d.stay))
+		s.Whole.Install = e.ledger.Get(ledger.Packages(d.childPackages))
+		d.missing = phase.MissingFirmware(s.Whole.Children)
+		s.Firmware = e.ledger.Get(ledger.Firmware(d.missing))
 		return s
 	}
 	if d.want.Action != plan.Load && d.want.Action != plan.Install {

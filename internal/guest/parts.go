@@ -57,10 +57,6 @@ func addParts(x *daemon.Explanation, device hwdetect.Device, facts plan.Facts, r
 		child.Child = c
 		notes.Add(c, plan.DecideChild(device, x.Want, child, facts))
 	}
-	said := notes.Notes()
-	if parts.Problem != nil {
-		said = append(said, "not all of it is known: "+parts.Problem.Error())
-	}
-	x.Device.Message = strings.Join(said, "; ")
+	x.Device.Message = strings.Join(notes.Notes(parts.Problem), "; ")
 	return nil
 }
