@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"driverd/kernelsplit"
 	"driverd/lab/stage"
 )
 
@@ -54,6 +55,15 @@ func (k DebianKernel) arch() string {
 func (k DebianKernel) Modules(ctx context.Context) (string, error) {
 	files, err := k.files(ctx)
 	return files.modules, err
+}
+
+// Tree reads the kernel's module tree.
+func (k DebianKernel) Tree(ctx context.Context) (*kernelsplit.Tree, error) {
+	dir, err := k.Modules(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return kernelsplit.ReadTree(ctx, dir)
 }
 
 // files fetches the kernel's packages and unpacks them. They are never

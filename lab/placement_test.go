@@ -237,11 +237,7 @@ func readTree(t *testing.T, k lab.DebianKernel) *kernel.Tree {
 	if tree, ok := trees.Load(k); ok {
 		return tree.(*kernel.Tree)
 	}
-	dir, err := k.Modules(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	tree, err := kernel.ReadTree(t.Context(), dir)
+	tree, err := k.Tree(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

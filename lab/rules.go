@@ -6,7 +6,7 @@ import (
 	_ "embed" // for the rules
 	"fmt"
 
-	packaging "driverd/kernelsplit"
+	"driverd/kernelsplit"
 )
 
 var (
@@ -18,18 +18,18 @@ var (
 
 // GuestRules divide the kernel of the lab's guest: those of the split, but for what
 // guest.rules says.
-func GuestRules() (packaging.Rules, error) {
-	rules, err := packaging.ParseRules(guestRules)
+func GuestRules() (kernelsplit.Rules, error) {
+	rules, err := kernelsplit.ParseRules(guestRules)
 	if err != nil {
 		return nil, fmt.Errorf("lab/guest.rules: %w", err)
 	}
-	return append(rules, packaging.DefaultRules()...), nil
+	return append(rules, kernelsplit.DefaultRules()...), nil
 }
 
 // FedoraRules are the placement of today's Fedora in the words of ours: Base is
 // its kernel-modules-core, Hardware its kernel-modules and all that require that.
-func FedoraRules() (packaging.Rules, error) {
-	rules, err := packaging.ParseRules(fedoraRules)
+func FedoraRules() (kernelsplit.Rules, error) {
+	rules, err := kernelsplit.ParseRules(fedoraRules)
 	if err != nil {
 		return nil, fmt.Errorf("lab/fedora.rules: %w", err)
 	}

@@ -34,11 +34,7 @@ func write(ctx context.Context, args []string) error {
 	}
 	var trees []*kernelsplit.Tree
 	for _, kernel := range lab.Indexed {
-		dir, err := kernel.Modules(ctx)
-		if err != nil {
-			return err
-		}
-		tree, err := kernelsplit.ReadTree(ctx, dir)
+		tree, err := kernel.Tree(ctx)
 		if err != nil {
 			return err
 		}

@@ -57,14 +57,11 @@ type build struct {
 }
 
 func read(ctx context.Context, k lab.DebianKernel) (*build, error) {
-	dir, err := k.Modules(ctx)
+	tree, err := k.Tree(ctx)
 	if err != nil {
 		return nil, err
 	}
-	b := &build{}
-	if b.tree, err = kernel.ReadTree(ctx, dir); err != nil {
-		return nil, err
-	}
+	b := &build{tree: tree}
 	if b.split, err = kernel.Divide(b.tree.Release, b.tree.Modules, kernel.DefaultRules()); err != nil {
 		return nil, err
 	}
