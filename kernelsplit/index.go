@@ -53,7 +53,7 @@ func Index(trees ...*Tree) string {
 func pciDrivers(all map[string]*Module) (drivers, libraries map[string]bool) {
 	drivers, libraries = make(map[string]bool), make(map[string]bool)
 	for name, m := range all {
-		if !slices.ContainsFunc(m.Aliases, isPCI) {
+		if !m.on("pci") {
 			continue
 		}
 		drivers[name] = true
@@ -66,7 +66,7 @@ func pciDrivers(all map[string]*Module) (drivers, libraries map[string]bool) {
 	return drivers, libraries
 }
 
-func isPCI(alias string) bool { return strings.HasPrefix(alias, "pci:") }
+func isPCI(alias string) bool { return bus(alias) == "pci" }
 
 // set returns those of the values that are wanted, sorted, each once.
 func set(values []string, wanted func(string) bool) []string {

@@ -51,10 +51,10 @@ func DecideChild(d hwdetect.Device, about Want, c Child, f Facts) Want {
 // childDenial is what forbids to load all the modules that claim a child, empty if one
 // may be loaded.
 func (f Facts) childDenial(modalias string, modules []string) (why string) {
+	if f.Law == nil {
+		return ""
+	}
 	for _, module := range modules {
-		if f.Law == nil {
-			return ""
-		}
 		if why = f.Law.Denial(modalias, module); why == "" {
 			return ""
 		}
