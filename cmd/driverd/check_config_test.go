@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"driverd/internal/testtree"
 )
 
 func TestCheckConfig(t *testing.T) {
@@ -21,11 +23,11 @@ func TestCheckConfig(t *testing.T) {
 		}
 	}
 	check(0, "The configuration is good; there are no files.\n", "")
-	write(t, file, "mode = 'observe'\n")
-	write(t, dropIn, "[[rule]]\naction = 'deny'\nslot = ['0000:01:00.0']\n")
+	testtree.Write(t, file, "mode = 'observe'\n")
+	testtree.Write(t, dropIn, "[[rule]]\naction = 'deny'\nslot = ['0000:01:00.0']\n")
 	check(0, "The configuration is good; it is read from:\n  "+file+"\n  "+dropIn+"\n", "")
-	write(t, file, "mode = 'observe'\n\x1b[2J\n")
-	write(t, dropIn, "[[rule]]\naction = 'deny'\nslot = ['1:0']\nkind = ['03']\n")
+	testtree.Write(t, file, "mode = 'observe'\n\x1b[2J\n")
+	testtree.Write(t, dropIn, "[[rule]]\naction = 'deny'\nslot = ['1:0']\nkind = ['03']\n")
 	check(exitFailed, "", file+":2:1: invalid character at start of key: U+001B\n"+dropIn+":4:1: unknown key \"rule.kind\"\n")
 }
 
@@ -35,7 +37,7 @@ func TestExplainTheRule(t *testing.T) {
 	s := serve(t)
 	s.await(t, settledAll)
 	file := filepath.Join(s.root, "etc/driverd/driverd.toml")
-	write(t, file, "[[rule]]\naction = 'deny'\ngroup = ['sriov']\n\n[[rule]]\naction = 'allow'\nid = ['1af4:*']\n")
+	testtree.Write(t, file, "[[rule]]\naction = 'deny'\ngroup = ['sriov']\n\n[[rule]]\naction = 'allow'\nid = ['1af4:*']\n")
 	if err := s.engine.Rescan(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +67,7 @@ func TestObserveMode(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	s.await(t, settledAll)
-	write(t, filepath.Join(s.root, "etc/driverd/driverd.toml"), "mode = 'observe'")
+	testtree.Write(t, filepath.Join(s.root, "etc/driverd/driverd.toml"), "mode = 'observe'")
 	if err := s.engine.Rescan(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -76,12 +78,12 @@ func TestObserveMode(t *testing.T) {
 		}
 	}
 	// A mode that was set wins over the one that is configured.
-	write(t, filepath.Join(s.root, "var/lib/driverd/mode"), "auto\n")
+	testtree.Write(t, filepath.Join(s.root, "var/lib/driverd/mode"), "auto\n")
 	code, out, complaints := driverd(t, s.bus.Address, "explain", "0000:01:00.0", "--root", s.root)
 	if code != 0 || !strings.Contains(out, "install the package") {
 		t.Errorf("%d %s %s", code, out, complaints)
 	}
-	write(t, filepath.Join(s.root, "etc/driverd/driverd.toml"), "mdoe = 'auto'")
+	testtree.Write(t, filepath.Join(s.root, "etc/driverd/driverd.toml"), "mdoe = 'auto'")
 	code, out, complaints = driverd(t, s.bus.Address, "explain", "0000:01:00.0", "--root", s.root)
 	if code != exitBlocked || !strings.Contains(out, "there is a mistake in the configuration") {
 		t.Errorf("%d %s %s", code, out, complaints)

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"driverd/internal/testtree"
 	"driverd/kernelbuild"
 )
 
@@ -70,7 +71,7 @@ func TestTab(t *testing.T) {
 			if code != 0 {
 				t.Fatalf("driverd completion %s: %d", name, code)
 			}
-			write(t, filepath.Join(share, shell.file), script)
+			testtree.Write(t, filepath.Join(share, shell.file), script)
 			command := exec.CommandContext(t.Context(), shell.command[0], shell.command[1:]...)
 			command.Env = []string{
 				"PATH=" + bin + ":/usr/bin:/bin", "HOME=" + t.TempDir(), "XDG_DATA_DIRS=" + share,

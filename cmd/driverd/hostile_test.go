@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"driverd/internal/testtree"
 )
 
 // A record is a folder that a stranger has sent. Whatever is in the place of a file that
@@ -83,8 +85,8 @@ func TestRecordOfHostileState(t *testing.T) {
 	t.Parallel()
 	root := tree(t, filepath.Join(t.TempDir(), "root"))
 	kept := filepath.Join(root, "var/lib/driverd")
-	write(t, filepath.Join(root, "etc/shadow"), "root:$y$hash")
-	write(t, filepath.Join(kept, "history.json"), `{"version":1,"entries":[`+
+	testtree.Write(t, filepath.Join(root, "etc/shadow"), "root:$y$hash")
+	testtree.Write(t, filepath.Join(kept, "history.json"), `{"version":1,"entries":[`+
 		`{"Action":"install","Message":"Status code: 401 for https://svc:Tr0ub4dor@mirror.example/AbCdEfGh12345678/repodata/repomd.xml (IP: 192.0.2.10)"},`+
 		`{"Action":"install","Message":"Unsupported proxy syntax in 'jdoe:Spec@ial\"!@proxy.example:3128'; cannot download svc_S3cr3tInId_40mirror.example_el9"}]}`)
 	if err := os.Symlink("/etc/shadow", filepath.Join(kept, "mode")); err != nil {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"driverd/internal/testtree"
 )
 
 // preinstallOf runs driverd preinstall with what one file says, and returns its
@@ -16,7 +18,7 @@ import (
 func preinstallOf(t *testing.T, s testService, done, text string) (code int, said string) {
 	t.Helper()
 	root := t.TempDir()
-	write(t, filepath.Join(root, "etc/driverd/preinstall.d/50.toml"), text)
+	testtree.Write(t, filepath.Join(root, "etc/driverd/preinstall.d/50.toml"), text)
 	var out bytes.Buffer
 	p := preinstall{console{stdout: &out, stderr: &out, root: root, bus: s.bus.Address}, done}
 	if err := p.run(t.Context()); err != nil {

@@ -33,6 +33,7 @@ import (
 	"driverd/internal/guest"
 	"driverd/internal/printable"
 	"driverd/internal/testbus"
+	"driverd/internal/testtree"
 	"driverd/plan"
 	"driverd/reason"
 )
@@ -59,11 +60,11 @@ func tree(t testing.TB, root string) string {
 	} {
 		plug(t, root, slot, d.modalias, d.class, d.driver)
 	}
-	write(t, filepath.Join(root, "lib/modules", release, "modules.alias"),
+	testtree.Write(t, filepath.Join(root, "lib/modules", release, "modules.alias"),
 		"alias pci:v00001000d00000060sv*sd*bc*sc*i* megaraid_sas\nalias pci:v00001000d00000060sv00001000sd*bc*sc*i* megaraid_other\n")
-	write(t, filepath.Join(root, "lib/modules", release, "modules.builtin.modinfo"),
+	testtree.Write(t, filepath.Join(root, "lib/modules", release, "modules.builtin.modinfo"),
 		"virtio_pci.alias=pci:v00001AF4d*sv*sd*bc*sc*i*\x00")
-	write(t, filepath.Join(root, "proc/modules"), "")
+	testtree.Write(t, filepath.Join(root, "proc/modules"), "")
 	dir := filepath.Join(root, guest.StateDir)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -83,23 +84,12 @@ func plug(t testing.TB, root, slot, modalias, class, driver string) {
 		"vendor": "0x" + modalias[len("pci:v0000"):][:4], "device": "0x" + modalias[len("pci:v00008086d0000"):][:4],
 		"subsystem_vendor": "0x0000", "subsystem_device": "0x0000",
 	} {
-		write(t, filepath.Join(dir, name), text+"\n")
+		testtree.Write(t, filepath.Join(dir, name), text+"\n")
 	}
 	if driver != "" {
 		if err := os.Symlink("/drivers/"+driver, filepath.Join(dir, "driver")); err != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-func write(t testing.TB, path, text string) {
-	t.Helper()
-	err := os.MkdirAll(filepath.Dir(path), 0o755)
-	if err == nil {
-		err = os.WriteFile(path, []byte(text), 0o644)
-	}
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"driverd/daemon/config"
+	"driverd/internal/testtree"
 	"driverd/plan"
 )
 
@@ -21,27 +22,10 @@ const (
 	localDir  = "etc/driverd/driverd.toml.d/"
 )
 
-// tree makes a root with these files.
-func tree(t testing.TB, files map[string]string) string {
-	t.Helper()
-	root := t.TempDir()
-	for name, text := range files {
-		path := filepath.Join(root, name)
-		err := os.MkdirAll(filepath.Dir(path), 0o755)
-		if err == nil {
-			err = os.WriteFile(path, []byte(text), 0o644)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return root
-}
-
 // Everything that can be said, in every place, and what becomes of it.
 func TestLoad(t *testing.T) {
 	t.Parallel()
-	root := tree(t, map[string]string{
+	root := testtree.Make(t, map[string]string{
 		vendorDir + "50-vendor.toml": "mode = 'observe'\n\n[[rule]]\naction = 'deny'\nid = ['10DE:*']\nclass = ['03']\ngroup = ['gpu']\n",
 		vendorDir + "60-gone.toml":   "mode = 'nonsense'",
 		vendorDir + "README":         "nonsense",
@@ -119,7 +103,7 @@ func TestLaterWins(t *testing.T) {
 		{map[string]string{localDir + "10.toml": observe, localDir + "9.toml": auto}, false},
 		{map[string]string{localDir + "1.toml": observe, localDir + "9.toml": "# no mode"}, true},
 	} {
-		if got, err := config.Load(tree(t, test.files)); err != nil || got.Observe != test.want {
+		if got, err := config.Load(testtree.Make(t, test.files)); err != nil || got.Observe != test.want {
 			t.Errorf("%v: observe %v, %v", test.files, got.Observe, err)
 		}
 	}
@@ -127,7 +111,7 @@ func TestLaterWins(t *testing.T) {
 
 func TestMask(t *testing.T) {
 	t.Parallel()
-	root := tree(t, map[string]string{vendorDir + "50.toml": "[[rule]]\naction = 'deny'", localDir + "60.toml": ""})
+	root := testtree.Make(t, map[string]string{vendorDir + "50.toml": "[[rule]]\naction = 'deny'", localDir + "60.toml": ""})
 	if err := os.Symlink("/dev/null", filepath.Join(root, localDir, "50.toml")); err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +154,7 @@ func TestMistakes(t *testing.T) {
 		"hold = {packages=['']}":                               `1: an empty name matches nothing`,
 		"\xff":                                                 "1:1: ",
 	} {
-		root := tree(t, map[string]string{mainFile: text, localDir + "50.toml": "mode = ''"})
+		root := testtree.Make(t, map[string]string{mainFile: text, localDir + "50.toml": "mode = ''"})
 		_, err := config.Load(root)
 		if err == nil {
 			t.Errorf("%q is good", text)
@@ -193,7 +177,7 @@ func TestFilesThatAreNone(t *testing.T) {
 		"links to self": func(path string) error { return os.Symlink(filepath.Base(path), path) },
 	} {
 		for _, file := range []string{mainFile, localDir + "50.toml"} {
-			root := tree(t, map[string]string{vendorDir + "x.toml": "", localDir + "x.toml": ""})
+			root := testtree.Make(t, map[string]string{vendorDir + "x.toml": "", localDir + "x.toml": ""})
 			path := filepath.Join(root, file)
 			if err := spoil(path); err != nil {
 				t.Fatal(err)
@@ -203,7 +187,7 @@ func TestFilesThatAreNone(t *testing.T) {
 			}
 		}
 	}
-	root := tree(t, map[string]string{"etc/driverd/driverd.toml.d": ""})
+	root := testtree.Make(t, map[string]string{"etc/driverd/driverd.toml.d": ""})
 	if _, err := config.Load(root); err == nil || !strings.Contains(err.Error(), "cannot list the configuration") {
 		t.Errorf("a file for a folder: %v", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"driverd/daemon/config"
+	"driverd/internal/testtree"
 )
 
 const preinstallDir = "etc/driverd/preinstall.d/"
@@ -23,7 +24,7 @@ func TestLoadPreinstall(t *testing.T) {
 		preinstallDir + "60-empty.toml":    "",
 		preinstallDir + "README":           "nonsense",
 	}
-	root := tree(t, files)
+	root := testtree.Make(t, files)
 	got, err := config.LoadPreinstall(root)
 	if err != nil {
 		t.Fatal(err)
@@ -41,12 +42,12 @@ func TestLoadPreinstall(t *testing.T) {
 	}
 
 	// The sum is of what is said, not of where the tree lies.
-	same, err := config.LoadPreinstall(tree(t, files))
+	same, err := config.LoadPreinstall(testtree.Make(t, files))
 	if err != nil || same.Sum != got.Sum {
 		t.Errorf("the same files have another sum: %v", err)
 	}
 	files[preinstallDir+"60-empty.toml"] = "present = false"
-	if other, err := config.LoadPreinstall(tree(t, files)); err != nil || other.Sum == got.Sum {
+	if other, err := config.LoadPreinstall(testtree.Make(t, files)); err != nil || other.Sum == got.Sum {
 		t.Errorf("other files have the same sum: %v", err)
 	}
 }
@@ -62,7 +63,7 @@ func TestPreinstallMistakes(t *testing.T) {
 		"present = 1":                       `1:11: present: cannot decode TOML integer`,
 		"mode = 'observe'":                  `1:1: unknown key "mode"`,
 	} {
-		root := tree(t, map[string]string{preinstallDir + "50.toml": text})
+		root := testtree.Make(t, map[string]string{preinstallDir + "50.toml": text})
 		_, err := config.LoadPreinstall(root)
 		if place := filepath.Join(root, preinstallDir, "50.toml") + ":"; err == nil || !strings.HasPrefix(err.Error(), place+want) {
 			t.Errorf("%q: %v, want %s%s", text, err, place, want)

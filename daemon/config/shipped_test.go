@@ -9,6 +9,7 @@ import (
 
 	"driverd/daemon/config"
 	"driverd/hwdetect"
+	"driverd/internal/testtree"
 	"driverd/plan"
 )
 
@@ -37,7 +38,7 @@ func TestShippedRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := tree(t, map[string]string{vendorDir + name: string(text), localDir + "90-mine.toml": ""})
+	root := testtree.Make(t, map[string]string{vendorDir + name: string(text), localDir + "90-mine.toml": ""})
 	shipped, err := config.Load(root)
 	if err != nil {
 		t.Fatal(err)

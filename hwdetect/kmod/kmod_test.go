@@ -19,6 +19,7 @@ import (
 	"driverd/hwdetect"
 	"driverd/hwdetect/kmod"
 	"driverd/hwdetect/modalias"
+	"driverd/internal/testtree"
 )
 
 const igb = "pci:v00008086d000010C9sv00008086sd0000A03Cbc02sc00i00"
@@ -131,7 +132,7 @@ func TestIndexOfWhatIsGone(t *testing.T) {
 	for _, module := range []string{"igb_gone", "igb_there", "igb_elsewhere", "igb_unknown", "igb_gone"} {
 		index["modules.alias"] += fmt.Sprintf(alias, module)
 	}
-	dir := tree(t, index)
+	dir := testtree.Make(t, index)
 	want := []string{"igb_there", "igb_elsewhere", "igb_unknown"}
 	all, err := kmod.Read(dir)
 	if err != nil {
@@ -155,7 +156,7 @@ func TestIndexUnreadable(t *testing.T) {
 		if name == "modules.dep" {
 			files["modules.alias"] = "alias pci:* igb\n"
 		}
-		dir := tree(t, files)
+		dir := testtree.Make(t, files)
 		if _, err := kmod.Read(dir); err == nil || errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s is a directory: error %v, want one", name, err)
 		}

@@ -3,7 +3,6 @@
 package kmod_test
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,30 +13,8 @@ import (
 	"driverd/hwdetect"
 	"driverd/hwdetect/kmod"
 	"driverd/hwdetect/modalias"
+	"driverd/internal/testtree"
 )
-
-// tree writes files of a module tree: a name that ends in "/" is a folder.
-func tree(t *testing.T, files map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, text := range files {
-		file := filepath.Join(dir, name)
-		folder := filepath.Dir(file)
-		if strings.HasSuffix(name, "/") {
-			folder = file
-		}
-		if err := os.MkdirAll(folder, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if folder == file {
-			continue
-		}
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
 
 func TestTree(t *testing.T) {
 	files := map[string]string{
@@ -62,7 +39,7 @@ func TestTree(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			files["modules.order"] = order
-			f, err := kmod.ReadTree(tree(t, files))
+			f, err := kmod.ReadTree(testtree.Make(t, files))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -98,7 +75,7 @@ func TestTreeThatCannotBeTold(t *testing.T) {
 		"an indexed one beside":         {"modules.dep": "kernel/igb.ko:\n", "updates/igb.ko.xz": ""},
 		"no index to read":              {"modules.dep/": ""},
 	} {
-		if f, err := kmod.ReadTree(tree(t, files)); err == nil {
+		if f, err := kmod.ReadTree(testtree.Make(t, files)); err == nil {
 			t.Errorf("%s: %+v, want an error", name, f)
 		}
 	}
@@ -115,7 +92,7 @@ func FuzzTree(f *testing.F) {
 	f.Add(":\n::\nkernel/\n: : :\n/../../x.ko: ../y.ko\n", "alias\nalias  \nalias [ x\nalias pci:v[ a b\n", "softdep\nsoftdep  \n", "\n\xff\n", "\x00\x00.alias=\x00", "\n.ko\n/.ko\n/a.ko\n../fresh.ko\n")
 	f.Add("igb.ko.zst.xz: igb.ko\nigb.ko", "alias pci:v00008086d000010C9* ig\xffb", "softdep * pre: *", "igb.ko", "a.alias=pci:v", "fresh.ko\nkernel/fresh.ko")
 	f.Fuzz(func(t *testing.T, dep, alias, softdep, builtin, modinfo, order string) {
-		dir := tree(t, map[string]string{
+		dir := testtree.Make(t, map[string]string{
 			"modules.dep":             dep + "\nkernel/the_last.ko: kernel/the_other.ko\n",
 			"modules.alias":           alias + "\nalias " + igb + " the_last\n",
 			"modules.softdep":         softdep,

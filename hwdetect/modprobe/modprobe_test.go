@@ -14,26 +14,10 @@ import (
 	"pgregory.net/rapid"
 
 	"driverd/hwdetect/modprobe"
+	"driverd/internal/testtree"
 )
 
 const iavf = "pci:v00008086d00001889sv00008086sd00000000bc02sc00i00"
-
-// tree makes the files of a guest, by their names below its root.
-func tree(t testing.TB, files map[string]string) string {
-	t.Helper()
-	root := t.TempDir()
-	for name, text := range files {
-		path := filepath.Join(root, name)
-		err := os.MkdirAll(filepath.Dir(path), 0o755)
-		if err == nil {
-			err = os.WriteFile(path, []byte(text), 0o644)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return root
-}
 
 func TestDenial(t *testing.T) {
 	t.Parallel()
@@ -69,7 +53,7 @@ func TestDenial(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := modprobe.Read(tree(t, test.files)).Denial(iavf, test.module); got != test.want {
+			if got := modprobe.Read(testtree.Make(t, test.files)).Denial(iavf, test.module); got != test.want {
 				t.Errorf("it is %s, want %s", got, test.want)
 			}
 		})
@@ -79,7 +63,7 @@ func TestDenial(t *testing.T) {
 // What others have put into a folder may be no file, or have no end.
 func TestHostileFiles(t *testing.T) {
 	t.Parallel()
-	root := tree(t, map[string]string{
+	root := testtree.Make(t, map[string]string{
 		"etc/modprobe.d/50-long.conf": strings.Repeat("blacklist x\n", 1<<17) + "blacklist iavf\n",
 		"etc/modprobe.d/60-bad.conf":  "blacklist\x00\xff iavf\n\\",
 		"etc/modprobe.d/90-last.conf": "blacklist ice",
@@ -144,7 +128,7 @@ func FuzzRead(f *testing.F) {
 	f.Add("blacklist iavf\n", "module_blacklist=iavf")
 	f.Add("install * /bin/false\\\n# \nalias pci:* off", "modprobe.blacklist=,,=")
 	f.Fuzz(func(t *testing.T, file, line string) {
-		c := modprobe.Read(tree(t, map[string]string{"etc/modprobe.d/x.conf": file, modprobe.CommandLine: line}))
+		c := modprobe.Read(testtree.Make(t, map[string]string{"etc/modprobe.d/x.conf": file, modprobe.CommandLine: line}))
 		if why := c.Denial(iavf, "iavf"); why != "" && !strings.Contains(why, "in /etc/modprobe.d/x.conf:") && !strings.HasSuffix(why, "on the kernel command line") {
 			t.Errorf("it does not say where: %s", why)
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"driverd/internal/guest"
+	"driverd/internal/testtree"
 	"driverd/plan"
 )
 
@@ -39,14 +40,14 @@ func TestExplainWhatIsForbidden(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			root := t.TempDir()
-			write(t, filepath.Join(root, vf, "modalias"), iavfModalias+"\n")
-			write(t, filepath.Join(root, "lib/modules/7.2.12-200.fc44/modules.catalog"), iavfIndex)
-			write(t, filepath.Join(root, guest.StateDir, "catalog-7.2.12-200.fc44.json"), iavfCatalog)
+			testtree.Write(t, filepath.Join(root, vf, "modalias"), iavfModalias+"\n")
+			testtree.Write(t, filepath.Join(root, "lib/modules/7.2.12-200.fc44/modules.catalog"), iavfIndex)
+			testtree.Write(t, filepath.Join(root, guest.StateDir, "catalog-7.2.12-200.fc44.json"), iavfCatalog)
 			for file, text := range test.files {
-				write(t, filepath.Join(root, file), text)
+				testtree.Write(t, filepath.Join(root, file), text)
 			}
 			for link, target := range test.links {
-				write(t, filepath.Join(root, filepath.Dir(link), ".folder"), "")
+				testtree.Write(t, filepath.Join(root, filepath.Dir(link), ".folder"), "")
 				if err := os.Symlink(target, filepath.Join(root, link)); err != nil {
 					t.Fatal(err)
 				}

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"driverd/internal/guest"
+	"driverd/internal/testtree"
 )
 
 // next is what is found in a tree of kernels; the newest one if it is none of the others.
@@ -27,8 +28,8 @@ func kernels(t *testing.T, releases ...string) (root string) {
 	t.Helper()
 	root = t.TempDir()
 	for _, release := range releases {
-		write(t, filepath.Join(root, "lib/modules", release, "vmlinuz"), "")
-		write(t, filepath.Join(root, "lib/modules", release, "modules.alias"), "")
+		testtree.Write(t, filepath.Join(root, "lib/modules", release, "vmlinuz"), "")
+		testtree.Write(t, filepath.Join(root, "lib/modules", release, "modules.alias"), "")
 	}
 	return root
 }
@@ -134,7 +135,7 @@ func TestNextOfBootLoader(t *testing.T) {
 			root := kernels(t, fc44, fc44b, debug)
 			for _, files := range []map[string]string{test.base, test.files} {
 				for file, text := range files {
-					write(t, filepath.Join(root, file), text)
+					testtree.Write(t, filepath.Join(root, file), text)
 				}
 			}
 			if got, doubt := next(t, root, fc44); got != cmp.Or(test.want, fc44) || doubt != nil {
@@ -177,7 +178,7 @@ func image(t *testing.T, sections ...string) string {
 func TestNextOfUnreadableBootLoader(t *testing.T) {
 	t.Parallel()
 	root := kernels(t, fc44, fc44b, debug)
-	write(t, filepath.Join(root, "boot/grub2/grubenv"), "saved_entry=4f-"+debug+"\n")
+	testtree.Write(t, filepath.Join(root, "boot/grub2/grubenv"), "saved_entry=4f-"+debug+"\n")
 	// Also for root, whom no mode keeps out.
 	if err := os.Symlink("entries", filepath.Join(root, "boot/loader")); err != nil {
 		t.Fatal(err)
@@ -195,18 +196,18 @@ func TestNextLacksModules(t *testing.T) {
 	t.Parallel()
 	root := kernels(t, fc44, fc44b)
 	has := func(release, modules string) {
-		write(t, filepath.Join(root, "lib/modules", release, "modules.dep"), modules)
+		testtree.Write(t, filepath.Join(root, "lib/modules", release, "modules.dep"), modules)
 	}
 	has(fc44, "kernel/igb.ko.xz:\nkernel/xt_socket.ko.xz:\nextra/nvidia.ko:\n")
 	has(fc44b, "kernel/igb.ko.xz:\n")
 	s := &guest.Successor{Root: root, Running: fc44}
 	loaded := filepath.Join(root, "proc/modules")
-	write(t, loaded, "igb 1 0 - Live 0x0\n")
+	testtree.Write(t, loaded, "igb 1 0 - Live 0x0\n")
 	if got := s.Next(); got.Release != fc44b || len(got.Lacks) > 0 {
 		t.Errorf("it is %+v", got)
 	}
 	// One that is from nowhere (an initrd of somebody's own, say) nobody can bring.
-	write(t, loaded, "igb 1 0 - Live 0x0\nnvidia 1 0 - Live 0x0\nxt_socket 1 0 - Live 0x0\nmine 1 0 - Live 0x0\n")
+	testtree.Write(t, loaded, "igb 1 0 - Live 0x0\nnvidia 1 0 - Live 0x0\nxt_socket 1 0 - Live 0x0\nmine 1 0 - Live 0x0\n")
 	if got := s.Next(); !slices.Equal(got.Lacks, []string{"nvidia", "xt_socket"}) {
 		t.Errorf("it lacks %v", got.Lacks)
 	}
@@ -222,17 +223,17 @@ func TestSuccessor(t *testing.T) {
 	const running, next = "7.2.12-200.fc44", "7.2.13-100.fc44"
 	root := t.TempDir()
 	dir := filepath.Join(root, "lib/modules")
-	write(t, filepath.Join(dir, running, "vmlinuz"), "")
+	testtree.Write(t, filepath.Join(dir, running, "vmlinuz"), "")
 	s := &guest.Successor{Root: root, Running: running}
 	if got := s.Next(); got.Release != "" {
 		t.Errorf("with the running kernel alone: %+v", got)
 	}
-	write(t, filepath.Join(dir, next, "vmlinuz"), "")
+	testtree.Write(t, filepath.Join(dir, next, "vmlinuz"), "")
 	if got := s.Next(); got.Release != "" {
 		t.Errorf("before depmod: %+v", got)
 	}
 	index := filepath.Join(dir, next, "modules.alias")
-	write(t, index, "alias pci:v00008086d000010C9sv*sd*bc*sc*i* igb\n")
+	testtree.Write(t, index, "alias pci:v00008086d000010C9sv*sd*bc*sc*i* igb\n")
 	was := s.Next()
 	if was.Release != next || !slices.Equal(was.Kernel.Installed(igbModalias), []string{"igb"}) {
 		t.Fatalf("it is %+v", was)
@@ -240,7 +241,7 @@ func TestSuccessor(t *testing.T) {
 	if got := s.Next(); got.Kernel != was.Kernel {
 		t.Error("it is another one, though nothing has changed")
 	}
-	write(t, index, "# Aliases extracted from modules themselves.\n")
+	testtree.Write(t, index, "# Aliases extracted from modules themselves.\n")
 	if got := s.Next(); got.Kernel == was.Kernel || len(got.Kernel.Installed(igbModalias)) > 0 {
 		t.Error("it has not changed with its index")
 	}
@@ -269,14 +270,3 @@ func TestNewestKernel(t *testing.T) {
 }
 
 const igbModalias = "pci:v00008086d000010C9sv00008086sd0000A03Cbc02sc00i00"
-
-func write(t *testing.T, path, text string) {
-	t.Helper()
-	err := os.MkdirAll(filepath.Dir(path), 0o755)
-	if err == nil {
-		err = os.WriteFile(path, []byte(text), 0o644)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
