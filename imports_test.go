@@ -50,7 +50,7 @@ var mayImport = map[string][]string{
 	"internal/guest":     {"api", "daemon", "daemon/bus", "daemon/config", "daemon/gate", "daemon/state", "hwdetect", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/modprobe", "hwdetect/pciids", "hwdetect/sysfs", "plan", "internal/tree"},
 	"internal/image":     {"daemon", "daemon/config", "dnfbridge", "hwdetect/firmware", "hwdetect/kmod", "plan"},
 	"internal/report":    {"api", "daemon", "daemon/config", "hwdetect", "hwdetect/kmod", "hwdetect/modprobe", "hwdetect/sysfs", "internal/guest", "internal/printable", "plan", "reason", "internal/tree", "internal/redact"},
-	"internal/service":   {"daemon", "daemon/bus", "daemon/config", "daemon/load", "daemon/outside", "daemon/state", "dnfbridge", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/modprobe", "hwdetect/sysfs", "hwdetect/udev", "internal/guest", "internal/printable", "plan", "reason"},
+	"internal/service":   {"api", "daemon", "daemon/bus", "daemon/config", "daemon/load", "daemon/outside", "daemon/state", "dnfbridge", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/modprobe", "hwdetect/sysfs", "hwdetect/udev", "internal/guest", "internal/printable", "plan", "reason"},
 	"cmd/driverd":        {"api", "daemon", "daemon/config", "daemon/journal", "daemon/load", "hwdetect", "hwdetect/kmsg", "internal/guest", "internal/image", "internal/printable", "internal/report", "internal/service", "kernelbuild", "plan", "reason"},
 
 	// The split of a kernel.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -55,6 +56,8 @@ func (c console) with(ctx context.Context, do func(*api.Client) error) error {
 		return failure(err)
 	}
 	defer func() { _ = client.Close() }()
+	_, asleep := os.Stat(filepath.Join(c.root, api.RestFile))
+	client.Wake = asleep == nil
 	return failure(do(client))
 }
 

@@ -55,6 +55,7 @@ func (w *watcher) run(ctx context.Context, client *api.Client) error {
 	}
 	for {
 		devices, err := client.Devices(ctx)
+		client.Wake = false // to watch is to let it rest
 		switch {
 		case ctx.Err() != nil:
 			return nil

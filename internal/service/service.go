@@ -23,6 +23,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
+	"driverd/api"
 	"driverd/daemon"
 	"driverd/daemon/bus"
 	"driverd/daemon/config"
@@ -58,6 +59,7 @@ func Run(ctx context.Context, version string, log zerolog.Logger) error {
 		address = "unix:path=/run/dbus/system_bus_socket"
 	}
 	closed := guest.Gate("/")
+	rest := newRest()
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil && closed == nil {
 		return fmt.Errorf("cannot tell this boot from others: %w", err)
@@ -83,6 +85,7 @@ func Run(ctx context.Context, version string, log zerolog.Logger) error {
 		HistoryFile:    state.History{Dir: stateDirectory()},
 		ModeFile:       state.Mode{Dir: stateDirectory()},
 		UnfinishedFile: state.Unfinished{Dir: stateDirectory()},
+		RestFile:       state.Rest{Path: api.RestFile},
 		Next:           (&guest.Successor{Root: "/", Running: release}).Next,
 		Log:            log,
 		Configuration:  func() (config.Config, error) { return config.Load("/") },
@@ -91,6 +94,7 @@ func Run(ctx context.Context, version string, log zerolog.Logger) error {
 		Gate:           closed,
 		Publish: func(v daemon.View) {
 			server.Publish(v)
+			rest.note(v)
 			once.Do(func() { close(looked) })
 		},
 	})
@@ -149,6 +153,11 @@ func Run(ctx context.Context, version string, log zerolog.Logger) error {
 		select {
 		case <-hangups:
 			engine.Kick()
+		case <-rest.news:
+		case <-rest.due(server):
+			if left, ok := rest.left(server); ok && left <= 0 {
+				return goToRest(ctx, server, engine, log)
+			}
 		case <-server.Closed():
 			if ctx.Err() == nil {
 				return errors.New("cannot go on: the connection to the bus is lost")

@@ -259,6 +259,9 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 
 	t.Run("dnf5daemon is stopped after use", func(t *testing.T) {
 		g := g.in(t)
+		// What runs was started by a service that has been stopped since: such a one stays.
+		g.sh("systemctl stop dnf5daemon-server.service && driverd rescan")
+		g.until("systemctl is-active -q dnf5daemon-server.service")
 		g.idle()
 		const available = "awk '/^MemAvailable:/ {print $2 * 1024}' /proc/meminfo"
 		before := g.sh(available)

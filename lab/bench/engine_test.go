@@ -85,7 +85,7 @@ func startService(b *testing.B, address, dir, root string) *service {
 		Version: "bench", Release: release, Boot: "bench", Platform: "kvm",
 		Hardware: s, Modules: modules{kmod.NewCache(dir)}, Firmware: firmware.Guest{Root: root, Release: release},
 		Outside: outside.Guest{}, Backend: dnfbridge.NewDNF5(dial, log), Loader: unwilling{}, Namer: names{},
-		Cache: state.Catalogs{Dir: kept}, HistoryFile: state.History{Dir: kept}, ModeFile: state.Mode{Dir: kept}, UnfinishedFile: state.Unfinished{Dir: kept},
+		Cache: state.Catalogs{Dir: kept}, HistoryFile: state.History{Dir: kept}, ModeFile: state.Mode{Dir: kept}, UnfinishedFile: state.Unfinished{Dir: kept}, RestFile: state.Rest{Path: filepath.Join(kept, "rest")},
 		Next: func() daemon.Next { return daemon.Next{} }, Log: log,
 		Configuration: func() (config.Config, error) { return config.Load(root) },
 		Publish: func(v daemon.View) {
