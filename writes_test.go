@@ -102,9 +102,9 @@ var harmless = map[string][]string{
 	},
 	"github.com/spf13/cobra": {
 		"(*Command).AddCommand", "(*Command).Context", "(*Command).ExecuteContext", "(*Command).Flags", "(*Command).SetArgs",
-		"(*Command).SetErr", "(*Command).SetOut", "ExactArgs", "MaximumNArgs", "NoArgs",
+		"(*Command).MarkFlagsMutuallyExclusive", "(*Command).SetErr", "(*Command).SetOut", "ExactArgs", "MaximumNArgs", "NoArgs",
 	},
-	"github.com/spf13/pflag": {"(*FlagSet).BoolVar", "(*FlagSet).Changed", "(*FlagSet).StringSliceVar", "(*FlagSet).StringVar"},
+	"github.com/spf13/pflag": {"(*FlagSet).BoolVar", "(*FlagSet).Changed", "(*FlagSet).DurationVar", "(*FlagSet).StringSliceVar", "(*FlagSet).StringVar"},
 	unixes: {
 		"(*Timespec).Nano", "ByteSliceToString", "ClockGettime", "Close", "Fstat", "Fstatat", "InotifyAddWatch", "InotifyInit1",
 		"IoctlGetTermios", "IoctlGetWinsize", "Lstat", "Read", "Readlinkat", "Seek", "SetNonblock", "Statfs", "Sysinfo", "Uname",

@@ -87,8 +87,11 @@ func failure(err error) error {
 }
 
 // exitOf is the exit status of a job that has failed.
-func exitOf(job api.Job) int {
-	switch plan.StateOf(reason.Reason(job.Reason)) {
+func exitOf(job api.Job) int { return exitOfState(plan.StateOf(reason.Reason(job.Reason))) }
+
+// exitOfState is the exit status for a device that has come to its end without a driver.
+func exitOfState(state plan.State) int {
+	switch state {
 	case plan.Unsupported:
 		return exitUnknown
 	case plan.Blocked, plan.Unavailable:

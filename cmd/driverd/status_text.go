@@ -39,8 +39,7 @@ func (c console) statusText(m report.Status) string {
 	case m.Mode == "observe":
 		b.WriteString("It only says what it would do. To let it: driverd mode auto\n")
 	}
-	if help := by[needsHelp]; len(help) > 0 {
-		slices.SortStableFunc(help, func(x, y api.Device) int { return cmp.Compare(urgency(x), urgency(y)) })
+	if help := needHelp(m.Devices); len(help) > 0 {
 		fmt.Fprintf(&b, "\n%s\n", c.paint(red, "Need help"))
 		b.WriteString(c.entries(help))
 		b.WriteString("  The whole story: driverd explain SLOT; to try again: driverd rescan\n")
@@ -124,12 +123,6 @@ func (c console) summary(by map[concern][]api.Device) string {
 		return "no devices but the chipset"
 	}
 	return strings.Join(parts, ", ")
-}
-
-// urgency orders the states that need help: what broke before what was never
-// going to work.
-func urgency(d api.Device) int {
-	return slices.Index([]string{"failed", "blocked", "unavailable", "unsupported"}, d.State)
 }
 
 // entries are devices with what is to be said about them. What is to be said

@@ -49,15 +49,8 @@ type watcher struct {
 }
 
 func (w *watcher) run(ctx context.Context, client *api.Client) error {
-	kicks, err := client.Watch(ctx) // before the first look, so that nothing falls between
-	if err != nil {
-		return err
-	}
-	for {
-		devices, err := client.Devices(ctx)
+	for devices, err := range client.Look(ctx) {
 		switch {
-		case ctx.Err() != nil:
-			return nil
 		case err == nil:
 			w.alone = false
 			err = w.compare(devices)
@@ -70,10 +63,8 @@ func (w *watcher) run(ctx context.Context, client *api.Client) error {
 		if err != nil {
 			return err
 		}
-		if _, ok := <-kicks; !ok && ctx.Err() == nil {
-			return errors.New("cannot go on watching: the connection to the bus is lost")
-		}
 	}
+	return nil
 }
 
 func (w *watcher) compare(devices []api.Device) error {
