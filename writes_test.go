@@ -24,6 +24,7 @@ var writes = []struct {
 		godbus + ".Connect", godbus + ".ConnectSystemBus", "(*" + godbus + ".Conn).AddMatchSignalContext", "(*" + godbus + ".Conn).SendWithContext",
 	}},
 	{"cmd/driverd/agent.go", "polkit's agent, which asks for a password", []string{"exec pkttyagent", "(*os.Process).Signal"}},
+	{"cmd/driverd/metrics.go", "a file that somebody names, as whoever that is", []string{renameio}},
 	{"cmd/driverd/preinstall.go", "a log, and what was done, before the service runs", []string{"os.OpenFile", "os.MkdirAll", renameio}},
 	{"daemon/bus/polkit.go", "asks polkit over the bus", []string{
 		"(*" + godbus + ".Conn).BusObject", "(*" + godbus + ".Conn).Object", "(" + godbus + ".BusObject).CallWithContext",

@@ -150,7 +150,7 @@ func (s *script) exits(ts *testscript.TestScript, args []string) {
 	if strings.Contains(out+ts.ReadFile("stderr"), "\x1b") {
 		ts.Fatalf("sends escape sequences to what is no terminal")
 	}
-	if slices.Contains(args, "--json") {
+	if slices.Contains(args, "--json") || slices.Contains(args, "metrics") && code != exitUsage {
 		return
 	}
 	for line := range strings.Lines(out) {
