@@ -75,9 +75,13 @@ func TestStatusOfNextKernel(t *testing.T) {
 func TestStatusInColor(t *testing.T) {
 	t.Parallel()
 	text := console{color: true}.statusText(report.Status{
-		Manager: api.Manager{Status: "ready"}, Devices: []api.Device{{Slot: "0000:01:00.0", State: "failed", Reason: "probe-failed"}},
+		Manager: api.Manager{Status: "ready"}, Devices: []api.Device{
+			{Slot: "0000:01:00.0", State: "failed", Reason: "probe-failed"},
+			{Slot: "0000:02:00.0", State: "blocked", Reason: "driver-override", Message: "driver_override reserves it"},
+		},
 	})
-	if !strings.Contains(text, "\x1b["+red+"mfailed (probe-failed)\x1b[m") {
+	if !strings.Contains(text, "\x1b["+red+"mfailed (probe-failed)\x1b[m") ||
+		!strings.Contains(text, "\n\nLeft alone\n  0000:02:00.0  blocked (driver-override)\n") || !strings.Contains(text, ", 1 left alone\n") {
 		t.Errorf("%q", text)
 	}
 }

@@ -52,6 +52,11 @@ func (c console) statusText(m report.Status) string {
 	if bound := by[settled]; len(bound) > 0 {
 		fmt.Fprintf(&b, "\n%s\n%s%s", c.paint(green, "Bound"), c.boundTable(bound), boundNotes(bound))
 	}
+	if left := by[leftAlone]; len(left) > 0 {
+		quiet := c
+		quiet.color = false // as it should be
+		fmt.Fprintf(&b, "\nLeft alone\n%s", quiet.entries(left))
+	}
 	if parts := by[chipset]; len(parts) > 0 {
 		var names []string
 		for _, d := range parts {
@@ -118,6 +123,9 @@ func (c console) summary(by map[concern][]api.Device) string {
 	}
 	if n := len(by[settled]); n > 0 {
 		parts = append(parts, fmt.Sprintf("%d bound", n))
+	}
+	if n := len(by[leftAlone]); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d left alone", n))
 	}
 	if len(parts) == 0 {
 		return "no devices but the chipset"
