@@ -45,7 +45,7 @@ var writes = []struct {
 		systemd,
 	}},
 	{"daemon/outside/watch.go", "a socket of rtnetlink that is only listened to", []string{unixes + ".Bind", unixes + ".Socket"}},
-	{"daemon/state", "/var/lib/driverd", []string{renameio, "os.Rename"}},
+	{"daemon/state", "/var/lib/driverd", []string{renameio, "os.Remove", "os.Rename"}},
 	{"dnfbridge/command.go", "dnf5's cache in /tmp, and the packages of an image", []string{"exec dnf5", "os.MkdirTemp", "os.RemoveAll", "os.WriteFile"}},
 	{"dnfbridge/dnf5.go", "the bus, for dnf5daemon", []string{godbus + ".ConnectSystemBus"}},
 	{"dnfbridge/flush.go", "has the kernel write to the disk what others have written", []string{unixes + ".Syncfs"}},
