@@ -26,13 +26,18 @@ func installCommand(c console) *cobra.Command {
 		Example:           "  driverd install 0000:01:00.0\n  driverd install sriov 'kmod(nvme.ko)'",
 		ValidArgsFunction: c.completeSelectors,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkSelectors(args); err != nil {
+			selectors, err := parseSelectors(args)
+			if err != nil {
 				return err
 			}
 			// An interrupt is to end the job, not the connection.
 			ctx := context.WithoutCancel(cmd.Context())
 			return c.asAdministrator(ctx, func(client *api.Client) error {
-				job, err := client.Install(ctx, args, api.InstallOptions{DownloadOnly: downloadOnly})
+				selectors, err := inDomains(ctx, client, selectors)
+				if err != nil {
+					return err
+				}
+				job, err := client.Install(ctx, selectors, api.InstallOptions{DownloadOnly: downloadOnly})
 				if err != nil || noWait {
 					return errors.Join(err, c.begun(job))
 				}

@@ -14,14 +14,13 @@ import (
 	"driverd/api"
 	"driverd/internal/printable"
 	"driverd/kernelbuild"
-	"driverd/plan"
 )
 
 // selectors is what plan and install take, and say of it.
 var selectors = "A SELECTOR is a slot (0000:01:00.0), a modalias, vendor and product (8086:10c9),\n" +
-	"a group (" + strings.Join(kernelbuild.OptionalGroups(), ", ") + "), a module, kmod(igb.ko), or a file\n" +
-	"of firmware, firmware(qed/init.bin). Without one it is about all that the\n" +
-	"devices of this guest need now."
+	"a group (" + strings.Join(kernelbuild.OptionalGroups(), ", ") + "), a module (igb, or\n" +
+	"kmod(igb.ko)), or a file of firmware, firmware(qed/init.bin). Without one it is\n" +
+	"about all that the devices of this guest need now."
 
 func planCommand(c console) *cobra.Command {
 	var asJSON bool
@@ -32,11 +31,16 @@ func planCommand(c console) *cobra.Command {
 		Example:           "  driverd plan\n  driverd plan sriov\n  driverd plan 8086:10c9",
 		ValidArgsFunction: c.completeSelectors,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkSelectors(args); err != nil {
+			selectors, err := parseSelectors(args)
+			if err != nil {
 				return err
 			}
 			return c.with(cmd.Context(), func(client *api.Client) error {
-				p, err := client.Plan(cmd.Context(), args)
+				selectors, err := inDomains(cmd.Context(), client, selectors)
+				if err != nil {
+					return err
+				}
+				p, err := client.Plan(cmd.Context(), selectors)
 				if err != nil {
 					return err
 				}
@@ -49,16 +53,6 @@ func planCommand(c console) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "for programs; see driverd(1)")
 	return cmd
-}
-
-// checkSelectors spares somebody who mistypes one the question for a password.
-func checkSelectors(texts []string) error {
-	for _, text := range texts {
-		if _, err := plan.ParseSelector(text); err != nil {
-			return status{exitUsage, err}
-		}
-	}
-	return nil
 }
 
 func planText(p api.Plan, selectors []string) string {

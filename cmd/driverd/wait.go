@@ -15,7 +15,6 @@ import (
 
 	"driverd/api"
 	"driverd/daemon"
-	"driverd/hwdetect"
 	"driverd/internal/printable"
 )
 
@@ -41,11 +40,10 @@ func waitCommand(c console) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for i, arg := range args {
-				slot, err := hwdetect.ParseSlot(arg)
-				if err != nil {
-					return status{exitUsage, err}
+				var err error
+				if args[i], err = parseSlot(arg); err != nil {
+					return err
 				}
-				args[i] = slot.String()
 			}
 			if timeout < 0 {
 				return status{exitUsage, fmt.Errorf("cannot wait for %v: want 0 or more", timeout)}
@@ -88,8 +86,11 @@ func (w wait) run(ctx context.Context, client *api.Client) error {
 		case err != nil:
 			return err
 		default:
-			chosen := w.chosen(devices)
-			if last = w.unsettled(chosen); last == nil {
+			chosen, missing, err := w.chosen(devices)
+			if err != nil {
+				return err
+			}
+			if last = unsettled(chosen, missing); last == nil {
 				return w.result(chosen)
 			}
 		}
@@ -103,29 +104,38 @@ func (w wait) run(ctx context.Context, client *api.Client) error {
 	return status{exitFailed, errors.New("interrupted")}
 }
 
-// chosen are those of the devices that are waited for.
-func (w wait) chosen(devices []api.Device) []api.Device {
+// chosen are those of the devices that are waited for, and the slots that are empty.
+func (w wait) chosen(devices []api.Device) (chosen []api.Device, missing []string, err error) {
 	if len(w.slots) == 0 {
-		return devices
+		return devices, nil, nil
 	}
-	return slices.DeleteFunc(devices, func(d api.Device) bool { return !slices.Contains(w.slots, d.Slot) })
+	for _, word := range w.slots {
+		slot, err := inDomain(word, slotsOf(devices))
+		if err != nil {
+			return nil, nil, err
+		}
+		if i := slices.IndexFunc(devices, func(d api.Device) bool { return d.Slot == slot }); i >= 0 {
+			chosen = append(chosen, devices[i])
+		} else {
+			missing = append(missing, slot)
+		}
+	}
+	return chosen, missing, nil
 }
 
 // unsettled says what keeps the command waiting, nil if nothing does.
-func (w wait) unsettled(chosen []api.Device) error {
+func unsettled(chosen []api.Device, missing []string) error {
 	var busy []string
 	for _, d := range chosen {
 		if concernOf(d) == inProgress {
 			busy = append(busy, d.Slot+" is still "+d.State)
 		}
 	}
-	if len(busy) > 0 {
+	switch {
+	case len(busy) > 0:
 		return status{exitFailed, errors.New(strings.Join(busy, ", "))}
-	}
-	for _, slot := range w.slots {
-		if !slices.ContainsFunc(chosen, func(d api.Device) bool { return d.Slot == slot }) {
-			return status{exitUnknown, fmt.Errorf("there is no device in slot %s", slot)}
-		}
+	case len(missing) > 0:
+		return status{exitUnknown, fmt.Errorf("there is no device in slot %s", strings.Join(missing, ", "))}
 	}
 	return nil
 }
