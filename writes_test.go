@@ -105,7 +105,7 @@ var harmless = map[string][]string{
 		"(*Command).AddCommand", "(*Command).Context", "(*Command).ExecuteContext", "(*Command).Flags", "(*Command).SetArgs",
 		"(*Command).MarkFlagsMutuallyExclusive", "(*Command).SetErr", "(*Command).SetOut", "ExactArgs", "MaximumNArgs", "NoArgs",
 	},
-	"github.com/spf13/pflag": {"(*FlagSet).BoolVar", "(*FlagSet).Changed", "(*FlagSet).DurationVar", "(*FlagSet).IntVarP", "(*FlagSet).StringSliceVar", "(*FlagSet).StringVar"},
+	"github.com/spf13/pflag": {"(*FlagSet).BoolVar", "(*FlagSet).BoolVarP", "(*FlagSet).Changed", "(*FlagSet).DurationVar", "(*FlagSet).IntVarP", "(*FlagSet).StringSliceVar", "(*FlagSet).StringVar"},
 	unixes: {
 		"(*Timespec).Nano", "ByteSliceToString", "ClockGettime", "Close", "Fstat", "Fstatat", "InotifyAddWatch", "InotifyInit1",
 		"IoctlGetTermios", "IoctlGetWinsize", "Lstat", "Read", "Readlinkat", "Seek", "SetNonblock", "Statfs", "Sysinfo", "Uname",

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +18,7 @@ import (
 
 // console is where a command talks to.
 type console struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	root           string // of the system's files; "/", but for tests
 	terminal       bool   // stdout is one on which a line can be drawn again
@@ -94,5 +96,16 @@ func shorten(line string) string {
 	return line
 }
 
-// megabytes is a size for people.
-func megabytes(bytes uint64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }
+// size is a size for people.
+func size(bytes uint64) string {
+	amount, unit := inUnit(bytes, bytes)
+	return amount + " " + unit
+}
+
+// inUnit is an amount in the unit that suits a size: MB with one digit, kB below that.
+func inUnit(bytes, size uint64) (amount, unit string) {
+	if size < 1e6 {
+		return fmt.Sprintf("%.0f", math.Ceil(float64(bytes)/1e3)), "kB"
+	}
+	return fmt.Sprintf("%.1f", float64(bytes)/1e6), "MB"
+}

@@ -112,10 +112,10 @@ func (f *fields) packages(packages []api.Package) {
 		}
 		var sizes []string
 		if p.DownloadSize > 0 {
-			sizes = append(sizes, megabytes(p.DownloadSize)+" to download")
+			sizes = append(sizes, size(p.DownloadSize)+" to download")
 		}
 		f.add("", text)
-		f.add("", strings.Join(append(sizes, megabytes(p.InstallSize)+" on disk"), ", "))
+		f.add("", strings.Join(append(sizes, size(p.InstallSize)+" on disk"), ", "))
 		label = ""
 	}
 }

@@ -26,6 +26,7 @@ func begin(root string) int {
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	terminal := isTerminal(os.Stdout) && os.Getenv("TERM") != "dumb"
 	return run(ctx, os.Args[1:], console{
+		stdin:    os.Stdin,
 		stdout:   os.Stdout,
 		stderr:   os.Stderr,
 		root:     root,

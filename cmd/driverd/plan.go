@@ -57,6 +57,23 @@ func planCommand(c console) *cobra.Command {
 
 func planText(p api.Plan, selectors []string) string {
 	var f fields
+	if f.cost(p) {
+		f.add("to do it", "driverd install"+typed(selectors))
+	} else {
+		f.add("", "Nothing has to be installed.")
+	}
+	return f.String()
+}
+
+// costText is a plan without what one types to have it done.
+func (c console) costText(p api.Plan) string {
+	var f fields
+	f.cost(p)
+	return f.String()
+}
+
+// cost adds a plan, and says whether anything has to be installed.
+func (f *fields) cost(p api.Plan) bool {
 	var missing, present []api.Package
 	for _, p := range p.Packages {
 		if p.Installed {
@@ -71,12 +88,10 @@ func planText(p api.Plan, selectors []string) string {
 		f.add("for", strings.Join(p.Devices, " "))
 	}
 	if len(missing) == 0 {
-		f.add("", "Nothing has to be installed.")
-		return f.String()
+		return false
 	}
-	f.add("in all", fmt.Sprintf("%s to download, %s on disk", megabytes(p.DownloadSize), megabytes(p.InstallSize)))
-	f.add("to do it", "driverd install"+typed(selectors))
-	return f.String()
+	f.add("in all", fmt.Sprintf("%s to download, %s on disk", size(p.DownloadSize), size(p.InstallSize)))
+	return true
 }
 
 // planned lists packages with what they cost.
@@ -84,7 +99,7 @@ func (f *fields) planned(label string, packages []api.Package) {
 	for _, p := range packages {
 		f.add(label, p.NEVRA)
 		if !p.Installed {
-			f.add("", fmt.Sprintf("from %s, %s to download, %s on disk", p.Repository, megabytes(p.DownloadSize), megabytes(p.InstallSize)))
+			f.add("", fmt.Sprintf("from %s, %s to download, %s on disk", p.Repository, size(p.DownloadSize), size(p.InstallSize)))
 		}
 		label = ""
 	}

@@ -63,7 +63,7 @@ func (p *progress) line(j api.Job) string {
 	case "download", "install":
 		what += " " + strings.Join(j.Packages, " ")
 		if j.BytesTotal > 0 && j.Phase == "download" {
-			what += " (" + megabytes(j.BytesTotal) + ")"
+			what += " (" + size(j.BytesTotal) + ")"
 		}
 	case "load":
 		what += " the driver for " + strings.Join(j.Devices, " ")
@@ -74,7 +74,8 @@ func (p *progress) line(j api.Job) string {
 
 // transferred is how much of a download there is.
 func transferred(j api.Job) string {
-	return fmt.Sprintf("%.1f of %s", float64(j.BytesDone)/1e6, megabytes(j.BytesTotal))
+	done, _ := inUnit(j.BytesDone, j.BytesTotal)
+	return done + " of " + size(j.BytesTotal)
 }
 
 // bar draws a part of 1.

@@ -50,6 +50,30 @@ func TestInstallOnATerminal(t *testing.T) {
 	}
 }
 
+// Without a selector somebody at a terminal is told what it comes to, and asked.
+func TestInstallAsksOnATerminal(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.polkit(t, "yes")
+	s.await(t, settledAll)
+	s.backend.set("work")
+	const question = "in all      1.2 MB to download, 3.4 MB on disk\r\nInstall this? [y/N] "
+	for answer, shows := range map[string]string{
+		"\r": "not confirmed: nothing was changed", "n\r": "not confirmed", "\x04": "not confirmed", "nonsense\r": "not confirmed",
+		"\x03": "cannot read the answer: ", // Ctrl-C
+	} {
+		term := s.onTerminal(t, nil, "install")
+		term.typed("", question)
+		term.typed(answer, shows)
+	}
+	term := s.onTerminal(t, nil, "install")
+	term.typed("", question)
+	term.typed("y\r", "0000:01:00.0 is bound to")
+	// There is nothing to install any more, so there is no question.
+	s.onTerminal(t, nil, "install").typed("", "blacklisted")
+	s.onTerminal(t, nil, "install", "--yes").typed("", "blacklisted")
+}
+
 func TestColorsOnATerminal(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
