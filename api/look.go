@@ -18,7 +18,9 @@ func (c *Client) Look(ctx context.Context) iter.Seq2[[]Device, error] {
 		defer cancel()
 		kicks, err := c.Watch(ctx) // before the first look, so that nothing falls between
 		if err != nil {
-			yield(nil, err)
+			if ctx.Err() == nil {
+				yield(nil, err)
+			}
 			return
 		}
 		for ctx.Err() == nil {

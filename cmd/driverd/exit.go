@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"driverd/api"
-	"driverd/internal/printable"
 	"driverd/plan"
 	"driverd/reason"
 )
@@ -45,9 +44,9 @@ func (c console) exit(err error) int {
 	}
 	s := status{exitUsage, err} // what cobra itself complains of
 	if !errors.As(err, &s) {
-		_, _ = fmt.Fprintf(c.stderr, "driverd: %s\nSee driverd --help.\n", printable.Text(err.Error()))
+		_, _ = fmt.Fprintf(c.stderr, "%s\nSee driverd --help.\n", c.wrapped("driverd: "+err.Error(), 0))
 	} else if s.err != nil {
-		_, _ = fmt.Fprintf(c.stderr, "driverd: %s\n", printable.Text(err.Error()))
+		_, _ = fmt.Fprintf(c.stderr, "%s\n", c.wrapped("driverd: "+err.Error(), 0))
 	}
 	for _, hint := range hints {
 		if errors.Is(err, hint.of) {

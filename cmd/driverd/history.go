@@ -111,7 +111,7 @@ func (c console) entryText(e api.Entry) string {
 	fmt.Fprintf(&b, "%s  %s\n", moment(e.Time), c.outcome(e))
 	for _, text := range []string{strings.Join(e.Slots, " "), strings.Join(e.Packages, " "), e.Message} {
 		if text != "" {
-			fmt.Fprintf(&b, "    %s\n", strings.Join(printable.Wrap(text, 4), "\n    "))
+			fmt.Fprintf(&b, "    %s\n", c.wrapped(text, 4))
 		}
 	}
 	return b.String()

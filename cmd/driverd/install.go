@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"driverd/api"
-	"driverd/internal/printable"
 )
 
 func installCommand(c console) *cobra.Command {
@@ -193,7 +192,7 @@ func (w *waiting) ended(ctx context.Context, job api.Job) error {
 // done tells what was installed and which driver each device has, and of those
 // that have none why.
 func (w *waiting) done(ctx context.Context, job api.Job) error {
-	text := strings.Join(printable.Wrap("Done: "+job.Message+".", 0), "\n") + "\n"
+	text := w.wrapped("Done: "+job.Message+".", 0) + "\n"
 	devices, err := w.client.Devices(ctx)
 	if err != nil {
 		return err

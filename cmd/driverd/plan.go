@@ -47,7 +47,7 @@ func planCommand(c console) *cobra.Command {
 				if asJSON {
 					return c.printJSON(p)
 				}
-				return c.print(planText(p, args))
+				return c.print(c.planText(p, args))
 			})
 		},
 	}
@@ -55,8 +55,8 @@ func planCommand(c console) *cobra.Command {
 	return cmd
 }
 
-func planText(p api.Plan, selectors []string) string {
-	var f fields
+func (c console) planText(p api.Plan, selectors []string) string {
+	f := fields{console: c}
 	if f.cost(p) {
 		f.add("to do it", "driverd install"+typed(selectors))
 	} else {
@@ -67,7 +67,7 @@ func planText(p api.Plan, selectors []string) string {
 
 // costText is a plan without what one types to have it done.
 func (c console) costText(p api.Plan) string {
-	var f fields
+	f := fields{console: c}
 	f.cost(p)
 	return f.String()
 }

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"driverd/api"
 	"driverd/internal/printable"
 )
@@ -55,7 +53,7 @@ func (p *progress) line(j api.Job) string {
 		if j.Phase == "download" && j.BytesTotal > 0 {
 			text += "  " + transferred(j)
 		}
-		return clip(text, width())
+		return clip(text, max(columns(os.Stdout), 1)-1)
 	}
 	switch j.Phase {
 	case "waiting":
@@ -69,7 +67,7 @@ func (p *progress) line(j api.Job) string {
 		what += " the driver for " + strings.Join(j.Devices, " ")
 	}
 	const indent = len(time.TimeOnly) + 2
-	return strings.Join(printable.Wrap(what, indent), "\n"+strings.Repeat(" ", indent))
+	return p.wrapped(what, indent)
 }
 
 // transferred is how much of a download there is.
@@ -85,13 +83,6 @@ func bar(part float64) string {
 	return "[" + strings.Repeat("#", done) + strings.Repeat(".", length-done) + "]"
 }
 
-// width is how much of a line a terminal shows: one that is wrapped cannot be
-// drawn again.
-func width() int {
-	if size, err := unix.IoctlGetWinsize(int(os.Stdout.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 {
-		return int(size.Col) - 1
-	}
-	return printable.Columns - 1
-}
-
+// clip cuts a line to what a terminal shows of it: one that is wrapped cannot be drawn
+// again.
 func clip(line string, width int) string { return string([]rune(line)[:min(width, len([]rune(line)))]) }

@@ -146,9 +146,7 @@ func (w wait) result(chosen []api.Device) error {
 	if len(help) == 0 {
 		return nil
 	}
-	plain := w.console
-	plain.color = false // that of standard output
-	_, _ = fmt.Fprintf(w.stderr, "Need help\n%s", plain.entries(help))
+	_, _ = fmt.Fprintf(w.stderr, "Need help\n%s", w.plain().entries(help)) // the colours are standard output's
 	return status{code: exitOfDevices(help)}
 }
 

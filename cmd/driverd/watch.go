@@ -120,7 +120,7 @@ func (w *watcher) tell(event string, d *api.Device) error {
 		text = printable.Text(d.Slot) + "  " + w.stateText(d.State, d.Reason, d.Driver) + "\n"
 		if d.Message != "" {
 			const indent = len(time.TimeOnly) + 2
-			for _, line := range printable.Wrap(d.Message, indent) {
+			for _, line := range w.lines(d.Message, indent) {
 				text += strings.Repeat(" ", indent) + line + "\n"
 			}
 		}
