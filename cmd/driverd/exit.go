@@ -44,7 +44,7 @@ func (c console) exit(err error) int {
 	}
 	s := status{exitUsage, err} // what cobra itself complains of
 	if !errors.As(err, &s) {
-		_, _ = fmt.Fprintf(c.stderr, "%s\nSee driverd --help.\n", c.wrapped("driverd: "+err.Error(), 0))
+		_, _ = fmt.Fprintf(c.stderr, "%s\nSee driverd --help.\n", c.wrapped(fmt.Sprintf("driverd: %.300s", err.Error()), 0)) // which quotes what was typed
 	} else if s.err != nil {
 		_, _ = fmt.Fprintf(c.stderr, "%s\n", c.wrapped("driverd: "+err.Error(), 0))
 	}

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -87,9 +86,6 @@ func slotsOf(devices []api.Device) []string {
 	return slots
 }
 
-// moduleName matches the name of a module.
-var moduleName = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z_-]{0,62}$`)
-
 // parseSelectors reads what plan and install take: what the service does, a slot without
 // its domain, and the bare name of a module. It spares somebody who mistypes one the
 // question for a password.
@@ -100,11 +96,11 @@ func parseSelectors(words []string) ([]string, error) {
 			continue
 		}
 		_, err := plan.ParseSelector(word)
-		if err != nil && moduleName.MatchString(word) && word != kernelbuild.Base {
-			selectors[i] = "kmod(" + word + ".ko)"
-			_, err = plan.ParseSelector(selectors[i])
+		if err == nil {
+			continue
 		}
-		if err != nil {
+		selectors[i] = "kmod(" + word + ".ko)"
+		if _, module := plan.ParseSelector(selectors[i]); module != nil || word == kernelbuild.Base {
 			return nil, status{exitUsage, err}
 		}
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +20,10 @@ func statusCommand(c console) *cobra.Command {
 		Use:   "status",
 		Short: "Show the devices, those that need help first",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 { // of driverd itself, an empty one: cobra has seen to all others
+				return status{exitUsage, fmt.Errorf("unknown command %.80q", args[0])}
+			}
 			shown, err := c.readStatus(cmd.Context())
 			if check {
 				return checked(shown, err)
