@@ -24,6 +24,7 @@ var writes = []struct {
 		godbus + ".Connect", godbus + ".ConnectSystemBus", "(*" + godbus + ".Conn).AddMatchSignalContext", "(*" + godbus + ".Conn).SendWithContext",
 	}},
 	{"cmd/driverd/agent.go", "polkit's agent, which asks for a password", []string{"exec pkttyagent", "(*os.Process).Signal"}},
+	{"cmd/driverd/metrics.go", "a file that somebody names, as whoever that is", []string{renameio}},
 	{"cmd/driverd/preinstall.go", "a log, and what was done, before the service runs", []string{"os.OpenFile", "os.MkdirAll", renameio}},
 	{"daemon/bus/polkit.go", "asks polkit over the bus", []string{
 		"(*" + godbus + ".Conn).BusObject", "(*" + godbus + ".Conn).Object", "(" + godbus + ".BusObject).CallWithContext",
@@ -44,7 +45,7 @@ var writes = []struct {
 		systemd,
 	}},
 	{"daemon/outside/watch.go", "a socket of rtnetlink that is only listened to", []string{unixes + ".Bind", unixes + ".Socket"}},
-	{"daemon/state", "/var/lib/driverd", []string{renameio, "os.Rename"}},
+	{"daemon/state", "/var/lib/driverd", []string{renameio, "os.Remove", "os.Rename"}},
 	{"dnfbridge/command.go", "dnf5's cache in /tmp, and the packages of an image", []string{"exec dnf5", "os.MkdirTemp", "os.RemoveAll", "os.WriteFile"}},
 	{"dnfbridge/dnf5.go", "the bus, for dnf5daemon", []string{godbus + ".ConnectSystemBus"}},
 	{"dnfbridge/flush.go", "has the kernel write to the disk what others have written", []string{unixes + ".Syncfs"}},
@@ -102,9 +103,9 @@ var harmless = map[string][]string{
 	},
 	"github.com/spf13/cobra": {
 		"(*Command).AddCommand", "(*Command).Context", "(*Command).ExecuteContext", "(*Command).Flags", "(*Command).SetArgs",
-		"(*Command).SetErr", "(*Command).SetOut", "ExactArgs", "MaximumNArgs", "NoArgs",
+		"(*Command).MarkFlagsMutuallyExclusive", "(*Command).PersistentFlags", "(*Command).SetErr", "(*Command).SetOut", "ExactArgs", "MaximumNArgs", "NoArgs",
 	},
-	"github.com/spf13/pflag": {"(*FlagSet).BoolVar", "(*FlagSet).Changed", "(*FlagSet).StringSliceVar", "(*FlagSet).StringVar"},
+	"github.com/spf13/pflag": {"(*FlagSet).BoolVar", "(*FlagSet).BoolVarP", "(*FlagSet).Changed", "(*FlagSet).DurationVar", "(*FlagSet).IntVarP", "(*FlagSet).StringSliceVar", "(*FlagSet).StringVar"},
 	unixes: {
 		"(*Timespec).Nano", "ByteSliceToString", "ClockGettime", "Close", "Fstat", "Fstatat", "InotifyAddWatch", "InotifyInit1",
 		"IoctlGetTermios", "IoctlGetWinsize", "Lstat", "Read", "Readlinkat", "Seek", "SetNonblock", "Statfs", "Sysinfo", "Uname",

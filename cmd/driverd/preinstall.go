@@ -34,18 +34,23 @@ func preinstallCommand(c console) *cobra.Command {
 	p := preinstall{console: c, done: preinstalled}
 	var i image.Image
 	var log string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "preinstall",
 		Short: "Install what /etc/driverd/preinstall.d asks for, once",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if log != "" {
 				f, err := os.OpenFile(log, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
 				if err != nil {
 					return status{exitFailed, fmt.Errorf("cannot open the log: %w", err)}
 				}
 				defer func() { _ = f.Close() }()
-				p.stdout = io.MultiWriter(p.stdout, f)
+				p.log = f
+			}
+			if asJSON {
+				p.report = &preinstallReport{Results: []preinstallResult{}, Messages: []string{}}
+				defer func() { err = errors.Join(err, p.printReport(err == nil)) }()
 			}
 			offline := slices.ContainsFunc([]string{"root", "for", "group", "download-only"}, cmd.Flags().Changed)
 			if !offline {
@@ -59,6 +64,7 @@ func preinstallCommand(c console) *cobra.Command {
 	cmd.Flags().StringVar(&i.Release, "for", "", "for an image: the `KERNEL` (default: the only one)")
 	cmd.Flags().StringSliceVar(&i.Groups, "group", nil, "for an image: a `GROUP` to install")
 	cmd.Flags().BoolVar(&i.DownloadOnly, "download-only", false, "for an image: lay the packages up in it")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "for programs; see driverd(1)")
 	cmd.Flags().StringVar(&log, "log", "", "append what is said to `FILE` too")
 	return cmd
 }
@@ -66,7 +72,9 @@ func preinstallCommand(c console) *cobra.Command {
 // preinstall has the service install what files ask for.
 type preinstall struct {
 	console
-	done string // file that says what was done
+	done   string            // file that says what was done
+	log    io.Writer         // where what is said goes as well, nil for nowhere
+	report *preinstallReport // what is printed at the end instead, if it is for programs
 }
 
 // build installs into an image, and gives the result its exit status.
@@ -153,9 +161,12 @@ func (p preinstall) ask(ctx context.Context, client *api.Client, selectors []str
 		}
 		return code
 	case err != nil:
+		p.note(preinstallResult{Selectors: append([]string{}, selectors...), State: api.JobFailed, Message: err.Error()})
 		_ = p.say("%v", err)
 		return preinstallCode(err)
-	case job.State == api.JobDone:
+	}
+	p.note(preinstallResult{Selectors: append([]string{}, selectors...), Job: job.Path, State: job.State, Reason: job.Reason, Message: job.Message})
+	if job.State == api.JobDone {
 		_ = p.say("done: %s", job.Message)
 		return 0
 	}
@@ -213,7 +224,18 @@ func worse(a, b int) int {
 
 // say prints a line. Who reads it in the log of a boot wants to know whose it is.
 func (p preinstall) say(format string, args ...any) error {
-	if err := p.print("driverd preinstall: " + printable.Text(fmt.Sprintf(format, args...)) + "\n"); err != nil {
+	text := printable.Text(fmt.Sprintf(format, args...))
+	line := "driverd preinstall: " + text + "\n"
+	if p.log != nil {
+		if _, err := io.WriteString(p.log, line); err != nil {
+			return status{exitFailed, fmt.Errorf("cannot write to the log: %w", err)}
+		}
+	}
+	if p.report != nil {
+		p.report.Messages = append(p.report.Messages, text)
+		return nil
+	}
+	if err := p.print(line); err != nil {
 		return status{exitFailed, err}
 	}
 	return nil

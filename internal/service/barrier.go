@@ -4,7 +4,6 @@ package service
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"time"
 
@@ -42,11 +41,10 @@ func barrier() error {
 
 // send sends a text and a descriptor to a socket of datagrams.
 func send(address, text string, descriptor int) error {
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: address, Net: "unixgram"})
+	socket, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }()
-	_, _, err = conn.WriteMsgUnix([]byte(text), unix.UnixRights(descriptor), nil)
-	return err
+	defer func() { _ = unix.Close(socket) }()
+	return unix.Sendmsg(socket, []byte(text), unix.UnixRights(descriptor), &unix.SockaddrUnix{Name: address}, unix.MSG_NOSIGNAL)
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -67,9 +68,12 @@ func TestBarrier(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", address)
 	passed := make(chan error, 1)
 	go func() { passed <- barrier() }()
+	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
 	text, rights := make([]byte, 64), make([]byte, unix.CmsgSpace(4))
 	n, rn, _, _, err := conn.ReadMsgUnix(text, rights)
-	if err != nil || string(text[:n]) != "BARRIER=1" {
+	if n = max(n, 0); err != nil || string(text[:n]) != "BARRIER=1" {
 		t.Fatalf("systemd is told %q, %v", text[:n], err)
 	}
 	select {

@@ -99,6 +99,23 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 		}
 	})
 
+	t.Run("for scripts and for Prometheus", func(t *testing.T) {
+		g := g.in(t)
+		g.sh("driverd wait %s && driverd wait --timeout 0 %s", nic, strings.TrimPrefix(nic.String(), "0000:"))
+		g.sh("driverd wait --timeout 1s 0000:77:00.0; test $? = 3")
+		g.sh("driverd status --check")
+		if got := g.sh("systemctl is-enabled driverd-metrics.timer || true"); got != "disabled" {
+			t.Errorf("the timer of the metrics is %s", got)
+		}
+		// The folder is another user's, as on Fedora.
+		g.sh("install -d -o nobody /var/lib/prometheus/node-exporter && systemctl start driverd-metrics.service")
+		g.sh("cd /var/lib/prometheus/node-exporter && grep -x 'driverd_up 1' driverd.prom && grep -x 'driverd_bind_seconds_count 1' driverd.prom && tail -n 1 driverd.prom | grep -x '# EOF'")
+		if r, err := g.vm.Run(g.patient(), "systemd-analyze security --threshold=15 --no-pager driverd-metrics.service"); err != nil || r.Code != 0 {
+			t.Errorf("systemd-analyze security is above 1.5: %v %s", err, r.Stdout)
+		}
+		g.sh("systemd-analyze verify --man=no /usr/lib/systemd/system/driverd-metrics.service /usr/lib/systemd/system/driverd-metrics.timer")
+	})
+
 	t.Run("a record, read on another machine", func(t *testing.T) { g.in(t).readsRecord() })
 
 	t.Run("the journal has fields to search by", func(t *testing.T) {
