@@ -3,6 +3,7 @@
 package dnfbridge
 
 import (
+	"context"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -26,4 +27,9 @@ func NewDNF5With(dial Dialer, log zerolog.Logger, options ...Option) *DNF5 {
 		option(d)
 	}
 	return d
+}
+
+// Verify sets what checks the signatures of packages, whose files are below root.
+func Verify(root string, verify func(ctx context.Context, files []string) error) Option {
+	return func(b *DNF5) { b.root, b.verify = root, verify }
 }

@@ -67,6 +67,7 @@ func parts(soak time.Duration) []part {
 		guest(everyday, "lab", "TestBase", 200),
 		guest(everyday, behaviour, "TestBusctl", 160),
 		guest(everyday, behaviour, "TestUnplugAndRestart", 160),
+		guest(everyday, behaviour, "TestPrivilege", 120),
 		guest(everyday, behaviour, "TestMainJob", 40),
 		guest(everyday, behaviour, "TestWholeDevice", 60),
 		{tier: everyday, pkg: "packaging", tests: []string{"TestPackages", "TestInstalledSize"}, takes: 20 * time.Second},
