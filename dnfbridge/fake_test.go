@@ -47,6 +47,7 @@ type fakeServer struct {
 
 	fetched  int                       // calls of do_transaction that only download
 	done     int                       // other calls of do_transaction
+	resolved time.Time                 // when it has resolved last
 	verified []string                  // files
 	unsigned error                     // what is wrong with their signatures
 	answered []bool                    // what confirm_key was told
@@ -115,6 +116,7 @@ func (f *fakeServer) ConfirmKey(_ string, answer bool) *dbus.Error {
 func (f *fakeServer) Resolve(map[string]dbus.Variant) ([]fakeItem, uint32, *dbus.Error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.resolved = time.Now()
 	return f.items, f.result, nil
 }
 

@@ -148,7 +148,7 @@ func (g *guest) verify(ctx context.Context, files []string) error {
 		args = append(args, "/"+strings.TrimPrefix(file, g.Path("/")))
 	}
 	if _, err := g.Run(ctx, "rpmkeys", args...); err != nil {
-		return reason.With(reason.UntrustedPackage, err)
+		return reason.With(reason.UntrustedPackage, fmt.Errorf("a package is not signed, or by no trusted key: %w", err))
 	}
 	return nil
 }
