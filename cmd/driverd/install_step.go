@@ -51,8 +51,8 @@ func installStep(ctx context.Context, job uint64, log zerolog.Logger) error {
 		return err
 	}
 	kernels := []string{running}
-	if next := (&guest.Successor{Dir: "/lib/modules", Running: running}).Next(); next.Release != "" {
-		kernels = append(kernels, next.Release)
+	if next := guest.NextRelease("/", running); next != running {
+		kernels = append(kernels, next)
 	}
 	owner, err := user.Lookup(serviceUser)
 	if err != nil {
