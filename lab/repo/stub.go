@@ -17,7 +17,7 @@ const stubName = "debian-base"
 // stubProvides is what packages of ours require and Debian's packages brought.
 var stubProvides = []string{
 	"/bin/sh", "/usr/bin/sh", "/usr/sbin/depmod",
-	"cloud-init", "coreutils", "dbus", "dnf5daemon-server", "hwdata", "kmod", "polkit", "rpm", "systemd", "systemd-udev",
+	"cloud-init", "coreutils", "dbus", "dnf5daemon-server", "hwdata", "kmod", "polkit", "systemd", "systemd-udev",
 	"rtld(GNU_HASH)", // Fedora's glibc says so by hand too
 }
 
