@@ -150,7 +150,7 @@ func (s *session) sources(ctx context.Context, t Transaction, builds map[string]
 				continue
 			}
 			from[m.nevra] = append(from[m.nevra], m.repo)
-			if t.Veto != nil {
+			if t.Veto != nil && vetoes[m.nevra] == nil { // another repository may say other things of it
 				vetoes[m.nevra] = t.Veto(m.nevra, m.provides)
 			}
 		}

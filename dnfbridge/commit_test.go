@@ -93,17 +93,28 @@ func TestStoppedWhileItWaitsForTheLock(t *testing.T) {
 // What another client of the server does to the session after the download is
 // seen by the second look of the guard.
 func TestSessionChangesDuringTheDownload(t *testing.T) {
-	f := good()
-	f.download = func(string) *dbus.Error {
-		f.locked(func() { f.items = append(f.items, newItem("Install", "foreign", "1-1")) })
-		return nil
-	}
-	d, _ := f.serve(t)
-	if err := d.Install(t.Context(), plan, nil); reason.Of(err) != reason.TransactionRefused {
-		t.Errorf("error is %v (%s)", err, reason.Of(err))
-	}
-	if n := f.transactions(); n != 0 {
-		t.Errorf("%d transactions were started", n)
+	other := newItem("Install", "kernel-modules-sriov", "1-1")
+	other.Object["repo_id"] = dbus.MakeVariant("other")
+	for name, items := range map[string][]fakeItem{
+		"what must not come":              {newItem("Install", "kernel-modules-sriov", "1-1"), newItem("Install", "foreign", "1-1")},
+		"what may come, and is unchecked": {newItem("Install", "kernel-modules-sriov", "1-1"), newItem("Install", "kernel-modules-core", "1-1")},
+		"the same from elsewhere":         {other},
+		"something goes":                  {newItem("Install", "kernel-modules-sriov", "1-1"), newItem("Remove", "polkit", "1-1")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := good()
+			f.download = func(string) *dbus.Error {
+				f.locked(func() { f.items = items })
+				return nil
+			}
+			d, _ := f.serve(t)
+			if err := d.Install(t.Context(), plan, nil); reason.Of(err) != reason.TransactionRefused {
+				t.Errorf("error is %v (%s)", err, reason.Of(err))
+			}
+			if n := f.transactions(); n != 0 {
+				t.Errorf("%d transactions were started", n)
+			}
+		})
 	}
 }
 

@@ -60,6 +60,18 @@ const (
 // comes says whether the item brings a package.
 func (i item) comes() bool { return i.Action == actionInstall || i.Action == actionReinstall }
 
+// origins are what a transaction brings, and from which repositories, sorted.
+func origins(items []item) []string {
+	var all []string
+	for _, i := range items {
+		if repo, _ := i.Object["repo_id"].Value().(string); i.comes() {
+			all = append(all, i.nevra()+" "+repo)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 // guard lets a transaction pass only if all it does is to install what was
 // asked for or may come along, or once more if that was asked for, and from where it
 // may come. The one exception changes no package: dnf notes that a wanted package,

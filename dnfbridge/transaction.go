@@ -222,8 +222,12 @@ func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress), 
 		}
 		// Resolved and checked anew, right before it happens, with nothing in between:
 		// another client of the server may have changed the session.
-		if _, err := a.checked(ctx); err != nil {
+		now, err := a.checked(ctx)
+		if err != nil {
 			return err
+		}
+		if !slices.Equal(origins(items), origins(now)) {
+			return reason.With(reason.TransactionRefused, errors.New("the transaction has changed since its packages were checked, somebody may use this session of dnf5daemon"))
 		}
 	}
 	ran := a.transact(ctx, nil)

@@ -33,6 +33,9 @@ func LineOver(ctx context.Context, job uint64, stop context.CancelCauseFunc, dia
 	return openLine(ctx, job, stop, dial)
 }
 
+// Call connects to a socket of a user's own.
+var Call = call
+
 // MayInstall and Veto are what the configuration has against a request.
 var (
 	MayInstall = mayInstall

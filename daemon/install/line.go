@@ -27,6 +27,8 @@ const (
 	answerTime = 10 * time.Second
 	// redialTime is how often a step tries to reach a service that is not there.
 	redialTime = time.Second
+	// socketName is the socket's, in the folder of the requests.
+	socketName = "socket"
 	// maxLine bounds a message.
 	maxLine = 1 << 20 // bytes
 )
@@ -68,17 +70,33 @@ const maxUnread = 256
 // OpenLine connects a step to the service, and again whenever it was gone, until ctx
 // ends. uid is the user of the service. stop ends the step.
 func OpenLine(ctx context.Context, dir string, job uint64, uid uint32, stop context.CancelCauseFunc) *Line {
-	return openLine(ctx, job, stop, func() (net.Conn, error) {
-		conn, err := net.Dial("unix", filepath.Join(dir, "socket"))
-		if err != nil {
-			return nil, err
-		}
-		if err := ofUser(conn, uid); err != nil {
-			_ = conn.Close()
-			return nil, err
-		}
-		return conn, nil
-	})
+	return openLine(ctx, job, stop, func() (net.Conn, error) { return call(filepath.Join(dir, socketName), uid) })
+}
+
+// call connects to a socket of a user's own, in a folder of the same user's: to no other
+// one, which a link might lead to.
+func call(path string, uid uint32) (net.Conn, error) {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = unix.Close(fd) }() // nothing was written
+	var stat unix.Stat_t
+	switch err := unix.Fstat(fd, &stat); {
+	case err != nil:
+		return nil, err
+	case stat.Mode&unix.S_IFMT != unix.S_IFSOCK || stat.Uid != uid:
+		return nil, fmt.Errorf("%s is no socket of user %d", path, uid)
+	}
+	conn, err := net.Dial("unix", fmt.Sprintf("/proc/self/fd/%d", fd))
+	if err != nil {
+		return nil, err
+	}
+	if err := ofUser(conn, uid); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 func openLine(ctx context.Context, job uint64, stop context.CancelCauseFunc, dial func() (net.Conn, error)) *Line {

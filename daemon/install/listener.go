@@ -35,7 +35,7 @@ type follower struct {
 
 // listen makes the socket in a folder, and takes calls of steps from then on.
 func listen(dir string, root uint32) (*listener, error) {
-	path := filepath.Join(dir, "socket")
+	path := filepath.Join(dir, socketName)
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot listen to the install steps: %w", err)
 	}

@@ -4,7 +4,9 @@ package install_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -169,4 +171,34 @@ func FuzzRequest(f *testing.F) {
 			t.Errorf("%q passes for a name", r.Stop)
 		}
 	})
+}
+
+// A step calls no socket but one that the service has made: the folder is the
+// service's, and whoever has taken it over can put a link there.
+func TestStepCallsTheServiceOnly(t *testing.T) {
+	t.Parallel()
+	dir, me := t.TempDir(), uint32(os.Getuid())
+	own := filepath.Join(dir, "own")
+	socket, err := net.Listen("unix", own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = socket.Close() }()
+	link, file := filepath.Join(dir, "link"), filepath.Join(dir, "file")
+	if err := errors.Join(os.Symlink(own, link), os.WriteFile(file, nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		path   string
+		user   uint32
+		called bool
+	}{{own, me, true}, {own, me + 1, false}, {link, me, false}, {file, me, false}, {dir, me, false}, {filepath.Join(dir, "nothing"), me, false}} {
+		conn, err := install.Call(test.path, test.user)
+		if err == nil {
+			_ = conn.Close()
+		}
+		if (err == nil) != test.called {
+			t.Errorf("%s of user %d: %v", test.path, test.user, err)
+		}
+	}
 }

@@ -4,6 +4,7 @@ package install
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -39,16 +40,18 @@ func (s Step) Run(ctx context.Context) error {
 		}
 	}
 	err := s.do(ctx)
-	if err == nil || s.Outcomes == "" {
-		return s.leave(outcome{Started: s.DNF.HasStarted()}, err)
+	o := outcome{Started: s.DNF.HasStarted()}
+	if err != nil {
+		// It quotes what the service has left, and what others have written.
+		o.Reason, o.Message = reason.Of(err), legible(err.Error())
 	}
-	s.Log.Error().Str("event", "install-failed").Str("reason", string(reason.Of(err))).Msg(err.Error())
-	return s.leave(outcome{Reason: reason.Of(err), Message: err.Error(), Started: s.DNF.HasStarted()}, nil)
-}
-
-func (s Step) leave(o outcome, err error) error {
-	if err != nil || s.Outcomes == "" {
-		return err
+	switch {
+	case s.Outcomes == "" && err != nil:
+		return reason.With(o.Reason, errors.New(o.Message))
+	case s.Outcomes == "":
+		return nil
+	case err != nil:
+		s.Log.Error().Str("event", "install-failed").Str("reason", string(o.Reason)).Msg(o.Message)
 	}
 	return o.write(s.Outcomes, s.Job)
 }
