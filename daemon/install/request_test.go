@@ -62,6 +62,7 @@ func TestHostileRequest(t *testing.T) {
 		"10 MB of nothing":        {func(path string) error { return sparse(path, 10<<20) }, me, "larger than 256 kB"},
 		"two of them":             {write(`{"stop":":1.1"}{"stop":":1.1"}`), me, "something follows"},
 		"a new word":              {write(`{"install":["` + sriov + `"],"root":"/"}`), me, "it is no request"},
+		"a long word":             {write(`{"` + strings.Repeat("a", 100<<10) + `":1}`), me, "it is no request"},
 		"a path":                  {write(`{"install":["/tmp/evil-1-1.x86_64"]}`), me, "is not the name"},
 		"a path that climbs":      {write(`{"install":["../../../tmp/evil-1-1.x86_64"]}`), me, "is not the name"},
 		"a pattern":               {write(`{"install":["kernel-*-1-1.x86_64"]}`), me, "is not the name"},

@@ -3,6 +3,7 @@
 # dnf5daemon, through a session of its own, and each verb of systemd on each unit.
 # Prints a line for each: what, a tab, the answer.
 import ctypes, sys
+from xml.etree import ElementTree
 
 sd = ctypes.CDLL("libsystemd.so.0")
 bus = ctypes.c_void_p()
@@ -40,12 +41,23 @@ reply, error = call(DNF, MANAGER, DNF + ".SessionManager", "open_session", "a{sv
 session = read(reply, "o")
 
 
+# What only reads, marks, or throws away what a session has marked; and what is tried
+# below under another name.
+MEMBERS = {
+    "Base.read_all_repos", "Base.reset", "Goal.resolve", "Goal.reset", "Goal.cancel", "Goal.get_transaction_problems",
+    "Goal.get_transaction_problems_string", "rpm.Rpm.list", "rpm.Rpm.list_fd", "rpm.Repo.list", "Offline.get_status",
+    "Advisory.list", "comps.Group.list", "comps.Environment.list", "History.recent_changes", "History.list",
+}
+
+
 def dnf(what, interface, member, types="", *args):
+    MEMBERS.add(f"{interface}.{member}")
     tried("dnf5daemon: " + what, DNF, session, f"{DNF}.{interface}", member, types, *args)
 
 
 def transaction(what, member, types, *args):
     """Marks something, resolves it, and tries to have it done, now and at the next boot."""
+    MEMBERS.add("rpm.Rpm." + member)
     call(DNF, session, DNF + ".Goal", "reset")
     _, error = call(DNF, session, DNF + ".rpm.Rpm", member, types, *args)
     if error and "uthoriz" in error:
@@ -66,6 +78,14 @@ transaction("downgrade", "downgrade", "asa{sv}", 1, kernel, 0)
 transaction("upgrade", "upgrade", "asa{sv}", 1, "kernel-core", 0)
 transaction("distro-sync", "distro_sync", "asa{sv}", 0, 0)
 transaction("system-upgrade", "system_upgrade", "a{sv}", 1, "interactive", "b", 0)
+dnf("enable a repository, as it was called", "rpm.Repo", "enable", "as", 1, "lab")
+dnf("disable a repository, as it was called", "rpm.Repo", "disable", "as", 1, "lab")
+dnf("import a key, as it was called", "rpm.Repo", "confirm_key", "sb", "0", 1)
+for what in "all", "packages", "metadata", "dbcache":
+    dnf(f"clean {what}, as it was called", "Base", "clean", "s", what)
+dnf("cancel an offline transaction, as it was called", "Offline", "cancel")
+dnf("clean an offline transaction, as it was called", "Offline", "clean")
+dnf("reboot at the end of it, as it was called", "Offline", "set_finish_action", "s", "reboot")
 dnf("enable a repository", "rpm.Repo", "enable_with_options", "asa{sv}", 1, "lab", 1, "interactive", "b", 0)
 dnf("disable a repository", "rpm.Repo", "disable_with_options", "asa{sv}", 1, "lab", 1, "interactive", "b", 0)
 dnf("import a key", "rpm.Repo", "confirm_key_with_options", "sba{sv}", "0", 1, 1, "interactive", "b", 0)
@@ -75,6 +95,13 @@ dnf("schedule a transaction for the next boot", "Offline", "schedule_for_next_bo
 dnf("cancel an offline transaction", "Offline", "cancel_with_options", "a{sv}", 1, "interactive", "b", 0)
 dnf("clean an offline transaction", "Offline", "clean_with_options", "a{sv}", 1, "interactive", "b", 0)
 dnf("reboot at the end of it", "Offline", "set_finish_action_with_options", "sa{sv}", "reboot", 1, "interactive", "b", 0)
+
+reply, _ = call(DNF, session, "org.freedesktop.DBus.Introspectable", "Introspect")
+for interface in ElementTree.fromstring(read(reply, "s")).iter("interface"):
+    name = interface.get("name").removeprefix(DNF + ".")
+    for method in interface.iter("method"):
+        if interface.get("name").startswith(DNF) and f"{name}.{method.get('name')}" not in MEMBERS:
+            print(f"untried: {name}.{method.get('name')}", "", sep="\t", flush=True)
 
 SYSTEMD, PATH = "org.freedesktop.systemd1", "/org/freedesktop/systemd1"
 
@@ -94,13 +121,27 @@ for unit in units + list(own):
         if verb == "start" and unit in own:
             continue
         systemd(f"{verb} {unit}", member, "ss", unit, "replace")
+    for verb in "restart", "try-restart", "stop", "reload", "reload-or-start":
+        systemd(f"enqueue-{verb} {unit}", "EnqueueUnitJob", "sss", unit, verb, "replace")
     systemd("kill " + unit, "KillUnit", "ssi", unit, "all", 0)
     systemd("freeze " + unit, "FreezeUnit", "s", unit)
     systemd("thaw " + unit, "ThawUnit", "s", unit)
     systemd("reset-failed " + unit, "ResetFailedUnit", "s", unit)
     systemd("clean " + unit, "CleanUnit", "sas", unit, 1, "all")
     systemd("set-property " + unit, "SetUnitProperties", "sba(sv)", unit, 1, 1, "CPUWeight", "t", ctypes.c_uint64(7))
-    systemd("bind a file into " + unit, "BindMountUnit", "sssbb", unit, "/etc", "/mnt", 1, 0)
+    systemd("bind-a-file-into " + unit, "BindMountUnit", "sssbb", unit, "/etc", "/mnt", 1, 0)
+    systemd("mount-an-image-into " + unit, "MountImageUnit", "sssbba(ss)", unit, "/tmp/x.raw", "/mnt", 1, 0, 0)
+    systemd("queue-a-signal-to " + unit, "QueueSignalUnit", "ssii", unit, "all", 34, 0)
+    systemd("hold " + unit, "RefUnit", "s", unit)
+    reply, error = call(SYSTEMD, PATH, SYSTEMD + ".Manager", "LoadUnit", "s", unit)
+    if error:
+        continue
+    it = read(reply, "o")
+    for verb in "Stop", "Restart", "Reload":
+        tried(f"systemd: itself-{verb} {unit}", SYSTEMD, it, SYSTEMD + ".Unit", verb, "s", "replace")
+    tried(f"systemd: itself-Kill {unit}", SYSTEMD, it, SYSTEMD + ".Unit", "Kill", "si", "all", 0)
+    tried(f"systemd: itself-ResetFailed {unit}", SYSTEMD, it, SYSTEMD + ".Unit", "ResetFailed")
+    tried(f"systemd: itself-SetProperties {unit}", SYSTEMD, it, SYSTEMD + ".Unit", "SetProperties", "ba(sv)", 1, 1, "CPUWeight", "t", ctypes.c_uint64(7))
 for unit in (
     "driverd-load@.service", "driverd-load@x.service", "driverd-load@0000:7f:00.0.service.d", "driverd-install@.service", "driverd-install@0.service",
     "driverd-install@-1.service", "driverd-install@x.service", "driverd-install@..-etc.service", "driverd-install@1.socket",
@@ -116,6 +157,19 @@ systemd("a transient unit", "StartTransientUnit", "ssa(sv)a(sa(sv))", "owned.ser
 for what, member in {"reload": "Reload", "reexec": "Reexecute", "reboot": "Reboot", "power off": "PowerOff", "halt": "Halt", "kexec": "KExec",
                      "exit": "Exit"}.items():
     systemd(what, member)
+for unit in own:
+    systemd("start alone " + unit, "StartUnit", "ss", unit, "isolate")
+systemd("cancel a job", "CancelJob", "u", 1)
+systemd("cancel all jobs", "ClearJobs")
+systemd("reset all failures", "ResetFailed")
+systemd("unset the environment", "UnsetEnvironment", "as", 1, "PATH")
+systemd("reboot what is not the kernel", "SoftReboot", "s", "")
+systemd("exit with a status", "SetExitCode", "y", 1)
+systemd("enable again", "ReenableUnitFiles", "asbb", 1, "driverd.service", 0, 1)
+systemd("revert", "RevertUnitFiles", "as", 1, "driverd.service")
+systemd("preset all", "PresetAllUnitFiles", "sbb", "full", 0, 1)
+systemd("add a dependency", "AddDependencyUnitFiles", "asssbb", 1, "rescue.target", "multi-user.target", "Wants", 0, 1)
+systemd("move a process", "AttachProcessesToUnit", "ssau", "driverd.service", "", 1, 1)
 systemd("switch root", "SwitchRoot", "ss", "/mnt", "/bin/sh")
 systemd("set the environment", "SetEnvironment", "as", 1, "LD_PRELOAD=/tmp/x.so")
 systemd("enable", "EnableUnitFiles", "asbb", 1, "driverd-preinstall.service", 0, 1)
