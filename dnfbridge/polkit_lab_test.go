@@ -39,8 +39,8 @@ func TestOrdinaryUserIsNotAuthorized(t *testing.T) {
 	}
 }
 
-// The one rule that driverd's own user needs is enough, and is not enough for
-// a repository whose signatures nobody checks.
+// Who may have signed packages installed, and no more, is refused by dnf5daemon itself
+// for a repository whose signatures nobody checks.
 func TestTrustedTransactionRule(t *testing.T) {
 	g := newGuest(t)
 	g.write(t, "/etc/polkit-1/rules.d/50-test.rules", trustedRule)
@@ -59,7 +59,7 @@ func TestTrustedTransactionRule(t *testing.T) {
 	}
 }
 
-// The administrator has not imported the key: driverd's user may not, and says no.
+// The administrator has not imported the key: driverd is asked about it, and says no.
 func TestKeyIsNotImported(t *testing.T) {
 	g := newGuest(t)
 	g.write(t, "/etc/polkit-1/rules.d/50-test.rules", trustedRule)

@@ -131,7 +131,7 @@ func TestPrivilege(t *testing.T) {
 			_, _ = fmt.Printf("table: %s\n", g.sh("systemd-analyze security --no-pager %s | tail -1", unit))
 			g.sh("systemd-analyze security --threshold=%d --no-pager %s >/dev/null", threshold, unit)
 		}
-		g.sh("systemd-analyze verify --man=no /usr/lib/systemd/system/driverd*.service")
+		g.sh("systemd-analyze verify --man=no /usr/lib/systemd/system/driverd*.service /usr/lib/systemd/system/system-driverd.slice")
 	})
 }
 
