@@ -152,7 +152,7 @@ func TestSignaturesAreChecked(t *testing.T) {
 	if n := f.transactions(); n != 1 || len(f.verified) != 3 {
 		t.Errorf("%d transactions after a look at %q", n, f.verified)
 	}
-	// Nor is one whose file is nowhere to be found.
+	// Nor is one whose file is nowhere to be found: what is called so is another one.
 	f.items = []fakeItem{newItem("Install", "kernel-modules-gpu", "1:1-1")}
 	gpu := dnfbridge.Transaction{Install: []string{"kernel-modules-gpu-1:1-1.x86_64"}}
 	if err := d.Install(t.Context(), gpu, nil); reason.Of(err) != reason.UntrustedPackage {

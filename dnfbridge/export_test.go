@@ -33,3 +33,6 @@ func NewDNF5With(dial Dialer, log zerolog.Logger, options ...Option) *DNF5 {
 func Verify(root string, verify func(ctx context.Context, files []string) error) Option {
 	return func(b *DNF5) { b.root, b.verify = root, verify }
 }
+
+// ReadNEVRA reads which package a file holds.
+var ReadNEVRA = readNEVRA

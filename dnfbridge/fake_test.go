@@ -152,8 +152,10 @@ func cache(t *testing.T) string {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, nevra := range []string{wanted, sister} {
-		if err := os.WriteFile(filepath.Join(dir, nevra+".rpm"), nil, 0o644); err != nil {
+	for called, holds := range map[string]string{
+		"moved-sriov": "kernel-modules-sriov", "kernel-modules-core-1-1.x86_64": "kernel-modules-core", "kernel-modules-gpu-1-1.x86_64": "bash",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, called+".rpm"), rpmOf(holds, 0, "1", "1", "x86_64"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/godbus/dbus/v5"
@@ -16,32 +17,40 @@ import (
 )
 
 // checkSignatures is an error unless each package that is about to come is signed by
-// a key that this guest trusts already. For root, dnf5daemon imports the keys that a
-// repository names without asking anybody (since 5.4.2.1), and installs from a
-// repository without gpgcheck.
+// a key that this guest trusts already, and is the one that the metadata says it is. For
+// root, dnf5daemon imports the keys that a repository names without asking anybody
+// (since 5.4.2.1), and installs from a repository without gpgcheck.
 func (a *attempt) checkSignatures(ctx context.Context, verify func(ctx context.Context, files []string) error, root string, nevras []string) error {
-	folders := []string{filepath.Join(root, cacheDir, "*", "packages")}
+	// What dnf has fetched it calls as the repository does, so what is in it counts.
+	fetched := filesBelow(filepath.Join(root, cacheDir, "*", "packages"), "*.rpm")
 	local, err := a.localRepositories(ctx)
 	if err != nil {
 		return err
 	}
-	for _, dir := range local {
-		folders = append(folders, filepath.Join(root, dir), filepath.Join(root, dir, "*"), filepath.Join(root, dir, "*", "*"))
-	}
 	var files []string
 	for _, nevra := range nevras {
-		var found []string
-		for _, dir := range folders {
-			// Of a folder that cannot be searched, nothing is found.
-			matches, _ := filepath.Glob(filepath.Join(dir, fileName(nevra)))
-			found = append(found, matches...)
+		candidates := fetched
+		for _, dir := range local {
+			for _, depth := range []string{"", "*", "*/*"} {
+				candidates = slices.Concat(candidates, filesBelow(filepath.Join(root, dir, depth), fileName(nevra)))
+			}
 		}
+		found := slices.DeleteFunc(slices.Clone(candidates), func(file string) bool {
+			holds, err := nevraIn(file)
+			return err != nil || holds != nevra // of others nothing is asked
+		})
 		if len(found) == 0 {
-			return reason.With(reason.UntrustedPackage, fmt.Errorf("cannot check the signature of %s: its file is not where dnf keeps it", nevra))
+			return reason.With(reason.UntrustedPackage, fmt.Errorf("cannot check the signature of %s: no file holds it where dnf keeps what it installs", nevra))
 		}
 		files = append(files, found...)
 	}
 	return verify(ctx, files)
+}
+
+// filesBelow are the files of that name in folders; of one that cannot be searched, none.
+func filesBelow(dirs, name string) []string {
+	matches, _ := filepath.Glob(filepath.Join(dirs, name))
+	return matches
 }
 
 // fileName is what the file of a package is called: its NEVRA, without an epoch.

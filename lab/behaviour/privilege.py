@@ -115,14 +115,14 @@ JOBS = {
     "reload-or-restart": "ReloadOrRestartUnit", "reload-or-try-restart": "ReloadOrTryRestartUnit",
 }
 units = sys.stdin.read().split()
+# On these, what does the same by another way, and is asked of polkit by the same words, is tried too.
+FEW = "driverd.service", "dnf5daemon-server.service", "polkit.service", "dbus.service", "multi-user.target", "-.mount"
 own = "driverd-load@0000:7f:00.0.service", "driverd-install@999.service"
 for unit in units + list(own):
     for verb, member in JOBS.items():
         if verb == "start" and unit in own:
             continue
         systemd(f"{verb} {unit}", member, "ss", unit, "replace")
-    for verb in "restart", "try-restart", "stop", "reload", "reload-or-start":
-        systemd(f"enqueue-{verb} {unit}", "EnqueueUnitJob", "sss", unit, verb, "replace")
     systemd("kill " + unit, "KillUnit", "ssi", unit, "all", 0)
     systemd("freeze " + unit, "FreezeUnit", "s", unit)
     systemd("thaw " + unit, "ThawUnit", "s", unit)
@@ -130,6 +130,10 @@ for unit in units + list(own):
     systemd("clean " + unit, "CleanUnit", "sas", unit, 1, "all")
     systemd("set-property " + unit, "SetUnitProperties", "sba(sv)", unit, 1, 1, "CPUWeight", "t", ctypes.c_uint64(7))
     systemd("bind-a-file-into " + unit, "BindMountUnit", "sssbb", unit, "/etc", "/mnt", 1, 0)
+    if unit not in FEW + own:
+        continue
+    for verb in "restart", "try-restart", "stop", "reload", "reload-or-start":
+        systemd(f"enqueue-{verb} {unit}", "EnqueueUnitJob", "sss", unit, verb, "replace")
     systemd("mount-an-image-into " + unit, "MountImageUnit", "sssbba(ss)", unit, "/tmp/x.raw", "/mnt", 1, 0, 0)
     systemd("queue-a-signal-to " + unit, "QueueSignalUnit", "ssii", unit, "all", 34, 0)
     systemd("hold " + unit, "RefUnit", "s", unit)
