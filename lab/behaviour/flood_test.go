@@ -30,6 +30,7 @@ func TestFlood(t *testing.T) {
 		began := time.Now()
 		slot := g.plug("net", "vmxnet3") // whose driver is in the base
 		g.bound(slot, "vmxnet3")
+		defer g.gone(slot)
 		defer g.unplug("net")
 		return time.Since(began)
 	}
@@ -40,6 +41,11 @@ func TestFlood(t *testing.T) {
 		}
 		return kB
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(g.sh("systemctl status --no-pager -n 60 driverd.service || true"))
+		}
+	})
 	delay() // what is done once
 	alone, before := delay(), peak()
 	g.sh("echo %s | base64 -d >/run/flood.py; install -d -o nobody /run/flood", base64.StdEncoding.EncodeToString([]byte(floodScript)))
