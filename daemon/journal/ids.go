@@ -54,6 +54,7 @@ var ids = map[string]string{
 	"service-failed":      "ed11de4a54db4fff85ce374326d67820",
 	"systemd-unreachable": "cc05c1537b084925828db9397239d1af",
 	"load-failed":         "a8b6e19450fb4294857d3b3fbaece21d",
+	"install-failed":      "f95dcc34cce24cd7b6b975f48ffed6e0",
 
 	// The reasons. Their order is that of driverd(8), which is made from them.
 	string(reason.NoDriver):           "b91ec348c4114bf3bf15a72a097efcde",

@@ -76,6 +76,13 @@ func (s *Successor) lacking(dir string, loaded []string) ([]string, error) {
 	return slices.DeleteFunc(lacking, func(name string) bool { return slices.Contains(foreign, name) || dropped(name) }), err
 }
 
+// NextRelease returns the release of the kernel that the next boot brings, as far as that can be
+// told; else it is the running one.
+func NextRelease(root, running string) string {
+	release, _ := nextRelease(root, running)
+	return release
+}
+
 // nextRelease returns the release of the kernel that the next boot brings. Where the boot
 // loader's configuration does not tell, it is the newest one of the running kernel's variant, as
 // grubby and kernel-install make it the default; doubt is why, if there is a configuration.

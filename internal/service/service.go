@@ -27,6 +27,7 @@ import (
 	"driverd/daemon"
 	"driverd/daemon/bus"
 	"driverd/daemon/config"
+	"driverd/daemon/install"
 	"driverd/daemon/load"
 	"driverd/daemon/outside"
 	"driverd/daemon/state"
@@ -78,7 +79,7 @@ func Run(ctx context.Context, version string, log zerolog.Logger) error {
 		Modules:        modules{kmod.NewCache(filepath.Join("/lib/modules", release))},
 		Firmware:       firmware.Guest{Root: "/", Release: release},
 		Outside:        outside.Guest{Folders: outside.Folders},
-		Backend:        dnfbridge.NewDNF5(dnfbridge.SystemBus, log),
+		Backend:        install.NewBackend(dnfbridge.NewDNF5(dnfbridge.SystemBus, log), log),
 		Loader:         load.Units{},
 		Namer:          guest.Names{},
 		Cache:          state.Catalogs{Dir: stateDirectory()},
