@@ -69,6 +69,7 @@ var writes = []struct {
 		"exec journalctl", "(*os.Root).MkdirAll", "(*os.Root).OpenFile", "(*os.Root).Symlink", "(*os.File).Write",
 	}},
 	{"internal/report/parts.go", "that folder as well", []string{"(*os.Root).Symlink"}},
+	{"internal/service/rest.go", "tells systemd that it is about to end", []string{notify}},
 	{"internal/service/barrier.go", "asks systemd whether it has taken in what it was told", []string{unixes + ".Sendmsg", unixes + ".Socket"}},
 	{"internal/service/inactive.go", "tells systemd how it is", []string{notify}},
 	{"internal/tree/tree.go", "opens for reading alone", []string{"os.OpenFile", "os.OpenRoot", "(*os.Root).OpenFile"}},
