@@ -65,10 +65,10 @@ var mayImport = map[string][]string{
 	"internal/testrun":                    {},
 	"internal/testbus":                    {},
 	"internal/testtree":                   {},
+	"internal/testbed":                    {},
 	"internal/kerneltest":                 {"kernelsplit"},
 	"internal/filtermods":                 {},
 	"hwdetect/modalias/internal/cfnmatch": {},
-	"hwdetect/udev/internal/testbed":      {},
 	"lab":                                 {"api", "hwdetect", "kernelsplit", "lab/repo", "lab/stage"},
 	"lab/behaviour":                       {},
 	"lab/bench":                           {"api", "hwdetect", "lab"},
@@ -96,7 +96,7 @@ var pure = map[string][]string{
 }
 
 // cgo lists the packages that may be made of C.
-var cgo = []string{"hwdetect/modalias/internal/cfnmatch", "hwdetect/udev/internal/testbed", "lab/bench/libkmod"}
+var cgo = []string{"hwdetect/modalias/internal/cfnmatch", "internal/testbed", "lab/bench/libkmod"}
 
 // foreign says which packages of this module may import packages of others, by
 // the beginning of their path. Everything else is denied.
@@ -181,7 +181,7 @@ func TestNoWayBack(t *testing.T) {
 		{[]string{"hwdetect", "dnfbridge", "plan", "daemon", "api", "internal/guest", "internal/service", "cmd/driverd"}, []string{"kernelsplit"}},
 		{[]string{"kernelsplit"}, []string{"hwdetect", "dnfbridge", "plan", "daemon", "api"}},
 		// Nothing that a guest runs knows of the lab, or of helpers of tests.
-		{[]string{"reason", "kernelbuild", "hwdetect", "dnfbridge", "plan", "daemon", "api", "kernelsplit", "internal/guest", "internal/image", "internal/printable", "internal/redact", "internal/report", "internal/service", "internal/tree", "cmd"}, []string{"lab", "internal/testbus", "internal/testtree", "internal/kerneltest"}},
+		{[]string{"reason", "kernelbuild", "hwdetect", "dnfbridge", "plan", "daemon", "api", "kernelsplit", "internal/guest", "internal/image", "internal/printable", "internal/redact", "internal/report", "internal/service", "internal/tree", "cmd"}, []string{"lab", "internal/testbed", "internal/testbus", "internal/testtree", "internal/kerneltest"}},
 	} {
 		for name, imports := range mayImport {
 			for _, imported := range imports {

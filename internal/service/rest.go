@@ -14,9 +14,9 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
-	"driverd/api"
 	"driverd/daemon"
 	"driverd/daemon/bus"
+	"driverd/daemon/state"
 )
 
 // restTime is for how long nothing must have been to do, and nobody have asked, before the service
@@ -29,22 +29,23 @@ var ErrAgain = errors.New("something has come while the service was about to res
 
 // rest knows for how long the engine has had nothing to do.
 type rest struct {
-	mu    sync.Mutex
-	since time.Time     // zero if there is something, or the service is not to end
+	file  state.Rest
 	news  chan struct{} // has a value when since is another
+	mu    sync.Mutex
+	since time.Time // zero if there is something, or the service is not to end
 }
 
-func newRest() *rest { return &rest{news: make(chan struct{}, 1)} }
+func newRest(file state.Rest) *rest { return &rest{file: file, news: make(chan struct{}, 1)} }
 
-// mayRest says whether the service could come back: where it keeps what udev asks for is systemd's
-// to make, and a service that was started by hand has none.
-func mayRest() bool { return unix.Access(filepath.Dir(api.RestFile), unix.W_OK) == nil }
+// mayBeKept says whether the service could come back: the folder of the file is systemd's to make,
+// and a service that was started by hand has none.
+func (r *rest) mayBeKept() bool { return unix.Access(filepath.Dir(r.file.Path), unix.W_OK) == nil }
 
 // note takes in what the engine has published.
 func (r *rest) note(v daemon.View) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	restful := v.Restful && mayRest()
+	restful := v.Restful && r.mayBeKept()
 	if restful != r.since.IsZero() {
 		return
 	}

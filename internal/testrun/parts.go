@@ -61,6 +61,7 @@ func parts(soak time.Duration) []part {
 	return []part{
 		{tier: everyday, command: []string{"make", "--no-print-directory", "lint"}, takes: 20 * time.Second},
 		{tier: everyday, command: []string{"go", "test", "-race", "-timeout=20m", "-count=1", "-json", "./..."}, takes: 2 * time.Minute},
+		{tier: everyday, pkg: "lab", tests: []string{"TestOtherArchitectures"}, takes: time.Minute},
 		{tier: everyday, pkg: behaviour, tests: []string{"TestFaults"}, guests: 2, takes: 6 * time.Minute},
 		guest(everyday, behaviour, "TestPreinstall", 300),
 		{tier: everyday, pkg: "dnfbridge", takes: 3 * time.Minute},
