@@ -13,7 +13,9 @@ type Child struct {
 // Parts is what a PCI function that has its driver consists of.
 type Parts struct {
 	// Functions are what it gives the guest, by class and name: "net/enp1s0",
-	// "infiniband/mlx5_0", "drm/card1", "nvme/nvme0", "block/sda". They are sorted.
+	// "infiniband/mlx5_0", "drm/card1", "nvme/nvme0", "block/sda". An interface that
+	// another one of the hypervisor's uses stands behind it: "net/eth0/enP1s1". They are
+	// sorted.
 	Functions []string
 
 	Children []Child // in the order of their paths

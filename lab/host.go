@@ -19,9 +19,10 @@ import (
 // hostPackages are what the lab, the RPM build and the tests use of Debian 12.
 var hostPackages = []string{
 	"bash-completion", "busybox-static", "cpio", "createrepo-c", "dbus", "e2fsprogs",
-	"fish", "gcc", "gnupg", "kmod", "libc6-dev", "libkmod-dev", "libudev-dev", "libumockdev-dev",
-	"man-db", "mandoc", "mmdebstrap", "pciutils", "pkg-config", "polkitd", "rpm", "rpmlint",
-	"umockdev", "xz-utils", "zsh",
+	"fish", "gcc", "gcc-aarch64-linux-gnu", "gcc-i686-linux-gnu", "gnupg", "kmod", "libc6-dev",
+	"libc6-dev-arm64-cross", "libc6-dev-i386-cross", "libkmod-dev", "libudev-dev", "libumockdev-dev",
+	"man-db", "mandoc", "mmdebstrap", "pciutils", "pkg-config", "polkitd", "qemu-user", "rpm",
+	"rpmlint", "umockdev", "xz-utils", "zsh",
 }
 
 // QEMU comes from backports: igb needs 8.0, its SR-IOV as tested here 10.

@@ -74,13 +74,8 @@ func (k DebianKernel) files(ctx context.Context) (kernelFiles, error) {
 		if err != nil {
 			return err
 		}
-		for _, deb := range debs {
-			if err := run(ctx, exec.CommandContext(ctx, "dpkg-deb", "-x", deb, dir)); err != nil {
-				return err
-			}
-			if err := os.Remove(deb); err != nil {
-				return err
-			}
+		if err := unpackDebs(ctx, debs, dir); err != nil {
+			return err
 		}
 		return k.settle(ctx, dir)
 	})
@@ -90,39 +85,14 @@ func (k DebianKernel) files(ctx context.Context) (kernelFiles, error) {
 	return rootKernel(dir)
 }
 
-// download downloads the kernel's packages into dir, through an apt
-// configuration of its own that knows this suite and architecture alone.
+// download downloads the kernel's packages into dir.
 func (k DebianKernel) download(ctx context.Context, dir string) ([]string, error) {
-	scratch, err := os.MkdirTemp("", "driverd-apt-")
+	debian, err := openArchive(ctx, k.Suite, k.arch())
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = os.RemoveAll(scratch) }()
-	source := fmt.Sprintf("deb [signed-by=%s] %s %s main\n", debianKeyring, debianMirror, k.Suite)
-	if err := os.WriteFile(filepath.Join(scratch, "sources.list"), []byte(source), 0o644); err != nil {
-		return nil, err
-	}
-	apt := func(program string, args ...string) *exec.Cmd {
-		cmd := exec.CommandContext(ctx, program, append([]string{
-			"-q",
-			"-o", "Dir::Etc::SourceList=" + filepath.Join(scratch, "sources.list"),
-			"-o", "Dir::Etc::SourceParts=-",
-			"-o", "Dir::State=" + scratch,
-			"-o", "Dir::State::Status=/dev/null",
-			"-o", "Dir::Cache=" + scratch,
-			"-o", "APT::Architecture=" + k.arch(),
-			"-o", "APT::Architectures=" + k.arch(),
-			"-o", "APT::Sandbox::User=root",
-			"-o", "Acquire::Languages=none",
-			"-o", "Acquire::Check-Valid-Until=false",
-		}, args...)...)
-		cmd.Dir = dir
-		return cmd
-	}
-	if err := run(ctx, apt("apt-get", "update")); err != nil {
-		return nil, fetched(err)
-	}
-	out, err := apt("apt-cache", "--no-recommends", "--no-suggests", "--recurse", "depends", "linux-image-"+k.Flavour).Output()
+	defer debian.close()
+	out, err := debian.apt(ctx, "apt-cache", "--no-recommends", "--no-suggests", "--recurse", "depends", "linux-image-"+k.Flavour).Output()
 	if err != nil {
 		return nil, fmt.Errorf("cannot find Debian's linux-image-%s: %w", k.Flavour, err)
 	}
@@ -130,11 +100,7 @@ func (k DebianKernel) download(ctx context.Context, dir string) ([]string, error
 	if len(packages) == 0 {
 		return nil, fmt.Errorf("cannot find what Debian's linux-image-%s needs in %q", k.Flavour, tail(out))
 	}
-	stage.Say("fetching %s", strings.Join(packages, " "))
-	if err := run(ctx, apt("apt-get", append([]string{"download"}, packages...)...)); err != nil {
-		return nil, fetched(err)
-	}
-	return filepath.Glob(filepath.Join(dir, "*.deb"))
+	return debian.download(ctx, dir, packages...)
 }
 
 // ofRelease picks the packages that hold the kernel out of a list of

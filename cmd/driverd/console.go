@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -79,6 +80,12 @@ func (c console) plain() console {
 	return c
 }
 
+// atRest says whether the service does not run because it has nothing to do.
+func (c console) atRest() bool {
+	_, err := os.Stat(filepath.Join(c.root, api.RestFile))
+	return err == nil
+}
+
 // with connects to the service for the time of do.
 func (c console) with(ctx context.Context, do func(*api.Client) error) error {
 	client, err := api.Connect(ctx, c.bus)
@@ -86,6 +93,7 @@ func (c console) with(ctx context.Context, do func(*api.Client) error) error {
 		return failure(err)
 	}
 	defer func() { _ = client.Close() }()
+	client.Wake = c.atRest()
 	return failure(do(client))
 }
 

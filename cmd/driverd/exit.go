@@ -21,6 +21,10 @@ const (
 	exitNoService = 5
 )
 
+// exitAgain has systemd start the service again at once: RestartForceExitStatus= in
+// driverd.service (EX_TEMPFAIL of sysexits.h).
+const exitAgain = 75
+
 // status is an error that says which exit status it asks for. Without an err
 // everything has been said already.
 type status struct {

@@ -6,6 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"time"
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
@@ -27,6 +30,9 @@ func metricsCommand(c console) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			m, asked := c.readMetrics(cmd.Context())
+			if errors.Is(asked, api.ErrNoService) && c.atRest() {
+				return c.metricsAtRest(output)
+			}
 			if asked != nil && !errors.Is(asked, api.ErrNoService) {
 				return asked
 			}
@@ -48,11 +54,13 @@ type measured struct {
 	report.Status
 	history []api.Entry
 	running bool // the service answers
+	resting bool // it does not run as it has nothing to do
 }
 
 // readMetrics asks the service. Without one, what nobody knows is missing.
 func (c console) readMetrics(ctx context.Context) (m measured, err error) {
 	err = c.with(ctx, func(client *api.Client) (err error) {
+		client.Wake = false
 		if m.Status, err = report.ReadStatus(ctx, client); err == nil {
 			m.history, err = client.History(ctx)
 		}
@@ -65,6 +73,25 @@ func (c console) readMetrics(ctx context.Context) (m measured, err error) {
 		}
 	}
 	return m, err
+}
+
+// metricsAtRest tells that the service is at rest. Nothing has changed since it ended: what is in
+// the file stays true, and is as good as new.
+func (c console) metricsAtRest(file string) error {
+	if file != "" {
+		now := time.Now()
+		err := os.Chtimes(file, now, now)
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, fs.ErrNotExist):
+			return status{exitFailed, fmt.Errorf("cannot keep the metrics: %w", err)}
+		}
+	}
+	if err := c.putMetrics(metricsText(measured{resting: true}), file); err != nil {
+		return status{exitFailed, err}
+	}
+	return nil
 }
 
 // putMetrics writes the text to a file in one step, or prints it if none is named.

@@ -96,7 +96,7 @@ var bindBuckets = []float64{0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600}
 // metricsText is what Prometheus is told. It ends with the line that says that it is whole.
 func metricsText(of measured) string {
 	var m openMetrics
-	m.gauge("driverd_up", "", "1 if the service answers on the bus.", number(of.running))
+	m.gauge("driverd_up", "", "1 if the service answers on the bus, or is at rest.", number(of.running || of.resting))
 	if of.Status.Status != "" {
 		m.family("driverd_status", "gauge", "", "1 for what the service is: ready, busy, paused or inactive, and why.")
 		m.sample("driverd_status", labels{"status", of.Status.Status, "reason", of.Reason}, 1)

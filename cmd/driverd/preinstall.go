@@ -57,6 +57,10 @@ func preinstallCommand(c console) *cobra.Command {
 				return p.run(cmd.Context())
 			}
 			i.Root = p.root
+			if client := p.service(cmd.Context(), i); client != nil {
+				defer func() { _ = client.Close() }()
+				return p.groups(cmd.Context(), client, i.Groups)
+			}
 			return p.build(cmd.Context(), i)
 		},
 	}
@@ -75,6 +79,41 @@ type preinstall struct {
 	done   string            // file that says what was done
 	log    io.Writer         // where what is said goes as well, nil for nowhere
 	report *preinstallReport // what is printed at the end instead, if it is for programs
+}
+
+// service is a client of the service if what is asked for is the business of one that
+// runs: for the running kernel of this very system. Else it is nil: where an image is
+// made, in a chroot, there is none.
+func (p preinstall) service(ctx context.Context, i image.Image) *api.Client {
+	release, err := guest.RunningKernel()
+	if err != nil || filepath.Clean(i.Root) != "/" || i.DownloadOnly || i.Release != "" && i.Release != release {
+		return nil
+	}
+	client, err := api.Connect(ctx, p.bus)
+	if err != nil {
+		return nil
+	}
+	if _, err := client.Manager(ctx); err != nil {
+		_ = client.Close()
+		return nil
+	}
+	return client
+}
+
+// groups has the service install groups, and what files ask for.
+func (p preinstall) groups(ctx context.Context, client *api.Client, groups []string) error {
+	wish, err := config.LoadPreinstall(p.root)
+	if err != nil {
+		return p.failed(exitUsage, err)
+	}
+	selectors := append(groups, wish.Selectors...)
+	if len(selectors) == 0 {
+		return p.failed(exitUsage, errors.New("nothing is asked for: say what with --group, or in /etc/driverd/preinstall.d"))
+	}
+	if code := p.ask(ctx, client, selectors); code != 0 {
+		return status{code: code}
+	}
+	return nil
 }
 
 // build installs into an image, and gives the result its exit status.

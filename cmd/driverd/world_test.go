@@ -295,6 +295,7 @@ func serveTree(t testing.TB, root string) testService {
 		HistoryFile:    state.History{Dir: kept},
 		ModeFile:       state.Mode{Dir: kept},
 		UnfinishedFile: state.Unfinished{Dir: kept},
+		RestFile:       state.Rest{Path: filepath.Join(kept, "rest")},
 		Next:           (&guest.Successor{Root: s.root, Running: release}).Next,
 		Log:            zerolog.Nop(),
 		Configuration:  func() (config.Config, error) { return config.Load(s.root) },

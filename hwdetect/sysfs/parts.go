@@ -47,7 +47,7 @@ func (s *Scanner) Parts(slot hwdetect.Slot) (hwdetect.Parts, error) {
 		return fail(err)
 	}
 	defer dir.close()
-	w := walk{buffer: newBuffer()}
+	w := walk{root: root, buffer: newBuffer()}
 	var info unix.Stat_t
 	if err := unix.Fstatat(dir.fd, "driver", &info, unix.AT_SYMLINK_NOFOLLOW); err == nil {
 		w.parts.Binding = info.Ino
@@ -60,6 +60,7 @@ func (s *Scanner) Parts(slot hwdetect.Slot) (hwdetect.Parts, error) {
 
 // walk collects the parts of one device.
 type walk struct {
+	root    folder
 	parts   hwdetect.Parts
 	folders int
 	buffer  []byte
@@ -141,9 +142,34 @@ func (w *walk) function(dir folder, class, name string, has func(string) bool) b
 	if is && len(w.parts.Functions) == maxListed {
 		w.fail(name, fmt.Errorf("it has more than %d functions", maxListed))
 	} else if is && isName(base) {
+		if twin := w.twin(dir, class, has); twin != "" {
+			base = path.Join(twin, base)
+		}
 		w.parts.Functions = append(w.parts.Functions, class+"/"+base)
 	}
 	return !slices.Contains(leaves, class)
+}
+
+// twin is the network interface that a hypervisor has beside this one for the same port,
+// and that the guest uses in its place, empty if there is none: netvsc on Hyper-V takes
+// the virtual function as its own, and net_failover does (Linux: netvsc_vf_join in
+// drivers/net/hyperv/netvsc_drv.c, net_failover_slave_register in
+// drivers/net/net_failover.c). It has a device, which a bridge or a bond has not.
+func (w *walk) twin(dir folder, class string, has func(string) bool) string {
+	if class != "net" || !has("master") {
+		return ""
+	}
+	target, err := dir.link("master", w.buffer)
+	name := path.Base(target)
+	if err != nil || name == "" || !isName(name) {
+		return ""
+	}
+	device, err := w.root.open(path.Join("sys/class/net", name, "device"))
+	if err != nil {
+		return ""
+	}
+	device.close()
+	return name
 }
 
 // child notes a device on another bus, if the kernel looks for a driver of it.

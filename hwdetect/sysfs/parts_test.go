@@ -66,6 +66,23 @@ func TestParts(t *testing.T) {
 				{Path: "mlx5_core.rdma.0", Modalias: "auxiliary:mlx5_core.rdma"},
 			},
 		}},
+		"an interface that the hypervisor has twice": {func(tr tree) {
+			tr.must(os.MkdirAll(tr.path("sys/class/net/eth0/device"), 0o755))
+			tr.below("net/enP1s1", "class/net", "")
+			tr.link(card, "net/enP1s1/master", "../../../vmbus/net/eth0")
+		}, hwdetect.Parts{Functions: []string{"net/eth0/enP1s1"}}},
+		"an interface in a bridge": {func(tr tree) {
+			tr.must(os.MkdirAll(tr.path("sys/class/net/br0"), 0o755))
+			tr.below("net/enp1s0", "class/net", "")
+			tr.link(card, "net/enp1s0/master", "../../../virtual/net/br0")
+		}, hwdetect.Parts{Functions: []string{"net/enp1s0"}}},
+		"an interface whose master is made up": {func(tr tree) {
+			for i, target := range []string{"..", "/", "a\nb", "../../../../../../../etc", strings.Repeat("a/", 1500)} {
+				name := fmt.Sprintf("net/enp%d", i)
+				tr.below(name, "class/net", "")
+				tr.link(card, name+"/master", target)
+			}
+		}, hwdetect.Parts{Functions: []string{"net/enp0", "net/enp1", "net/enp2", "net/enp3", "net/enp4"}}},
 		"a disk behind USB": {func(tr tree) {
 			tr.below("usb3", "bus/usb", "usb", "uevent", "DEVTYPE=usb_device\n")
 			tr.below("usb3/3-1", "bus/usb", "usb")

@@ -25,7 +25,7 @@ import (
 	"driverd/hwdetect"
 	"driverd/hwdetect/sysfs"
 	"driverd/hwdetect/udev"
-	"driverd/hwdetect/udev/internal/testbed"
+	"driverd/internal/testbed"
 )
 
 // deadline is for what takes two seconds at worst: one for go-udev to see the

@@ -5,7 +5,6 @@ package report
 import (
 	"errors"
 	"io/fs"
-	"path"
 	"path/filepath"
 	"strings"
 
@@ -28,10 +27,7 @@ func (r *recorder) parts(slot hwdetect.Slot) error {
 	}
 	below := filepath.Join(pciDevices, slot.String())
 	for _, function := range parts.Functions {
-		if err := r.mkdir(filepath.Join(below, function)); err != nil {
-			return err
-		}
-		if err := r.out.Symlink("/class/"+path.Dir(function), filepath.Join(below, function, "subsystem")); err != nil {
+		if err := r.function(below, function); err != nil {
 			return err
 		}
 	}
@@ -52,4 +48,24 @@ func (r *recorder) parts(slot hwdetect.Slot) error {
 		}
 	}
 	return nil
+}
+
+// function records what is below a folder of a device, and which interface uses it.
+func (r *recorder) function(below, function string) error {
+	class, name, _ := strings.Cut(function, "/")
+	twin, own, ok := strings.Cut(name, "/")
+	if ok {
+		name = own
+	}
+	dir := filepath.Join(below, class, name)
+	if err := r.mkdir(dir); err != nil {
+		return err
+	}
+	if err := r.out.Symlink("/class/"+class, filepath.Join(dir, "subsystem")); err != nil || !ok {
+		return err
+	}
+	if err := r.mkdir(filepath.Join("sys/class/net", twin, "device")); err != nil {
+		return err
+	}
+	return r.out.Symlink("/class/net/"+twin, filepath.Join(dir, "master"))
 }

@@ -5,6 +5,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,9 +24,11 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
+	"driverd/api"
 	"driverd/daemon"
 	"driverd/daemon/bus"
 	"driverd/daemon/config"
+	"driverd/daemon/install"
 	"driverd/daemon/load"
 	"driverd/daemon/outside"
 	"driverd/daemon/state"
@@ -45,23 +48,51 @@ type modules struct{ *kmod.Cache }
 
 func (m modules) Modules() (plan.Kernel, error) { return m.Index() }
 
-// Run is the service's life: it returns when ctx ends or the service cannot go on.
-// version is what the service says of itself.
+// Guest is what the service looks after, and whom it asks for what it cannot do itself.
+type Guest struct {
+	Root     string // where its files are
+	Release  string // of the kernel that runs, as uname -r has it
+	Boot     string // the id of this boot
+	Platform string // in the words of systemd-detect-virt(1)
+	Bus      string // address of the bus on which the service answers
+	State    string // folder of what is kept
+	Backend  daemon.Backend
+	Loader   daemon.Loader
+
+	SmallMemory bool
+}
+
+// Run is the service's life in the guest that it runs in: it returns when ctx ends or
+// the service cannot go on. version is what the service says of itself.
 func Run(ctx context.Context, version string, log zerolog.Logger) error {
 	stayOffHugePages(log)
 	release, err := guest.RunningKernel()
 	if err != nil {
 		return err
 	}
-	address := os.Getenv("DBUS_SYSTEM_BUS_ADDRESS")
-	if address == "" {
-		address = "unix:path=/run/dbus/system_bus_socket"
-	}
-	closed := guest.Gate("/")
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil && closed == nil {
+	if err != nil && guest.Gate("/") == nil {
 		return fmt.Errorf("cannot tell this boot from others: %w", err)
 	}
+	return Guest{
+		Root:        "/",
+		Release:     release,
+		Boot:        strings.TrimSpace(string(boot)),
+		Platform:    platform(ctx),
+		Bus:         cmp.Or(os.Getenv("DBUS_SYSTEM_BUS_ADDRESS"), "unix:path=/run/dbus/system_bus_socket"),
+		State:       stateDirectory(),
+		Backend:     install.NewBackend(dnfbridge.NewDNF5(dnfbridge.SystemBus, log), log),
+		Loader:      load.Units{},
+		SmallMemory: smallMemory(),
+	}.Run(ctx, version, log)
+}
+
+// Run is the service's life in a guest, as that of the function.
+func (g Guest) Run(ctx context.Context, version string, log zerolog.Logger) (err error) {
+	modulesDir := filepath.Join(g.Root, "lib/modules", g.Release)
+	closed := guest.Gate(g.Root)
+	restFile := state.Rest{Path: filepath.Join(g.Root, api.RestFile)}
+	rest := newRest(restFile)
 	// The service listens before the engine knows anything, and takes its name
 	// when the engine has looked once: nobody meets it empty.
 	var server *bus.Server
@@ -69,34 +100,36 @@ func Run(ctx context.Context, version string, log zerolog.Logger) error {
 	var once sync.Once
 	engine := daemon.New(daemon.Config{
 		Version:        version,
-		Release:        release,
-		Boot:           strings.TrimSpace(string(boot)),
-		Platform:       platform(ctx),
-		Hardware:       sysfs.New("/"),
-		Modules:        modules{kmod.NewCache(filepath.Join("/lib/modules", release))},
-		Firmware:       firmware.Guest{Root: "/", Release: release},
+		Release:        g.Release,
+		Boot:           g.Boot,
+		Platform:       g.Platform,
+		Hardware:       sysfs.New(g.Root),
+		Modules:        modules{kmod.NewCache(modulesDir)},
+		Firmware:       firmware.Guest{Root: g.Root, Release: g.Release},
 		Outside:        outside.Guest{Folders: outside.Folders},
-		Backend:        dnfbridge.NewDNF5(dnfbridge.SystemBus, log),
-		Loader:         load.Units{},
+		Backend:        g.Backend,
+		Loader:         g.Loader,
 		Namer:          guest.Names{},
-		Cache:          state.Catalogs{Dir: stateDirectory()},
-		HistoryFile:    state.History{Dir: stateDirectory()},
-		ModeFile:       state.Mode{Dir: stateDirectory()},
-		UnfinishedFile: state.Unfinished{Dir: stateDirectory()},
-		Next:           (&guest.Successor{Root: "/", Running: release}).Next,
+		Cache:          state.Catalogs{Dir: g.State},
+		HistoryFile:    state.History{Dir: g.State},
+		ModeFile:       state.Mode{Dir: g.State},
+		UnfinishedFile: state.Unfinished{Dir: g.State},
+		RestFile:       restFile,
+		Next:           (&guest.Successor{Root: g.Root, Running: g.Release}).Next,
 		Log:            log,
-		Configuration:  func() (config.Config, error) { return config.Load("/") },
-		Law:            func() plan.Law { return modprobe.Read("/") },
-		SmallMemory:    smallMemory(),
+		Configuration:  func() (config.Config, error) { return config.Load(g.Root) },
+		Law:            func() plan.Law { return modprobe.Read(g.Root) },
+		SmallMemory:    g.SmallMemory,
 		Gate:           closed,
 		Publish: func(v daemon.View) {
 			server.Publish(v)
+			rest.note(v)
 			once.Do(func() { close(looked) })
 		},
 	})
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if server, err = bus.Listen(ctx, address, engine, log); err != nil {
+	if server, err = bus.Listen(ctx, g.Bus, engine, log); err != nil {
 		return err
 	}
 	defer func() { _ = server.Close() }()
@@ -112,9 +145,9 @@ func Run(ctx context.Context, version string, log zerolog.Logger) error {
 			}
 		})
 		// Without these, the look of every minute sees what they would tell of.
-		folders := append(slices.Clone(outside.Folders), filepath.Join("/lib/modules", release))
+		folders := append(slices.Clone(outside.Folders), modulesDir)
 		for _, folder := range modprobe.Folders {
-			folders = append(folders, filepath.Join("/", folder))
+			folders = append(folders, filepath.Join(g.Root, folder))
 		}
 		for _, watch := range []func() error{
 			func() error { return outside.WatchNetwork(ctx, engine.Kick) },
@@ -149,6 +182,11 @@ func Run(ctx context.Context, version string, log zerolog.Logger) error {
 		select {
 		case <-hangups:
 			engine.Kick()
+		case <-rest.news:
+		case <-rest.due(server):
+			if left, ok := rest.left(server); ok && left <= 0 {
+				return goToRest(ctx, server, engine, log)
+			}
 		case <-server.Closed():
 			if ctx.Err() == nil {
 				return errors.New("cannot go on: the connection to the bus is lost")

@@ -66,7 +66,7 @@ func (t Tree) Open(name string, limit int64) (io.ReadCloser, error) {
 	if !info.Mode().IsRegular() {
 		return nil, t.failed(name, errNotRegular)
 	}
-	const flags = os.O_RDONLY | syscall.O_NONBLOCK
+	const flags = os.O_RDONLY | syscall.O_NONBLOCK | syscall.O_LARGEFILE // which os.Root leaves out, where it is something
 	var file *os.File
 	if t.dir == "/" {
 		file, err = os.OpenFile(filepath.Join(t.dir, name), flags, 0)

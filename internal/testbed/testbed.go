@@ -117,3 +117,15 @@ func (b *Testbed) Emit(device, action string) {
 	defer C.free(unsafe.Pointer(a))
 	C.umockdev_testbed_uevent(b.bed, d, a)
 }
+
+// Replay adds devices as umockdev-record has written them down, in their order.
+func (b *Testbed) Replay(t testing.TB, recording string) {
+	t.Helper()
+	text := C.CString(recording)
+	defer C.free(unsafe.Pointer(text))
+	var failed *C.GError
+	if C.umockdev_testbed_add_from_string(b.bed, text, &failed) == 0 {
+		defer C.g_error_free(failed)
+		t.Fatalf("cannot replay a recording: %s", C.GoString(failed.message))
+	}
+}
