@@ -116,7 +116,7 @@ var harmless = map[string][]string{
 	},
 	"github.com/spf13/cobra": {
 		"(*Command).AddCommand", "(*Command).Context", "(*Command).ExecuteContext", "(*Command).Flags", "(*Command).SetArgs",
-		"(*Command).MarkFlagsMutuallyExclusive", "(*Command).PersistentFlags", "(*Command).SetErr", "(*Command).SetOut", "ExactArgs", "MaximumNArgs", "NoArgs",
+		"(*Command).MarkFlagsMutuallyExclusive", "(*Command).PersistentFlags", "(*Command).RegisterFlagCompletionFunc", "(*Command).SetErr", "(*Command).SetOut", "ExactArgs", "FixedCompletions", "MaximumNArgs", "NoArgs",
 	},
 	"github.com/spf13/pflag": {"(*FlagSet).BoolVar", "(*FlagSet).BoolVarP", "(*FlagSet).Changed", "(*FlagSet).DurationVar", "(*FlagSet).IntVarP", "(*FlagSet).StringSliceVar", "(*FlagSet).StringVar"},
 	unixes: {

@@ -24,15 +24,15 @@ var bad = map[string]string{
 	"not UTF-8":            "\xff\xfe",
 	"a terminal's orders":  "\x1b[2J\x07",
 	"lines":                "0000:01:00.0\n0000:02:00.0",
-	"huge":                 strings.Repeat("x", 100_000),
-	"a huge slot":          strings.Repeat("0", 100_000) + ":01:00.0",
-	"a huge number":        strings.Repeat("9", 100_000),
-	"a huge module":        "kmod(" + strings.Repeat("x", 100_000) + ".ko)",
+	"huge":                 strings.Repeat("x", 10_000),
+	"a huge slot":          strings.Repeat("0", 10_000) + ":01:00.0",
+	"a huge number":        strings.Repeat("9", 10_000),
+	"a huge module":        "kmod(" + strings.Repeat("x", 10_000) + ".ko)",
 	"a module, no UTF-8":   "kmod(\xff.ko)",
 	"a file, no UTF-8":     "firmware(\xff)",
 	"a modalias, no UTF-8": "pci:v00008086d000010C9sv00008086sd0000A03Cbc02sc00i00\xff",
 	"a way out":            "../../etc/passwd",
-	"a flag":               "--no\xffnsense" + strings.Repeat("x", 100_000),
+	"a flag":               "--no\xffnsense" + strings.Repeat("x", 10_000),
 }
 
 // Whatever is typed in the place of a word, there is a short answer, it is wrong usage, and

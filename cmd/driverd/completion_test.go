@@ -86,6 +86,7 @@ func TestTab(t *testing.T) {
 				{"driverd install sri", "driverd install sriov "},
 				{"driverd install sriov 0000:03", "driverd install sriov 0000:03:00.0"},
 				{"driverd wait 0000:03", "driverd wait 0000:03:00.0"},
+				{"driverd --color alw", "driverd --color always "},
 				{"driverd plan gp", "driverd plan gpu "},
 				{"driverd mode obs", "driverd mode observe "},
 				{"driverd explain --root /etc/pas --js", "--json"},

@@ -55,6 +55,7 @@ func rootCommand(c console) *cobra.Command {
 	c.colorFlag = new(string)
 	root := statusCommand(c)
 	root.PersistentFlags().StringVar(c.colorFlag, "color", colorWhen[0], "`WHEN` to use colours: "+strings.Join(colorWhen, ", "))
+	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions(colorWhen, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		if !slices.Contains(colorWhen, *c.colorFlag) {
 			return status{exitUsage, fmt.Errorf("cannot use colours %.80q: want %s", *c.colorFlag, strings.Join(colorWhen, ", "))}

@@ -81,11 +81,17 @@ func (c console) metricsAtRest(file string) error {
 	if file != "" {
 		now := time.Now()
 		err := os.Chtimes(file, now, now)
-		if err == nil || !errors.Is(err, fs.ErrNotExist) {
-			return err
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, fs.ErrNotExist):
+			return status{exitFailed, fmt.Errorf("cannot keep the metrics: %w", err)}
 		}
 	}
-	return c.putMetrics(metricsText(measured{resting: true}), file)
+	if err := c.putMetrics(metricsText(measured{resting: true}), file); err != nil {
+		return status{exitFailed, err}
+	}
+	return nil
 }
 
 // putMetrics writes the text to a file in one step, or prints it if none is named.

@@ -35,14 +35,14 @@ func (l labels) String() string {
 
 // family begins a metric. The unit, which its name ends with, may be empty.
 func (m *openMetrics) family(name, kind, unit, help string) {
-	fmt.Fprintf(m, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
+	_, _ = fmt.Fprintf(m, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
 	if unit != "" {
-		fmt.Fprintf(m, "# UNIT %s %s\n", name, unit)
+		_, _ = fmt.Fprintf(m, "# UNIT %s %s\n", name, unit)
 	}
 }
 
 func (m *openMetrics) sample(name string, l labels, value float64) {
-	fmt.Fprintf(m, "%s%s %s\n", name, l, strconv.FormatFloat(value, 'f', -1, 64))
+	_, _ = fmt.Fprintf(m, "%s%s %s\n", name, l, strconv.FormatFloat(value, 'f', -1, 64))
 }
 
 // gauge adds a metric of one value.

@@ -82,7 +82,9 @@ func (w wait) run(ctx context.Context, client *api.Client) error {
 	for devices, err := range client.Look(ctx) {
 		switch {
 		case errors.Is(err, api.ErrNoService):
-			last = err // it may be restarted
+			if last == nil || !w.atRest() { // it may be restarted
+				last = err
+			}
 		case err != nil:
 			return err
 		default:
