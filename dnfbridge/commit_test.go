@@ -144,16 +144,21 @@ func TestSignaturesAreChecked(t *testing.T) {
 	if err := d.Install(t.Context(), plan, nil); reason.Of(err) != reason.UntrustedPackage {
 		t.Errorf("error is %v (%s)", err, reason.Of(err))
 	}
-	f.items = []fakeItem{newItem("Install", "kernel-modules-sriov", "1-1"), newItem("Install", "kernel-modules-core", "1-1")}
-	f.unsigned = nil
+	f.locked(func() {
+		f.items = []fakeItem{newItem("Install", "kernel-modules-sriov", "1-1"), newItem("Install", "kernel-modules-core", "1-1")}
+		f.unsigned = nil
+	})
 	if err := d.Install(t.Context(), plan, nil); err != nil {
 		t.Error(err)
 	}
-	if n := f.transactions(); n != 1 || len(f.verified) != 3 {
-		t.Errorf("%d transactions after a look at %q", n, f.verified)
-	}
+	n := f.transactions()
+	f.locked(func() {
+		if n != 1 || len(f.verified) != 3 {
+			t.Errorf("%d transactions after a look at %q", n, f.verified)
+		}
+	})
 	// Nor is one whose file is nowhere to be found: what is called so is another one.
-	f.items = []fakeItem{newItem("Install", "kernel-modules-gpu", "1:1-1")}
+	f.locked(func() { f.items = []fakeItem{newItem("Install", "kernel-modules-gpu", "1:1-1")} })
 	gpu := dnfbridge.Transaction{Install: []string{"kernel-modules-gpu-1:1-1.x86_64"}}
 	if err := d.Install(t.Context(), gpu, nil); reason.Of(err) != reason.UntrustedPackage {
 		t.Errorf("error is %v (%s)", err, reason.Of(err))

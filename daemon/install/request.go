@@ -121,7 +121,7 @@ func readRequest(path string, owner uint32) (Request, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&r); err != nil {
-		return Request{}, fmt.Errorf("it is no request: %.200s", err) // which quotes it
+		return Request{}, fmt.Errorf("it is no request: %.200s", err.Error()) // which quotes it
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return Request{}, errors.New("something follows the request")

@@ -43,7 +43,7 @@ func TestFlood(t *testing.T) {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(g.sh("systemctl status --no-pager -n 60 driverd.service || true"))
+			t.Log(g.sh("journalctl --no-pager -n 60 -u driverd.service; journalctl -k | grep -i oom; free -m; ps -o rss,args -C dbus-daemon; true"))
 		}
 	})
 	delay() // what is done once
