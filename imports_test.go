@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"daemon/config":  {"hwdetect", "hwdetect/modalias", "kernelbuild", "plan", "daemon/gate", "internal/tree"},
 	"daemon/gate":    {"reason", "hwdetect/sysfs"},
 	"daemon/jobs":    {"reason", "hwdetect", "daemon/ledger"},
+	"daemon/install": {"reason", "dnfbridge", "daemon/config", "hwdetect/firmware", "internal/printable", "kernelbuild", "plan"},
 	"daemon/journal": {"reason"},
 	"daemon/ledger":  {"reason", "hwdetect"},
 	"daemon/load":    {"reason", "hwdetect", "hwdetect/modalias", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/sysfs", "kernelbuild", "plan", "internal/printable", "internal/redact"},
@@ -50,8 +51,8 @@ var mayImport = map[string][]string{
 	"internal/guest":     {"api", "daemon", "daemon/bus", "daemon/config", "daemon/gate", "daemon/state", "hwdetect", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/modprobe", "hwdetect/pciids", "hwdetect/sysfs", "plan", "internal/tree"},
 	"internal/image":     {"daemon", "daemon/config", "dnfbridge", "hwdetect/firmware", "hwdetect/kmod", "plan"},
 	"internal/report":    {"api", "daemon", "daemon/config", "hwdetect", "hwdetect/kmod", "hwdetect/modprobe", "hwdetect/sysfs", "internal/guest", "internal/printable", "plan", "reason", "internal/tree", "internal/redact"},
-	"internal/service":   {"daemon", "daemon/bus", "daemon/config", "daemon/load", "daemon/outside", "daemon/state", "dnfbridge", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/modprobe", "hwdetect/sysfs", "hwdetect/udev", "internal/guest", "internal/printable", "plan", "reason"},
-	"cmd/driverd":        {"api", "daemon", "daemon/config", "daemon/journal", "daemon/load", "hwdetect", "hwdetect/kmsg", "internal/guest", "internal/image", "internal/printable", "internal/report", "internal/service", "kernelbuild", "plan", "reason"},
+	"internal/service":   {"api", "daemon", "daemon/bus", "daemon/config", "daemon/install", "daemon/load", "daemon/outside", "daemon/state", "dnfbridge", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/modprobe", "hwdetect/sysfs", "hwdetect/udev", "internal/guest", "internal/printable", "plan", "reason"},
+	"cmd/driverd":        {"api", "daemon", "daemon/config", "daemon/install", "daemon/journal", "daemon/load", "dnfbridge", "hwdetect", "hwdetect/kmsg", "internal/guest", "internal/image", "internal/printable", "internal/report", "internal/service", "kernelbuild", "plan", "reason"},
 
 	// The split of a kernel.
 	"kernelsplit":              {"kernelbuild"},
@@ -100,14 +101,14 @@ var cgo = []string{"hwdetect/modalias/internal/cfnmatch", "internal/testbed", "l
 // foreign says which packages of this module may import packages of others, by
 // the beginning of their path. Everything else is denied.
 var foreign = map[string][]string{
-	"github.com/coreos/go-systemd/v22/": {"daemon/journal", "daemon/load", "internal/service"},
-	"github.com/godbus/dbus/v5":         {"api", "daemon/bus", "daemon/load", "dnfbridge", "internal/testbus", "lab/dnfroot"},
+	"github.com/coreos/go-systemd/v22/": {"daemon/install", "daemon/journal", "daemon/load", "internal/service"},
+	"github.com/godbus/dbus/v5":         {"api", "daemon/bus", "daemon/install", "daemon/load", "dnfbridge", "internal/testbus", "lab/dnfroot"},
 	"github.com/google/renameio/v2":     {"cmd/driverd", "daemon/state", "internal/image"},
 	"github.com/jochenvg/go-udev":       {"hwdetect/udev"}, // and with it cgo and libudev
 	"github.com/pelletier/go-toml/v2":   {"daemon/config"},
-	"github.com/rs/zerolog":             {"cmd/driverd", "daemon", "daemon/bus", "daemon/journal", "dnfbridge", "hwdetect/udev", "internal/service"},
+	"github.com/rs/zerolog":             {"cmd/driverd", "daemon", "daemon/bus", "daemon/install", "daemon/journal", "dnfbridge", "hwdetect/udev", "internal/service"},
 	"github.com/spf13/cobra":            {"cmd/driverd"},
-	"golang.org/x/sys/unix":             {"cmd/driverd", "daemon/load", "daemon/outside", "dnfbridge", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/sysfs", "internal/guest", "internal/service", "lab", "lab/dnfroot", "lab/stage"},
+	"golang.org/x/sys/unix":             {"cmd/driverd", "daemon/install", "daemon/load", "daemon/outside", "dnfbridge", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/sysfs", "internal/guest", "internal/service", "lab", "lab/dnfroot", "lab/stage"},
 }
 
 func TestImports(t *testing.T) {

@@ -24,6 +24,7 @@ var writes = []struct {
 		godbus + ".Connect", godbus + ".ConnectSystemBus", "(*" + godbus + ".Conn).AddMatchSignalContext", "(*" + godbus + ".Conn).SendWithContext",
 	}},
 	{"cmd/driverd/agent.go", "polkit's agent, which asks for a password", []string{"exec pkttyagent", "(*os.Process).Signal"}},
+	{"cmd/driverd/metrics.go", "a file that somebody names, as whoever that is", []string{renameio, "os.Chtimes"}},
 	{"cmd/driverd/preinstall.go", "a log, and what was done, before the service runs", []string{"os.OpenFile", "os.MkdirAll", renameio}},
 	{"daemon/bus/polkit.go", "asks polkit over the bus", []string{
 		"(*" + godbus + ".Conn).BusObject", "(*" + godbus + ".Conn).Object", "(" + godbus + ".BusObject).CallWithContext",
@@ -33,6 +34,12 @@ var writes = []struct {
 		"(*" + godbus + ".Conn).ReleaseName", "(*" + godbus + ".Conn).RequestName",
 	}},
 	{"daemon/bus/wire.go", "the bus, over its socket", []string{"(*net.Dialer).DialContext", "(net.Conn).Write"}},
+	{"daemon/install/line.go", "talks to the service, on a socket in /run/driverd/jobs", []string{"(net.Conn).Write", "net.Dial"}},
+	{"daemon/install/listener.go", "the socket in /run/driverd/jobs", []string{"net.Listen", "os.Chmod", "os.Remove"}},
+	{"daemon/install/backend.go", "takes requests away from /run/driverd/jobs", []string{"os.Remove"}},
+	{"daemon/install/request.go", "requests in /run/driverd/jobs", []string{"os.WriteFile"}},
+	{"daemon/install/outcome.go", "/run/driverd/install", []string{"os.Remove", "os.Rename", "os.WriteFile"}},
+	{"daemon/install/units.go", "has systemd start the install step", []string{systemd}},
 	{"daemon/journal/writer.go", "the journal", []string{journald}},
 	{"daemon/load/early.go", "a module root in the unit's private /tmp, and kmod's commands, each named where output is called", []string{
 		"exec ?", "os.MkdirAll", "os.MkdirTemp", "os.RemoveAll", "os.Symlink",
@@ -44,12 +51,13 @@ var writes = []struct {
 		systemd,
 	}},
 	{"daemon/outside/watch.go", "a socket of rtnetlink that is only listened to", []string{unixes + ".Bind", unixes + ".Socket"}},
-	{"daemon/state", "/var/lib/driverd", []string{renameio, "os.Rename"}},
-	{"dnfbridge/command.go", "dnf5's cache in /tmp, and the packages of an image", []string{"exec dnf5", "os.MkdirTemp", "os.RemoveAll", "os.WriteFile"}},
+	{"daemon/state", "/var/lib/driverd, and what is remembered at rest", []string{renameio, "os.Remove", "os.Rename"}},
+	{"dnfbridge/command.go", "dnf5's cache and its plan in /tmp, and the packages of an image", []string{"exec dnf5", "os.MkdirTemp", "os.RemoveAll", "os.WriteFile"}},
 	{"dnfbridge/dnf5.go", "the bus, for dnf5daemon", []string{godbus + ".ConnectSystemBus"}},
 	{"dnfbridge/flush.go", "has the kernel write to the disk what others have written", []string{unixes + ".Syncfs"}},
+	{"dnfbridge/signature.go", "rpmkeys, which checks signatures", []string{"exec /usr/bin/rpmkeys"}},
 	{"dnfbridge/stop.go", "has systemd stop dnf5daemon", []string{
-		"(*" + godbus + ".Conn).AddMatchSignalContext", "(*" + godbus + ".Conn).Object", "(" + godbus + ".BusObject).CallWithContext",
+		"(*" + godbus + ".Conn).BusObject", "(*" + godbus + ".Conn).AddMatchSignalContext", "(*" + godbus + ".Conn).Object", "(" + godbus + ".BusObject).CallWithContext",
 	}},
 	{"dnfbridge/session.go", "dnf5daemon's sessions", []string{
 		"(*" + godbus + ".Conn).BusObject", "(*" + godbus + ".Conn).Object", "(" + godbus + ".BusObject).Go",
@@ -61,6 +69,8 @@ var writes = []struct {
 		"exec journalctl", "(*os.Root).MkdirAll", "(*os.Root).OpenFile", "(*os.Root).Symlink", "(*os.File).Write",
 	}},
 	{"internal/report/parts.go", "that folder as well", []string{"(*os.Root).Symlink"}},
+	{"internal/service/rest.go", "tells systemd that it is about to end", []string{notify}},
+	{"internal/service/barrier.go", "asks systemd whether it has taken in what it was told", []string{unixes + ".Sendmsg", unixes + ".Socket"}},
 	{"internal/service/inactive.go", "tells systemd how it is", []string{notify}},
 	{"internal/tree/tree.go", "opens for reading alone", []string{"os.OpenFile", "os.OpenRoot", "(*os.Root).OpenFile"}},
 	{"internal/service/service.go", "tells systemd how it is, and asks it where this guest runs", []string{
@@ -81,17 +91,21 @@ var inert = []string{
 
 // harmless lists the functions of other packages that change nothing.
 var harmless = map[string][]string{
-	"net": {"(Conn).Close", "(Conn).Read", "(*IPNet).String", "(*Interface).Addrs", "(IP).IsGlobalUnicast", "Interfaces", "ParseMAC"},
+	"net": {
+		"(*IPNet).String", "(*Interface).Addrs", "(*UnixConn).SyscallConn", "(Conn).Close", "(Conn).Read", "(Conn).SetReadDeadline",
+		"(Conn).SetWriteDeadline", "(IP).IsGlobalUnicast", "(Listener).Accept", "Interfaces", "ParseMAC",
+	},
 	"os": {
-		"(*File).Close", "(*File).Fd", "(*File).Name", "(*File).Read", "(*File).ReadDir", "(*File).Readdirnames", "(*File).Stat", "(*Root).Close", "(*Root).FS", "(*Root).Readlink",
+		"(*File).Close", "(*File).Fd", "(*File).Name", "(*File).Read", "(*File).ReadDir", "(*File).Readdirnames", "(*File).SetReadDeadline", "(*File).Stat", "(*Root).Close", "(*Root).FS", "(*Root).Readlink",
 		"(*Root).Stat", "DirFS",
-		"Exit", "Getenv", "Geteuid", "Getpid", "Lstat", "NewFile", "Open", "Pipe", "ReadDir", "ReadFile", "Readlink", "Stat",
+		"Exit", "Getenv", "Geteuid", "Getpid", "Lstat", "IsTimeout", "NewFile", "Open", "Pipe", "ReadDir", "ReadFile", "Readlink", "Stat",
 	},
 	"os/exec":       {"(*Cmd).CombinedOutput", "(*Cmd).Output", "(*Cmd).Run", "(*Cmd).Start", "(*Cmd).Wait"}, // what runs was judged
+	"os/user":       {"Lookup"},
 	"os/signal":     {"Notify", "NotifyContext", "Stop"},
 	"runtime":       {"GOMAXPROCS"},
 	"runtime/debug": {"FreeOSMemory", "Stack"},
-	"syscall":       {"(Errno).Error", "NetlinkRIB", "ParseNetlinkMessage", "ParseNetlinkRouteAttr"},
+	"syscall":       {"(Errno).Error", "(RawConn).Control", "NetlinkRIB", "ParseNetlinkMessage", "ParseNetlinkRouteAttr"},
 
 	godbus: {
 		"(*Call).Store", "(*Conn).Close", "(*Conn).Context", "(*Message).EncodeTo", "(*Message).Serial", "DecodeMessage",
@@ -102,11 +116,11 @@ var harmless = map[string][]string{
 	},
 	"github.com/spf13/cobra": {
 		"(*Command).AddCommand", "(*Command).Context", "(*Command).ExecuteContext", "(*Command).Flags", "(*Command).SetArgs",
-		"(*Command).SetErr", "(*Command).SetOut", "ExactArgs", "MaximumNArgs", "NoArgs",
+		"(*Command).MarkFlagsMutuallyExclusive", "(*Command).PersistentFlags", "(*Command).RegisterFlagCompletionFunc", "(*Command).SetErr", "(*Command).SetOut", "ExactArgs", "FixedCompletions", "MaximumNArgs", "NoArgs",
 	},
-	"github.com/spf13/pflag": {"(*FlagSet).BoolVar", "(*FlagSet).Changed", "(*FlagSet).StringSliceVar", "(*FlagSet).StringVar"},
+	"github.com/spf13/pflag": {"(*FlagSet).BoolVar", "(*FlagSet).BoolVarP", "(*FlagSet).Changed", "(*FlagSet).DurationVar", "(*FlagSet).IntVarP", "(*FlagSet).StringSliceVar", "(*FlagSet).StringVar"},
 	unixes: {
-		"(*Timespec).Nano", "ByteSliceToString", "ClockGettime", "Close", "Fstat", "Fstatat", "InotifyAddWatch", "InotifyInit1",
-		"IoctlGetTermios", "IoctlGetWinsize", "Lstat", "Read", "Readlinkat", "Seek", "SetNonblock", "Statfs", "Sysinfo", "Uname",
+		"(*Timespec).Nano", "Access", "ByteSliceToString", "ClockGettime", "Close", "Fstat", "Fstatat", "GetsockoptUcred", "InotifyAddWatch", "InotifyInit1",
+		"IoctlGetTermios", "IoctlGetWinsize", "Lstat", "Read", "Readlinkat", "Seek", "SetNonblock", "Statfs", "Sysinfo", "Uname", "UnixRights",
 	},
 }

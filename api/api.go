@@ -34,6 +34,10 @@ const (
 	ErrorBackendFailed = BusName + ".Error.BackendFailed" // the package manager cannot say or do it
 )
 
+// RestFile is there while the service is at rest: it has ended as there was nothing to do, and a
+// new device or a question starts it again.
+const RestFile = "/run/driverd/rest/asleep"
+
 // The actions of polkit(8) that guard the methods.
 const (
 	ActionRescan    = "org.fedoraproject.driverd1.rescan"

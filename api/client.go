@@ -37,9 +37,13 @@ const (
 
 const propertiesInterface = "org.freedesktop.DBus.Properties"
 
-// Client is a connection to the service. It never starts the service: who has
+// Client is a connection to the service. It does not start the service by itself: who has
 // stopped it wanted that.
 type Client struct {
+	// Wake has the bus start the service for a call if it does not run: for one that is at
+	// rest.
+	Wake bool
+
 	// Interactive lets polkit ask for a password where a method needs one. It
 	// takes an agent: a desktop has one, on a terminal pkttyagent(1) is one.
 	Interactive bool
@@ -164,6 +168,9 @@ func (c *Client) Watch(ctx context.Context) (<-chan struct{}, error) {
 // call calls a method of an object and returns what that returns.
 func (c *Client) call(ctx context.Context, path dbus.ObjectPath, method string, args ...any) ([]any, error) {
 	patience, flags := callTime, dbus.FlagNoAutoStart
+	if c.Wake {
+		flags = 0
+	}
 	if c.Interactive {
 		patience, flags = passwordTime, flags|dbus.FlagAllowInteractiveAuthorization
 	}
@@ -237,6 +244,9 @@ func explain(err error) error {
 	var e dbus.Error
 	if !errors.As(err, &e) {
 		return err
+	}
+	if strings.HasPrefix(e.Name, "org.freedesktop.DBus.Error.Spawn.") || strings.HasPrefix(e.Name, "org.freedesktop.systemd1.") {
+		return &callError{ErrNoService, "driverd cannot be started: " + e.Error()}
 	}
 	switch e.Name {
 	case "org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner",

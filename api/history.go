@@ -40,7 +40,7 @@ func (c *Client) History(ctx context.Context) ([]Entry, error) {
 }
 
 // SetMode sets how far the service may go by itself, "auto" or "observe", for
-// good. The error is ErrNotAuthorized if polkit does not let the caller.
+// good; "" gives that back to the configuration. The error is ErrNotAuthorized if polkit does not let the caller.
 func (c *Client) SetMode(ctx context.Context, mode string) error {
 	_, err := c.call(ctx, RootPath, ManagerInterface+".SetMode", mode, map[string]dbus.Variant{})
 	return err

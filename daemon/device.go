@@ -66,11 +66,11 @@ func (e *Engine) newDevice(d hwdetect.Device, now time.Time) *device {
 		added.came = now.Add(-sinceLastStart)
 	}
 	added.vendor, added.product = e.names(d)
-	added.mark("seen")
 	level := zerolog.InfoLevel
-	if d.Driver != "" {
+	if added.remember(e.stayed) || d.Driver != "" {
 		level = zerolog.DebugLevel // nothing to do: no news for a person
 	}
+	added.mark("seen")
 	e.Log.WithLevel(level).Str("event", "device-added").Stringer("slot", d.Slot).Str("modalias", d.Modalias).Str("driver", d.Driver).
 		Msgf("%s is here: %s", d.Slot, added.name())
 	return added

@@ -58,6 +58,29 @@ func TestBoundBeforeTheTransactionEnds(t *testing.T) {
 	})
 }
 
+// The driver of a sound card asks the kernel for those of its codecs while it probes, which takes
+// depmod's index.
+func TestSoundIsNotLoadedEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.early = true
+		w.plug(1, igb.alias)
+		w.change(func() {
+			d := w.devices[slot(1)]
+			d.Class = 0x040300
+			w.devices[slot(1)] = d
+		})
+		w.run(t)
+		after(9 * time.Second)
+		expect(t, w.device(1), plan.Installing, "")
+		after(time.Minute)
+		expect(t, w.device(1), plan.Bound, "")
+		if len(w.loads) != 1 {
+			t.Errorf("loads of %v", w.loads)
+		}
+	})
+}
+
 // A card that has its driver from a package that then did not get into the
 // package database stays bound, and the package is tried again.
 func TestTransactionFailsAfterTheDriverIsBound(t *testing.T) {

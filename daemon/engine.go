@@ -99,6 +99,7 @@ type Config struct {
 	HistoryFile    HistoryFile
 	ModeFile       ModeFile
 	UnfinishedFile UnfinishedFile
+	RestFile       RestFile
 
 	// Next looks for the kernel that the next boot brings. It returns the same Kernel
 	// as long as nothing has changed on disk.
@@ -158,6 +159,9 @@ type Engine struct {
 	nextKernel  *nextKernel
 	interrupted *interrupted
 	idleBackend *idleBackend
+
+	rest   bool                     // the service may end after the last look
+	stayed map[hwdetect.Stay]Stayed // devices that were there when the service came to rest, and are not seen yet
 
 	history       history
 	saves         sync.WaitGroup // of the history
@@ -233,6 +237,7 @@ func (e *Engine) Run(ctx context.Context) {
 	e.interrupted.restore()
 	e.restoreHistory()
 	e.restoreMode()
+	e.restoreStayed()
 	defer e.closeHistory()
 	go e.publisher.run(ctx)
 	e.due = time.Now()

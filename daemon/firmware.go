@@ -40,6 +40,7 @@ func (e *Engine) withFirmware(ctx context.Context, t dnfbridge.Transaction, f jo
 		all := t
 		all.Install = slices.Concat(t.Install, add.Install)
 		all.Allowed = slices.Concat(t.Allowed, add.Allowed)
+		all.Others = add.Others
 		err := do(all, add.Install)
 		why := reason.Of(err)
 		if len(t.Install) == 0 || !ofOnePackage(why) && why != reason.RepoUnreachable && why != reason.NoSpace {
@@ -84,6 +85,7 @@ type firmwareSource struct {
 // find finds what to install for files that the guest lacks, and what may
 // come along. There may be some although there is a problem with others.
 func (s firmwareSource) find(ctx context.Context, f jobs.Files) (add dnfbridge.Transaction, problem error) {
+	add.Others = make(map[string][]string)
 	var names []string
 	for _, file := range s.guest.Lacking(f.Named) {
 		if name := firmware.Package(file); name != "" && !slices.Contains(names, name) {
@@ -109,6 +111,7 @@ func (s firmwareSource) add(ctx context.Context, add *dnfbridge.Transaction, fil
 		switch {
 		case p.Name == firmware.Whence:
 			add.Allowed = append(add.Allowed, p.NEVRA)
+			add.Others[p.NEVRA] = []string{p.RepoID}
 		case available(p) && len(s.policy.NotHeld([]string{p.NEVRA})) > 0 && (best == nil || p.DownloadSize < best.DownloadSize):
 			best = &p
 		}
@@ -120,6 +123,7 @@ func (s firmwareSource) add(ctx context.Context, add *dnfbridge.Transaction, fil
 		return reason.With(reason.FirmwareMissing, fmt.Errorf("no package that could be installed has /lib/firmware/%s", file))
 	case asked || best.DownloadSize <= maxFirmware:
 		add.Install = append(add.Install, best.NEVRA)
+		add.Others[best.NEVRA] = []string{best.RepoID}
 	}
 	return nil
 }

@@ -35,12 +35,19 @@ func (e *Engine) mayLoad(d *device) bool {
 	})
 }
 
+// multimedia is the class of devices whose drivers name, while they probe, the modules of what
+// they find: codecs of HD audio, tuners. The kernel's own modprobe knows these by depmod's index
+// alone, and a driver that does not get them gives up for good (Linux: codec_bind_module in
+// sound/hda/common/bind.c, azx_probe_continue in sound/hda/controllers/intel.c).
+const multimedia = 0x04
+
 // unpacked says whether the job at work has put all that a device waits for on
 // the disk. Its transaction may go on for long: depmod takes seconds, dracut
-// tens of them. The load step can do without both.
+// tens of them. The load step can do without both, but not a driver that has the kernel
+// itself ask for more modules while it probes.
 func (e *Engine) unpacked(d *device) bool {
 	j := e.jobs.AtWork()
-	return j != nil && len(d.want.Packages) > 0 && !slices.ContainsFunc(slices.Concat(d.want.Packages, j.Firmware),
+	return j != nil && d.Class>>16 != multimedia && len(d.want.Packages) > 0 && !slices.ContainsFunc(slices.Concat(d.want.Packages, j.Firmware),
 		func(nevra string) bool { return !slices.Contains(j.Unpacked, nevra) })
 }
 

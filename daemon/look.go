@@ -35,6 +35,7 @@ func (e *Engine) look() {
 	}
 	e.wakeAt(e.catalog.Step(began))
 	e.wakeAt(e.idleBackend.Step(began))
+	e.rest = e.restful(began)
 	e.publisher.put(e.view())
 	if !asked && e.jobs.AtWork() == nil && len(e.loading) == 0 {
 		giveBack() // nothing comes for a while

@@ -3,22 +3,24 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"time"
 )
 
 // ModeFile keeps the mode that was set across restarts.
 type ModeFile interface {
-	// Load returns the empty mode if none was ever set.
+	// Load returns the empty mode if none is set.
 	Load() (Mode, error)
+	// Save keeps the mode; the empty one is kept as none.
 	Save(Mode) error
 }
 
-// SetMode sets how far the engine may go by itself, for good. A mode that
-// cannot be kept is not taken.
+// SetMode sets how far the engine may go by itself, for good; the empty mode gives
+// that back to the configuration. A mode that cannot be kept is not taken.
 func (e *Engine) SetMode(ctx context.Context, mode Mode, origin string) error {
-	if mode != Auto && mode != Observe {
-		return refuse(ErrNotUnderstood, "there is no mode %.80q: want %s or %s", mode, Auto, Observe)
+	if mode != Auto && mode != Observe && mode != "" {
+		return refuse(ErrNotUnderstood, "there is no mode %.80q: want %s, %s, or none", mode, Auto, Observe)
 	}
 	e.modes.Lock()
 	defer e.modes.Unlock()
@@ -31,8 +33,8 @@ func (e *Engine) SetMode(ctx context.Context, mode Mode, origin string) error {
 	}
 	return e.change(ctx, func() {
 		e.mode = mode
-		e.Log.Info().Str("event", "mode-set").Msgf("the mode is %s now, says %s", mode, origin)
-		e.note(Entry{Action: "set-mode", Origin: origin, State: JobDone, Message: string(mode), Began: time.Now()})
+		e.Log.Info().Str("event", "mode-set").Msgf("the mode is %s now, says %s", cmp.Or(mode, "that of the configuration"), origin)
+		e.note(Entry{Action: "set-mode", Origin: origin, State: JobDone, Message: string(cmp.Or(mode, "unset")), Began: time.Now()})
 		e.look()
 	})
 }

@@ -47,11 +47,27 @@ func (e *Engine) run(j *jobs.Job) {
 		Allowed:      e.config.Policy.NotHeld(catalog.known.NEVRAs()),
 		DownloadOnly: j.Kind == jobs.DownloadOnly,
 		Reinstall:    j.Kind == jobs.Interrupted,
+		Asked:        j.Origin != Hotplug || e.mode == Auto,
 	}}
+	if j.Kind == jobs.Interrupted {
+		w.transaction.Others = notAmong(catalog.known.NEVRAs(), j.Wanted)
+	}
 	w.transaction.Commit = w.commit
 	e.start(
 		func(context.Context) error { return withReason(reason.TransactionFailed, w.do(ctx)) },
 		func(err error) { e.finish(j, catalog, err) })
+}
+
+// notAmong are the packages that are not of a kernel, whose packages are these: they
+// may be firmware.
+func notAmong(ofKernel, nevras []string) map[string][]string {
+	others := make(map[string][]string)
+	for _, nevra := range nevras {
+		if !slices.Contains(ofKernel, nevra) {
+			others[nevra] = nil
+		}
+	}
+	return others
 }
 
 // work is what is done for a job outside the engine's goroutine.

@@ -25,6 +25,8 @@ type View struct {
 	Jobs     []Job    // the oldest first
 
 	NextKernel NextKernel
+
+	Restful bool // there is nothing to do, and the configuration lets the service end then
 }
 
 // Status is what the service as a whole is doing.
@@ -81,6 +83,7 @@ func (e *Engine) view() View {
 		Mode:     e.modeNow(),
 
 		NextKernel: e.nextKernel.view(),
+		Restful:    e.rest,
 	}
 	for _, j := range e.jobs.All() {
 		if j.Active() {

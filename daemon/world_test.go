@@ -93,6 +93,7 @@ type world struct {
 	boot    string
 	begun   map[string]string    // packages, by the boot in which they were being installed
 	spoilt  bool                 // what is installed cannot be loaded until it is installed again
+	stayed  []daemon.Stayed      // when the service came to rest
 	steps   []dnfbridge.Progress // that an Install begins with
 	locked  bool                 // somebody has the lock of the package database when it is to begin
 	gate    error
@@ -473,6 +474,21 @@ func (f unfinishedFile) Save(boots map[string]string) error {
 	return f.full
 }
 
+type restFile struct{ *world }
+
+func (f restFile) Take() ([]daemon.Stayed, error) {
+	stayed := f.stayed
+	f.stayed = nil
+	return stayed, nil
+}
+
+func (f restFile) Keep(stayed []daemon.Stayed) error {
+	if f.full == nil {
+		f.stayed = stayed
+	}
+	return f.full
+}
+
 func (f modeFile) Load() (daemon.Mode, error) { return f.mode, nil }
 
 func (f modeFile) Save(mode daemon.Mode) error {
@@ -494,7 +510,7 @@ func (w *world) writer(t *testing.T) io.Writer {
 func (w *world) run(t *testing.T) (engine *daemon.Engine, stop func()) {
 	t.Helper()
 	engine = daemon.New(daemon.Config{
-		Release: release, Hardware: w, Modules: w, Firmware: w, Outside: w, Backend: w, Loader: w, Namer: w, Cache: cache{w}, HistoryFile: historyFile{w}, ModeFile: modeFile{w}, UnfinishedFile: unfinishedFile{w}, Boot: w.boot, Gate: w.gate, SmallMemory: w.small,
+		Release: release, Hardware: w, Modules: w, Firmware: w, Outside: w, Backend: w, Loader: w, Namer: w, Cache: cache{w}, HistoryFile: historyFile{w}, ModeFile: modeFile{w}, UnfinishedFile: unfinishedFile{w}, RestFile: restFile{w}, Boot: w.boot, Gate: w.gate, SmallMemory: w.small,
 		Log: zerolog.New(w.writer(t)),
 		Next: func() daemon.Next {
 			w.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/godbus/dbus/v5"
 
@@ -75,6 +76,17 @@ func ofKernel(release string) map[string]any {
 // ofAnyName is the capability of a build with a glob for its name.
 func ofAnyName(release string) string { return "*" + unameSuffix + " = " + unameVersion(release) }
 
+// versionIn is the version of the kernel of whose packages a list is asked, empty if it
+// is of none.
+func versionIn(options map[string]any) string {
+	of, _ := options["whatprovides"].([]string)
+	if len(of) != 1 {
+		return ""
+	}
+	version, _ := strings.CutPrefix(of[0], "*"+unameSuffix+" = ")
+	return version
+}
+
 // ofBuild leaves out what does not belong to the build, whatever dnf's matching
 // was.
 func ofBuild(packages []Package, version string) []Package {
@@ -109,14 +121,15 @@ func (d *DNF5) queryOnce(ctx context.Context, track *tracker, fresh bool, settin
 	return s.packages(ctx, options)
 }
 
-// packages lists packages with all that a Package says.
+// packages lists packages with all that a Package says, without what only says that it
+// belongs to a kernel if they are those of one.
 func (s *session) packages(ctx context.Context, options map[string]any) ([]Package, error) {
-	options["package_attrs"] = []string{"nevra", "name", "repo_id", "is_installed", "download_size", "install_size", "provides"}
+	options["package_attrs"] = append([]string{"name", "download_size", "install_size"}, buildAttrs...)
 	found, err := s.list(ctx, options)
 	if err != nil {
 		return nil, s.track.explain(err)
 	}
-	return packagesOf(found)
+	return packagesOf(withoutStrangers(found, versionIn(options)))
 }
 
 // packagesOf makes one package of each NEVRA: dnf lists one that is installed
@@ -151,25 +164,4 @@ func packagesOf(found []map[string]dbus.Variant) ([]Package, error) {
 
 func sorted(packages []Package) []Package {
 	return slices.SortedFunc(slices.Values(packages), func(a, b Package) int { return cmp.Compare(a.NEVRA, b.NEVRA) })
-}
-
-// installedNEVRAs asks the rpmdb, in a session of its own: the answers of one
-// that installed something are stale, and includepkgs hides installed packages.
-func (d *DNF5) installedNEVRAs(ctx context.Context) (map[string]bool, error) {
-	s, err := d.open(ctx, newTracker(nil), map[string]any{"load_available_repos": false}, false)
-	if err != nil {
-		return nil, err
-	}
-	defer s.close()
-	found, err := s.list(ctx, map[string]any{"scope": "installed", "package_attrs": []string{"nevra"}})
-	if err != nil {
-		return nil, fmt.Errorf("cannot list the installed packages: %w", explain(err))
-	}
-	nevras := make(map[string]bool, len(found))
-	for _, attrs := range found {
-		if nevra, ok := attrs["nevra"].Value().(string); ok {
-			nevras[nevra] = true
-		}
-	}
-	return nevras, nil
 }

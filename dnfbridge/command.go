@@ -5,16 +5,20 @@ package dnfbridge
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/godbus/dbus/v5"
 
 	"driverd/internal/redact"
+	"driverd/reason"
 )
 
 // Command is dnf5's command line, for the tree of a guest that does not run:
@@ -25,13 +29,13 @@ type Command struct {
 
 // queryFormat separates packages and what is said of them by characters that
 // stand in none.
-const queryFormat = "\x1e%{full_nevra}\x1f%{name}\x1f%{repoid}\x1f%{downloadsize}\x1f%{installsize}\x1f%{provides}"
+const queryFormat = "\x1e%{full_nevra}\x1f%{name}\x1f%{repoid}\x1f%{downloadsize}\x1f%{installsize}\x1f%{version}\x1f%{release}\x1f%{arch}\x1f%{vendor}\x1f%{provides}"
 
 // KernelPackages lists what belongs to a kernel build. It has the metadata renewed
 // before it says that no repository has a package of it.
 func (c Command) KernelPackages(ctx context.Context, release string) (packages []Package, err error) {
 	for _, query := range [][]string{{}, {"--refresh"}} {
-		packages, err = c.packages(ctx, append(query, "--whatprovides="+ofAnyName(release))...)
+		packages, err = c.packages(ctx, unameVersion(release), append(query, "--whatprovides="+ofAnyName(release))...)
 		if err != nil {
 			return nil, fmt.Errorf("cannot list the packages of kernel %s: %w", release, err)
 		}
@@ -57,15 +61,25 @@ func (c Command) Find(ctx context.Context, what []string, fresh bool) ([]Package
 	if fresh {
 		query = append(query, "--refresh")
 	}
-	packages, err := c.packages(ctx, query...)
+	packages, err := c.packages(ctx, "", query...)
 	if err != nil {
 		return nil, fmt.Errorf("cannot look for %s: %w", strings.Join(what, ", "), err)
 	}
 	return packages, nil
 }
 
-// packages lists what a query finds.
-func (c Command) packages(ctx context.Context, query ...string) ([]Package, error) {
+// packages lists what a query finds, without what only says that it belongs to the
+// kernel of a version.
+func (c Command) packages(ctx context.Context, version string, query ...string) ([]Package, error) {
+	found, err := c.query(ctx, query...)
+	if err != nil {
+		return nil, err
+	}
+	return packagesOf(withoutStrangers(found, version))
+}
+
+// query asks for packages, in the form of dnf5daemon's answers.
+func (c Command) query(ctx context.Context, query ...string) ([]map[string]dbus.Variant, error) {
 	var found []map[string]dbus.Variant
 	for _, scope := range []string{"--available", "--installed"} {
 		out, err := c.run(ctx, append([]string{"--quiet", "repoquery", scope, "--queryformat=" + queryFormat}, query...)...)
@@ -74,7 +88,7 @@ func (c Command) packages(ctx context.Context, query ...string) ([]Package, erro
 		}
 		for record := range strings.SplitSeq(out, "\x1e") {
 			fields := strings.Split(record, "\x1f")
-			if len(fields) != 6 {
+			if len(fields) != 10 {
 				continue // before the first
 			}
 			download, _ := strconv.ParseUint(fields[3], 10, 64) // not said of what is installed
@@ -86,37 +100,51 @@ func (c Command) packages(ctx context.Context, query ...string) ([]Package, erro
 				"nevra": dbus.MakeVariant(withoutZeroEpoch(fields[0])), "name": dbus.MakeVariant(fields[1]),
 				"repo_id": dbus.MakeVariant(fields[2]), "is_installed": dbus.MakeVariant(scope == "--installed"),
 				"download_size": dbus.MakeVariant(download), "install_size": dbus.MakeVariant(install),
-				"provides": dbus.MakeVariant(strings.Split(strings.TrimSpace(fields[5]), "\n")),
+				"version": dbus.MakeVariant(fields[5]), "release": dbus.MakeVariant(fields[6]),
+				"arch": dbus.MakeVariant(fields[7]), "vendor": dbus.MakeVariant(fields[8]),
+				"provides": dbus.MakeVariant(strings.Split(strings.TrimSpace(fields[9]), "\n")),
 			})
 		}
 	}
-	return packagesOf(found)
+	return found, nil
 }
 
-// Install installs packages, each named by its whole NEVRA.
-func (c Command) Install(ctx context.Context, nevras []string) error {
-	if _, err := c.run(ctx, append([]string{"-y", "--setopt=install_weak_deps=0", "install"}, nevras...)...); err != nil {
-		return fmt.Errorf("cannot install %s: %w", strings.Join(nevras, ", "), err)
+// Install runs a transaction, which is planned first and passes the same guard as one
+// of dnf5daemon's: dnf5 then carries out exactly that plan, or nothing. The files are
+// on the disk at the end.
+func (c Command) Install(ctx context.Context, t Transaction) error {
+	err := c.planned(ctx, t, func(options []string, plan string) error {
+		if _, err := c.run(ctx, append(options, "replay", plan)...); err != nil {
+			return err
+		}
+		return flush(filepath.Join(c.Root, "usr/lib/modules"))
+	})
+	if err != nil {
+		return fmt.Errorf("cannot install %s: %w", strings.Join(t.Install, ", "), err)
 	}
 	return nil
 }
 
-// Download leaves the packages in dir, with all that they need and the tree
-// lacks.
-func (c Command) Download(ctx context.Context, nevras []string, dir string) error {
+// Download leaves the packages of a transaction in dir, with all that they need and
+// the tree lacks. It is planned and guarded like Install.
+func (c Command) Download(ctx context.Context, t Transaction, dir string) error {
 	cache, err := os.MkdirTemp("", "driverd-download-")
 	if err != nil {
 		return fmt.Errorf("cannot download packages: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(cache) }()
-	args := []string{"-y", "--setopt=install_weak_deps=0", "--setopt=keepcache=1", "--setopt=cachedir=" + cache, "install", "--downloadonly"}
-	if _, err := c.run(ctx, append(args, nevras...)...); err != nil {
-		return fmt.Errorf("cannot download %s: %w", strings.Join(nevras, ", "), err)
+	err = c.planned(ctx, t, func(options []string, _ string) error {
+		args := append(options, "--setopt=keepcache=1", "--setopt=cachedir="+cache, "install", "--downloadonly")
+		_, err := c.run(ctx, append(args, t.Install...)...)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("cannot download %s: %w", strings.Join(t.Install, ", "), err)
 	}
 	// CACHE/REPOSITORY-HASH/packages/*.rpm
 	files, err := filepath.Glob(filepath.Join(cache, "*", "packages", "*.rpm"))
 	if err != nil || len(files) == 0 {
-		return fmt.Errorf("cannot download %s: dnf5 left nothing in its cache", strings.Join(nevras, ", "))
+		return fmt.Errorf("cannot download %s: dnf5 left nothing in its cache", strings.Join(t.Install, ", "))
 	}
 	for _, file := range files {
 		data, err := os.ReadFile(file)
@@ -128,6 +156,103 @@ func (c Command) Download(ctx context.Context, nevras []string, dir string) erro
 		}
 	}
 	return nil
+}
+
+// planned has dnf5 store what it would do, and calls do with the options that made the
+// plan, and the folder where it is, if the guard lets it pass.
+func (c Command) planned(ctx context.Context, t Transaction, do func(options []string, plan string) error) error {
+	installed, err := c.run(ctx, "--quiet", "repoquery", "--installed", "--queryformat=%{full_nevra}\n")
+	if err != nil {
+		return err
+	}
+	has := make(map[string]bool)
+	for _, nevra := range strings.Fields(installed) {
+		has[withoutZeroEpoch(nevra)] = true
+	}
+	a := &attempt{Transaction: t}
+	if a.from, err = c.sources(ctx, t); err != nil {
+		return err
+	}
+	options := []string{"-y"}
+	for key, value := range t.config(has) {
+		options = append(options, "--setopt="+key+"="+value)
+	}
+	slices.Sort(options)
+	dir, err := os.MkdirTemp("", "driverd-plan-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	plan := filepath.Join(dir, "plan")
+	if _, err := c.run(ctx, slices.Concat(options, []string{"install", "--store=" + plan}, t.Install)...); err != nil {
+		return err
+	}
+	items, err := readPlan(filepath.Join(plan, "transaction.json"))
+	if err != nil {
+		return err
+	}
+	if err := a.guard(items); err != nil {
+		return err
+	}
+	return do(options, plan)
+}
+
+// sources are those of a transaction; see session.sources.
+func (c Command) sources(ctx context.Context, t Transaction) (sources, error) {
+	from := make(sources)
+	maps.Copy(from, t.Others)
+	for _, release := range t.Kernels {
+		version := unameVersion(release)
+		found, err := c.query(ctx, "--whatprovides=*"+unameSuffix+" = "+version)
+		if err != nil {
+			return nil, err
+		}
+		all := members(found, version)
+		owner := slices.IndexFunc(all, func(m member) bool { return m.installed })
+		if owner < 0 {
+			return nil, reason.With(reason.ForeignKernel, fmt.Errorf("cannot tell the build of kernel %s: no installed package owns it", release))
+		}
+		for _, m := range all {
+			if !m.installed && m.build == all[owner].build {
+				from[m.nevra] = append(from[m.nevra], m.repo)
+			}
+		}
+	}
+	return from, nil
+}
+
+// readPlan reads a transaction that dnf5 has stored; see dnf5-replay(8).
+func readPlan(file string) ([]item, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read what dnf5 would do: %w", err)
+	}
+	var stored struct {
+		RPMs []struct {
+			NEVRA  string `json:"nevra"`
+			Action string `json:"action"`
+			Repo   string `json:"repo_id"`
+		} `json:"rpms"`
+		Groups       []json.RawMessage `json:"groups"`
+		Environments []json.RawMessage `json:"environments"`
+	}
+	if err := json.Unmarshal(text, &stored); err != nil {
+		return nil, fmt.Errorf("cannot read what dnf5 would do: %w", err)
+	}
+	var items []item
+	for _, p := range stored.RPMs {
+		name := nameOf(p.NEVRA)
+		evr := strings.TrimPrefix(withoutZeroEpoch(p.NEVRA), name+"-")
+		dot := max(strings.LastIndexByte(evr, '.'), 0)
+		items = append(items, item{Type: "Package", Action: p.Action, Object: map[string]dbus.Variant{
+			"name": dbus.MakeVariant(name), "evr": dbus.MakeVariant(evr[:dot]), "arch": dbus.MakeVariant(strings.TrimPrefix(evr[dot:], ".")),
+			"repo_id": dbus.MakeVariant(p.Repo),
+		}})
+	}
+	for range len(stored.Groups) + len(stored.Environments) {
+		items = append(items, item{Type: "Group", Action: actionInstall})
+	}
+	return items, nil
 }
 
 // KeysOf returns where the keys of a repository are, as its configuration says.

@@ -93,17 +93,28 @@ func TestStoppedWhileItWaitsForTheLock(t *testing.T) {
 // What another client of the server does to the session after the download is
 // seen by the second look of the guard.
 func TestSessionChangesDuringTheDownload(t *testing.T) {
-	f := good()
-	f.download = func(string) *dbus.Error {
-		f.locked(func() { f.items = append(f.items, newItem("Install", "foreign", "1-1")) })
-		return nil
-	}
-	d, _ := f.serve(t)
-	if err := d.Install(t.Context(), plan, nil); reason.Of(err) != reason.TransactionRefused {
-		t.Errorf("error is %v (%s)", err, reason.Of(err))
-	}
-	if n := f.transactions(); n != 0 {
-		t.Errorf("%d transactions were started", n)
+	other := newItem("Install", "kernel-modules-sriov", "1-1")
+	other.Object["repo_id"] = dbus.MakeVariant("other")
+	for name, items := range map[string][]fakeItem{
+		"what must not come":              {newItem("Install", "kernel-modules-sriov", "1-1"), newItem("Install", "foreign", "1-1")},
+		"what may come, and is unchecked": {newItem("Install", "kernel-modules-sriov", "1-1"), newItem("Install", "kernel-modules-core", "1-1")},
+		"the same from elsewhere":         {other},
+		"something goes":                  {newItem("Install", "kernel-modules-sriov", "1-1"), newItem("Remove", "polkit", "1-1")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := good()
+			f.download = func(string) *dbus.Error {
+				f.locked(func() { f.items = items })
+				return nil
+			}
+			d, _ := f.serve(t)
+			if err := d.Install(t.Context(), plan, nil); reason.Of(err) != reason.TransactionRefused {
+				t.Errorf("error is %v (%s)", err, reason.Of(err))
+			}
+			if n := f.transactions(); n != 0 {
+				t.Errorf("%d transactions were started", n)
+			}
+		})
 	}
 }
 
@@ -115,7 +126,7 @@ func TestResolveChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]dnfbridge.Package{{NEVRA: wanted, Name: "kernel-modules-sriov", DownloadSize: 1000}}, got); diff != "" {
+	if diff := cmp.Diff([]dnfbridge.Package{{NEVRA: wanted, Name: "kernel-modules-sriov", RepoID: "lab", DownloadSize: 1000}}, got); diff != "" {
 		t.Error(diff)
 	}
 	f.locked(func() {
@@ -123,4 +134,33 @@ func TestResolveChangesNothing(t *testing.T) {
 			t.Errorf("%d downloads, %d transactions", f.fetched, f.done)
 		}
 	})
+}
+
+// What is not signed by a trusted key is not installed, whatever dnf would do.
+func TestSignaturesAreChecked(t *testing.T) {
+	f := good()
+	f.unsigned = reason.With(reason.UntrustedPackage, errors.New("no key"))
+	d, _ := f.serve(t)
+	if err := d.Install(t.Context(), plan, nil); reason.Of(err) != reason.UntrustedPackage {
+		t.Errorf("error is %v (%s)", err, reason.Of(err))
+	}
+	f.locked(func() {
+		f.items = []fakeItem{newItem("Install", "kernel-modules-sriov", "1-1"), newItem("Install", "kernel-modules-core", "1-1")}
+		f.unsigned = nil
+	})
+	if err := d.Install(t.Context(), plan, nil); err != nil {
+		t.Error(err)
+	}
+	n := f.transactions()
+	f.locked(func() {
+		if n != 1 || len(f.verified) != 3 {
+			t.Errorf("%d transactions after a look at %q", n, f.verified)
+		}
+	})
+	// Nor is one whose file is nowhere to be found: what is called so is another one.
+	f.locked(func() { f.items = []fakeItem{newItem("Install", "kernel-modules-gpu", "1:1-1")} })
+	gpu := dnfbridge.Transaction{Install: []string{"kernel-modules-gpu-1:1-1.x86_64"}}
+	if err := d.Install(t.Context(), gpu, nil); reason.Of(err) != reason.UntrustedPackage {
+		t.Errorf("error is %v (%s)", err, reason.Of(err))
+	}
 }

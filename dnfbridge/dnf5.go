@@ -41,6 +41,11 @@ type DNF5 struct {
 	attempts int
 	backoff  time.Duration
 
+	// verify checks the signatures of the files of packages, before they are
+	// installed, which are below root.
+	verify func(ctx context.Context, files []string) error
+	root   string
+
 	// opening is read-locked while a session is opened, and locked while the server
 	// is stopped. started is the unique name of the server that was started for
 	// this DNF5, nil if it was there before.
@@ -51,7 +56,9 @@ type DNF5 struct {
 // NewDNF5 returns the backend on the bus that dial connects to. Nothing is
 // connected yet.
 func NewDNF5(dial Dialer, log zerolog.Logger) *DNF5 {
-	return &DNF5{dial: dial, log: log, silence: 10 * time.Minute, attempts: 8, backoff: time.Second}
+	return &DNF5{
+		dial: dial, log: log, silence: 10 * time.Minute, attempts: 8, backoff: time.Second, verify: verifyWithRPM, root: "/",
+	}
 }
 
 // Name returns "dnf5daemon".

@@ -87,12 +87,13 @@ func TestGuard(t *testing.T) {
 
 func TestSessionIsConfined(t *testing.T) {
 	f := good()
+	const older = "kernel-modules-sriov-0-1.x86_64"
+	f.installed = append(f.installed, older, "kernel-modules-gpu-0-1.x86_64")
 	d, _ := f.serve(t)
 	if err := d.Install(t.Context(), plan, nil); err != nil {
 		t.Fatal(err)
 	}
-	names := "kernel-modules-core," + sister + ",kernel-modules-sriov," + wanted
-	want := map[string]string{"includepkgs": names, "install_weak_deps": "0", "installonly_limit": "0"}
+	want := map[string]string{"includepkgs": sister + "," + older + "," + wanted, "install_weak_deps": "0", "installonly_limit": "0"}
 	f.locked(func() {
 		if diff := cmp.Diff(want, f.config); diff != "" {
 			t.Errorf("config differs (-want +got):\n%s", diff)

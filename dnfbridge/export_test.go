@@ -3,6 +3,7 @@
 package dnfbridge
 
 import (
+	"context"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -27,3 +28,11 @@ func NewDNF5With(dial Dialer, log zerolog.Logger, options ...Option) *DNF5 {
 	}
 	return d
 }
+
+// Verify sets what checks the signatures of packages, whose files are below root.
+func Verify(root string, verify func(ctx context.Context, files []string) error) Option {
+	return func(b *DNF5) { b.root, b.verify = root, verify }
+}
+
+// ReadNEVRA reads which package a file holds.
+var ReadNEVRA = readNEVRA

@@ -4,6 +4,9 @@ package dnfbridge_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -44,15 +47,18 @@ type fakeServer struct {
 
 	fetched  int                       // calls of do_transaction that only download
 	done     int                       // other calls of do_transaction
+	resolved time.Time                 // when it has resolved last
+	verified []string                  // files
+	unsigned error                     // what is wrong with their signatures
 	answered []bool                    // what confirm_key was told
 	asked    []map[string]dbus.Variant // the options of every Rpm.list
-	config   map[string]string         // of the last session with one
+	config   map[string]string         // of the last session with one, but for those that ask what is installed
 	cleaned  []string                  // what Base.clean was told
 }
 
 func (f *fakeServer) OpenSession(options map[string]dbus.Variant) (dbus.ObjectPath, *dbus.Error) {
 	f.mu.Lock()
-	if config, ok := options["config"].Value().(map[string]string); ok {
+	if config, ok := options["config"].Value().(map[string]string); ok && config["disable_excludes"] == "" {
 		f.config = config
 	}
 	open := f.open
@@ -69,8 +75,11 @@ func (f *fakeServer) List(options map[string]dbus.Variant) ([]map[string]dbus.Va
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, options)
-	if options["scope"].Value() != "installed" {
-		return f.available, nil
+	if options["scope"].Value() != "installed" || options["whatprovides"].Value() != nil {
+		installed := options["scope"].Value() == "installed"
+		return slices.DeleteFunc(slices.Clone(f.available), func(p map[string]dbus.Variant) bool {
+			return options["scope"].Value() != nil && p["is_installed"].Value() != installed
+		}), nil
 	}
 	if options["patterns"].Value() != nil {
 		return nil, nil // no package owns the kernel
@@ -107,6 +116,7 @@ func (f *fakeServer) ConfirmKey(_ string, answer bool) *dbus.Error {
 func (f *fakeServer) Resolve(map[string]dbus.Variant) ([]fakeItem, uint32, *dbus.Error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.resolved = time.Now()
 	return f.items, f.result, nil
 }
 
@@ -124,6 +134,32 @@ func (f *fakeServer) DoTransaction(sender dbus.Sender, options map[string]dbus.V
 		return nil
 	}
 	return do(string(sender))
+}
+
+// verify checks signatures in the place of rpmkeys.
+func (f *fakeServer) verify(_ context.Context, files []string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.verified = append(f.verified, files...)
+	return f.unsigned
+}
+
+// cache is a root in whose cache packages lie that the tests install.
+func cache(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	dir := filepath.Join(root, "var/cache/dnf5daemon-server/lab-0/packages")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for called, holds := range map[string]string{
+		"moved-sriov": "kernel-modules-sriov", "kernel-modules-core-1-1.x86_64": "kernel-modules-core", "kernel-modules-gpu-1-1.x86_64": "bash",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, called+".rpm"), rpmOf(holds, 0, "1", "1", "x86_64"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
 }
 
 // locked runs f with the fields of a serving fake locked.
@@ -187,7 +223,7 @@ func (f *fakeServer) serve(t *testing.T, options ...dnfbridge.Option) (*dnfbridg
 	dial := func(ctx context.Context, opts ...dbus.ConnOption) (*dbus.Conn, error) {
 		return dbus.Connect(bus.Address, append(opts, dbus.WithContext(ctx))...)
 	}
-	options = append([]dnfbridge.Option{dnfbridge.Retry(3, time.Millisecond)}, options...)
+	options = append([]dnfbridge.Option{dnfbridge.Retry(3, time.Millisecond), dnfbridge.Verify(cache(t), f.verify)}, options...)
 	return dnfbridge.NewDNF5With(dial, zerolog.Nop(), options...), bus
 }
 
@@ -199,7 +235,7 @@ func newItem(action, name, evr string) fakeItem {
 		Object: map[string]dbus.Variant{
 			"name": dbus.MakeVariant(name), "evr": dbus.MakeVariant(evr), "arch": dbus.MakeVariant("x86_64"),
 			"full_nevra":    dbus.MakeVariant(name + "-0:" + evr + ".x86_64"),
-			"download_size": dbus.MakeVariant(uint64(1000)),
+			"download_size": dbus.MakeVariant(uint64(1000)), "repo_id": dbus.MakeVariant("lab"),
 		},
 	}
 }

@@ -60,23 +60,41 @@ const (
 // comes says whether the item brings a package.
 func (i item) comes() bool { return i.Action == actionInstall || i.Action == actionReinstall }
 
+// origins are what a transaction brings, and from which repositories, sorted.
+func origins(items []item) []string {
+	var all []string
+	for _, i := range items {
+		if repo, _ := i.Object["repo_id"].Value().(string); i.comes() {
+			all = append(all, i.nevra()+" "+repo)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 // guard lets a transaction pass only if all it does is to install what was
-// asked for or may come along, or once more if that was asked for. The one
-// exception changes no package: dnf notes that a wanted package, already
-// installed, is wanted now.
-func (t Transaction) guard(items []item) error {
+// asked for or may come along, or once more if that was asked for, and from where it
+// may come. The one exception changes no package: dnf notes that a wanted package,
+// already installed, is wanted now.
+func (a *attempt) guard(items []item) error {
 	var refused []string
 	for _, i := range items {
 		nevra := i.nevra()
-		wanted := slices.Contains(t.Install, nevra)
+		wanted := slices.Contains(a.Install, nevra)
+		why := ""
+		if i.comes() {
+			why = a.from.stranger(i)
+		}
 		switch {
-		case i.Type == "Package" && i.Action == actionInstall && (wanted || slices.Contains(t.Allowed, nevra)):
-		case i.Type == "Package" && i.Action == "Reason Change" && wanted:
-		case i.Type == "Package" && (i.Action == actionReinstall || i.Action == actionReplaced) && wanted && t.Reinstall:
-		case i.Type == "Package":
-			refused = append(refused, fmt.Sprintf("%s %s", strings.ToLower(i.Action), nevra))
-		default:
+		case i.Type != "Package":
 			refused = append(refused, strings.ToLower(fmt.Sprintf("%s of a %s", i.Action, i.Type)))
+		case why != "":
+			refused = append(refused, fmt.Sprintf("%s %s, %s", strings.ToLower(i.Action), nevra, why))
+		case i.Action == actionInstall && (wanted || slices.Contains(a.Allowed, nevra)):
+		case i.Action == "Reason Change" && wanted:
+		case (i.Action == actionReinstall || i.Action == actionReplaced) && wanted && a.Reinstall:
+		default:
+			refused = append(refused, fmt.Sprintf("%s %s", strings.ToLower(i.Action), nevra))
 		}
 	}
 	if len(refused) == 0 {

@@ -22,6 +22,7 @@ import (
 	"driverd/lab"
 	"driverd/lab/dnfroot"
 	"driverd/lab/rpmrepo"
+	"driverd/reason"
 )
 
 const (
@@ -137,7 +138,19 @@ func (g *guest) backend(uid int, options ...dnfbridge.Option) *dnfbridge.DNF5 {
 	dial := func(ctx context.Context, opts ...dbus.ConnOption) (*dbus.Conn, error) {
 		return g.Dial(uid, append(opts, dbus.WithContext(ctx))...)
 	}
-	return dnfbridge.NewDNF5With(dial, zerolog.Nop(), append([]dnfbridge.Option{dnfbridge.Retry(4, 50*time.Millisecond)}, options...)...)
+	return dnfbridge.NewDNF5With(dial, zerolog.Nop(), append([]dnfbridge.Option{dnfbridge.Retry(4, 50*time.Millisecond), dnfbridge.Verify(g.Path("/"), g.verify)}, options...)...)
+}
+
+// verify has the guest's rpm check signatures, as driverd does.
+func (g *guest) verify(ctx context.Context, files []string) error {
+	args := []string{"--define", "_pkgverify_level all", "--checksig", "--"}
+	for _, file := range files {
+		args = append(args, "/"+strings.TrimPrefix(file, g.Path("/")))
+	}
+	if _, err := g.Run(ctx, "rpmkeys", args...); err != nil {
+		return reason.With(reason.UntrustedPackage, fmt.Errorf("a package is not signed, or by no trusted key: %w", err))
+	}
+	return nil
 }
 
 // installed returns the NEVRAs in the rpmdb, keys apart, sorted.

@@ -18,7 +18,7 @@ import (
 // install returns the transaction that installs subpackages of the running
 // build, of which any other may come along.
 func install(names ...string) dnfbridge.Transaction {
-	var t dnfbridge.Transaction
+	t := dnfbridge.Transaction{Kernels: []string{release}}
 	for _, name := range names {
 		t.Install = append(t.Install, nevra(name))
 	}

@@ -39,8 +39,8 @@ func TestOrdinaryUserIsNotAuthorized(t *testing.T) {
 	}
 }
 
-// The one rule that driverd's own user needs is enough, and is not enough for
-// a repository whose signatures nobody checks.
+// Who may have signed packages installed, and no more, is refused by dnf5daemon itself
+// for a repository whose signatures nobody checks.
 func TestTrustedTransactionRule(t *testing.T) {
 	g := newGuest(t)
 	g.write(t, "/etc/polkit-1/rules.d/50-test.rules", trustedRule)
@@ -59,7 +59,7 @@ func TestTrustedTransactionRule(t *testing.T) {
 	}
 }
 
-// The administrator has not imported the key: driverd's user may not, and says no.
+// The administrator has not imported the key: driverd is asked about it, and says no.
 func TestKeyIsNotImported(t *testing.T) {
 	g := newGuest(t)
 	g.write(t, "/etc/polkit-1/rules.d/50-test.rules", trustedRule)
@@ -69,4 +69,56 @@ func TestKeyIsNotImported(t *testing.T) {
 		t.Errorf("the reason of %v is %q, want %q", err, reason.Of(err), reason.UntrustedPackage)
 	}
 	t.Log(err)
+}
+
+// Root's dnf imports the keys that repositories name, and passes over a repository
+// whose signatures nobody checks. driverd does neither.
+func TestRootTrustsNobodyNew(t *testing.T) {
+	g := newGuest(t)
+	g.write(t, "/etc/yum.repos.d/kernel.repo", fmt.Sprintf("[kernel]\nname=kernel\nbaseurl=%s\ngpgcheck=0\n", g.repo.URL))
+	before := g.installed(t)
+	refused := func(name string) {
+		t.Helper()
+		if err := g.backend(0).Install(t.Context(), install(name), nil); reason.Of(err) != reason.UntrustedPackage {
+			t.Errorf("%s: the reason of %v is %q, want %q", name, err, reason.Of(err), reason.UntrustedPackage)
+		}
+	}
+	refused("kernel-modules-unsigned")
+	g.run(t, "sh", "-ec", "rpm -e --allmatches gpg-pubkey")
+	g.write(t, "/etc/yum.repos.d/kernel.repo", fmt.Sprintf(baseRepo, g.repo.URL))
+	refused("kernel-modules-sriov")
+	if got := g.run(t, "rpm", "-qa", "gpg-pubkey"); got != "" {
+		t.Errorf("imported: %s", got)
+	}
+	if got := g.installed(t); !slices.Equal(got, before) {
+		t.Errorf("installed are %v, want %v", got, before)
+	}
+}
+
+// A package that says that it belongs to the running kernel is not believed.
+func TestPackagesThatOnlySayThatTheyBelong(t *testing.T) {
+	g := newGuest(t)
+	d := g.backend(0)
+	listing, err := d.KernelPackages(t.Context(), release, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range listing.Packages {
+		if p.Name == "kernel-modules-evil" || p.Name == "kernel-modules-later" {
+			t.Errorf("listed: %s", p.NEVRA)
+		}
+	}
+	for _, name := range []string{"kernel-modules-evil", "kernel-modules-later"} {
+		transaction := install("kernel-modules-sriov")
+		for _, p := range world() {
+			if p.Name == name {
+				transaction.Install = []string{p.NEVRA()}
+			}
+		}
+		if err := d.Install(t.Context(), transaction, nil); reason.Of(err) != reason.TransactionRefused {
+			t.Errorf("%s: the reason of %v is %q, want %q", name, err, reason.Of(err), reason.TransactionRefused)
+		} else {
+			t.Log(err)
+		}
+	}
 }

@@ -92,6 +92,7 @@ func (d *DNF5) start(ctx context.Context, s *session, options map[string]any) er
 	// The server's messages are read by errors.go, and end in driverd's own.
 	options = maps.Clone(options) // others may open a session with the same ones
 	options["locale"] = "C.UTF-8"
+	s.signals.listenTo(s.owner)
 	return s.call(ctx, openSession, []any{variants(options)}, &s.path)
 }
 
@@ -178,10 +179,10 @@ func withoutCredentials(err dbus.Error) dbus.Error {
 }
 
 // handleSignals handles what the server itself sent about this session, and says
-// whether it is alive. Anybody on the bus may send a signal to anybody.
+// whether it is alive.
 func (s *session) handleSignals() (alive bool) {
 	for _, signal := range s.signals.take() {
-		if signal.Sender != s.owner || len(signal.Body) == 0 || signal.Body[0] != s.path {
+		if len(signal.Body) == 0 || signal.Body[0] != s.path {
 			continue
 		}
 		if signal.Name == signalKeyRequest && len(signal.Body) > 1 {
@@ -225,12 +226,14 @@ func variants(options map[string]any) map[string]dbus.Variant {
 	return m
 }
 
-// signalQueue keeps signals in the order they came, without a bound. It is used
+// signalQueue keeps the signals of one sender in the order they came, without a bound:
+// of others, who may send as many as they like, it keeps none. It is used
 // instead of godbus's sequential handler because that one hands signals on
 // through a goroutine: here all signals that came before a reply are in the
 // queue when the reply is seen, so a failed download is known when the list is.
 type signalQueue struct {
 	mu    sync.Mutex
+	from  string // unique name of the sender; empty as long as nothing is expected
 	queue []*dbus.Signal
 	ready chan struct{} // holds one if the queue may hold something
 }
@@ -239,12 +242,25 @@ type signalQueue struct {
 // reading goroutine.
 func (q *signalQueue) DeliverSignal(_, _ string, signal *dbus.Signal) {
 	q.mu.Lock()
-	q.queue = append(q.queue, signal)
+	expected := signal.Sender == q.from
+	if expected {
+		q.queue = append(q.queue, signal)
+	}
 	q.mu.Unlock()
+	if !expected {
+		return
+	}
 	select {
 	case q.ready <- struct{}{}:
 	default:
 	}
+}
+
+// listenTo has the queue keep the signals of a sender from now on.
+func (q *signalQueue) listenTo(sender string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.from = sender
 }
 
 func (q *signalQueue) take() []*dbus.Signal {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/godbus/dbus/v5"
 	"github.com/godbus/dbus/v5/introspect"
+
+	"driverd/reason"
 )
 
 const (
@@ -25,16 +27,17 @@ const (
 	stopTime = 30 * time.Second
 )
 
-// StopIfUnused has systemd stop the server, which never ends by itself, if it is one that
-// this DNF5 has had started, and nobody has a session of it. It says whether there
+// StopIfUnused has stop end the server, which never ends by itself, if it is one that
+// was started for this DNF5, and nobody has a session of it. It says whether there
 // is nothing left to stop; if not, somebody uses the server. No session of this
-// DNF5 opens meanwhile.
+// DNF5 opens meanwhile. stop is given the unique name of the server; its reason is
+// BackendBusy if somebody uses it by then.
 //
 // The server shows its sessions to whoever introspects it, so that is known and
 // not guessed. Somebody else's may begin between the question and the stop; the
 // server then ends it unused, for a transaction is seen through, and the bus
 // starts a server for the next.
-func (d *DNF5) StopIfUnused(ctx context.Context) (done bool, err error) {
+func (d *DNF5) StopIfUnused(ctx context.Context, stop func(ctx context.Context, owner string) error) (done bool, err error) {
 	started := d.started.Load()
 	switch {
 	case started == nil:
@@ -56,11 +59,63 @@ func (d *DNF5) StopIfUnused(ctx context.Context) (done bool, err error) {
 	if used || err != nil {
 		return false, err
 	}
-	if err := stop(ctx, conn); err != nil {
+	switch err := stop(ctx, *started); {
+	case reason.Of(err) == reason.BackendBusy:
+		return false, nil
+	case err != nil:
 		return false, fmt.Errorf("cannot stop %s: %w", unitName, err)
 	}
 	d.started.Store(nil)
 	return true, nil
+}
+
+// Stop has systemd stop the server with this unique name, if it still runs; it takes
+// the rights of root. The reason of its error is BackendBusy if somebody has a session
+// of it.
+func (d *DNF5) Stop(ctx context.Context, owner string) error {
+	conn, err := d.dial(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot connect to the bus of dnf5daemon: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	var now string
+	if err := conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.GetNameOwner", 0, busName).Store(&now); err != nil || now != owner {
+		return nil // it has ended
+	}
+	switch used, err := inUse(ctx, conn.Object(owner, managerPath)); {
+	case err != nil:
+		return err
+	case used:
+		return reason.With(reason.BackendBusy, errors.New("somebody uses dnf5daemon"))
+	}
+	return stop(ctx, conn)
+}
+
+// Wake has the bus start the server, if it does not run: beside what takes a while
+// until it opens a session. A server that cannot be started is found out then.
+func (d *DNF5) Wake(ctx context.Context) {
+	d.opening.RLock()
+	defer d.opening.RUnlock()
+	signals := &signalQueue{ready: make(chan struct{}, 1)}
+	conn, err := d.dial(ctx, dbus.WithSignalHandler(signals))
+	if err != nil {
+		return
+	}
+	s := &session{conn: conn, path: managerPath, signals: signals, silence: d.silence, track: newTracker(nil)}
+	defer s.close()
+	_ = d.findOwner(ctx, s)
+}
+
+// Started notes that another process has had a server started, for this DNF5 to stop.
+func (d *DNF5) Started(owner string) { d.started.Store(&owner) }
+
+// HasStarted returns the unique name of the server that was started for this DNF5;
+// empty if it was there before.
+func (d *DNF5) HasStarted() string {
+	if owner := d.started.Load(); owner != nil {
+		return *owner
+	}
+	return ""
 }
 
 // stop stops the server and waits until it has left the bus.

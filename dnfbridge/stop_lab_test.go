@@ -18,7 +18,7 @@ import (
 // stopping the server, and only then.
 func rest(t *testing.T, d *dnfbridge.DNF5) (done, stopping bool) {
 	t.Helper()
-	done, err := d.StopIfUnused(t.Context())
+	done, err := d.StopIfUnused(t.Context(), d.Stop)
 	if stopping = err != nil && strings.HasPrefix(err.Error(), "cannot stop dnf5daemon-server.service: "); err != nil && !stopping {
 		t.Fatal(err)
 	}

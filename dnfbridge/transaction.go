@@ -22,9 +22,22 @@ type Transaction struct {
 	Install []string // NEVRAs to install, as Package.NEVRA has them
 	Allowed []string // NEVRAs that may come along as dependencies
 
+	// Kernels are the releases of installed kernels, to whose builds all packages must
+	// belong that are not in Others. Without one any may come, as long as it is named.
+	Kernels []string
+	// Others are packages that are of no kernel, each with the repositories that it may
+	// come from: see Firmware.
+	Others map[string][]string
+
 	// Reinstall brings those of Install that are installed once more, as their files
 	// may be spoilt, and leaves the others.
 	Reinstall bool
+
+	// Asked says that somebody has asked for it, whom no mode binds.
+	Asked bool
+	// Veto is asked about each package of a kernel that is to come, with its Provides.
+	// Its error ends Install before anything is downloaded. Nil never says no.
+	Veto func(nevra string, provides []string) error
 
 	Into string // the folder that most of their files go to
 
@@ -33,7 +46,8 @@ type Transaction struct {
 	// Commit is asked when everything is downloaded and nothing has been changed
 	// yet, in each try, with the NEVRAs of all that is about to come. Its error, if
 	// it has one, ends Install. It is not asked if there is nothing to install. Nil
-	// never says no.
+	// never says no. What is about to come is checked once more after it, so that
+	// nothing lies between the check and the transaction.
 	Commit func(coming []string) error
 }
 
@@ -60,13 +74,42 @@ func (d *DNF5) Resolve(ctx context.Context, t Transaction) ([]Package, error) {
 }
 
 func (d *DNF5) dryRun(ctx context.Context, t Transaction, fresh bool) ([]item, error) {
-	track := newTracker(nil)
-	s, err := d.open(ctx, track, map[string]any{"config": t.config()}, fresh)
+	a, err := d.begin(ctx, t, newTracker(nil), fresh)
 	if err != nil {
 		return nil, err
 	}
-	defer s.close()
-	return s.checked(ctx, t, track)
+	defer a.close()
+	return a.checked(ctx)
+}
+
+// attempt is a session in which a transaction is tried once: a second one in the same
+// session fails on stale state.
+type attempt struct {
+	*session
+	Transaction
+	before map[string]bool // NEVRAs that were installed
+	from   sources         // nil for a transaction without kernels
+	vetoes map[string]error
+}
+
+func (d *DNF5) begin(ctx context.Context, t Transaction, track *tracker, fresh bool) (*attempt, error) {
+	has, err := d.installed(ctx, t.Kernels)
+	if err != nil {
+		return nil, err
+	}
+	s, err := d.open(ctx, track, map[string]any{"config": t.config(has.nevras)}, fresh)
+	if err != nil {
+		return nil, err
+	}
+	a := &attempt{session: s, Transaction: t, before: has.nevras}
+	if len(t.Kernels) > 0 {
+		a.from, a.vetoes, err = s.sources(ctx, t, has.builds)
+	}
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return a, nil
 }
 
 // Install runs one transaction and returns when the rpmdb shows its packages,
@@ -92,11 +135,11 @@ func (d *DNF5) Install(ctx context.Context, t Transaction, progress func(Progres
 		return nil
 	}
 	if t.Reinstall {
-		installed, err := d.installedNEVRAs(ctx)
+		has, err := d.installed(ctx, nil)
 		if err != nil {
 			return fmt.Errorf("cannot install %s again: %w", strings.Join(t.Install, ", "), err)
 		}
-		t.Install = slices.DeleteFunc(slices.Clone(t.Install), func(nevra string) bool { return !installed[nevra] })
+		t.Install = slices.DeleteFunc(slices.Clone(t.Install), func(nevra string) bool { return !has.nevras[nevra] })
 		if len(t.Install) == 0 {
 			return nil
 		}
@@ -130,18 +173,17 @@ type lockedError struct{ error }
 
 func (e *lockedError) Unwrap() error { return e.error }
 
-// try runs the transaction once, in a session of its own: a second transaction
-// in one session fails on stale state.
+// try runs the transaction once.
 func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress), fresh bool) error {
 	track := newTracker(progress)
 	track.step(PhaseResolve, "", 0)
-	s, err := d.open(ctx, track, map[string]any{"config": t.config()}, fresh)
+	a, err := d.begin(ctx, t, track, fresh)
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer a.close()
 
-	items, err := s.checked(ctx, t, track)
+	items, err := a.checked(ctx)
 	if err != nil {
 		return err
 	}
@@ -160,32 +202,35 @@ func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress), 
 	}
 	if len(coming) > 0 {
 		track.step(PhaseDownload, "", resolved)
-		if err := s.transact(ctx, map[string]any{"downloadonly": true}); err != nil {
+		if err := a.transact(ctx, map[string]any{"downloadonly": true}); err != nil {
 			return cmp.Or(room(cacheDir, track.toFetch()), track.explain(err))
 		}
 		if t.DownloadOnly {
 			track.step(PhaseDownload, "", 1)
 			return nil
 		}
-		// Resolved and checked anew, right before it happens: another client of
-		// the server may have changed the session.
-		if _, err := s.checked(ctx, t, track); err != nil {
+		if err := room(t.Into, size); err != nil {
 			return err
 		}
-	}
-	before, err := d.installedNEVRAs(ctx)
-	if err != nil {
-		return err
-	}
-	if err := room(t.Into, size); err != nil {
-		return err
-	}
-	if len(coming) > 0 && t.Commit != nil {
-		if err := t.Commit(coming); err != nil {
+		if err := a.checkSignatures(ctx, d.verify, d.root, coming); err != nil {
 			return err
 		}
+		if t.Commit != nil {
+			if err := t.Commit(coming); err != nil {
+				return err
+			}
+		}
+		// Resolved and checked anew, right before it happens, with nothing in between:
+		// another client of the server may have changed the session.
+		now, err := a.checked(ctx)
+		if err != nil {
+			return err
+		}
+		if !slices.Equal(origins(items), origins(now)) {
+			return reason.With(reason.TransactionRefused, errors.New("the transaction has changed since its packages were checked, somebody may use this session of dnf5daemon"))
+		}
 	}
-	ran := s.transact(ctx, nil)
+	ran := a.transact(ctx, nil)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -194,10 +239,11 @@ func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress), 
 	}
 
 	track.step(PhaseVerify, "", installed)
-	after, err := d.installedNEVRAs(ctx)
+	has, err := d.installed(ctx, nil)
 	if err != nil {
 		return cmp.Or(track.explain(ran), err)
 	}
+	after := has.nevras
 	missing := slices.DeleteFunc(slices.Clone(t.Install), func(nevra string) bool {
 		return after[nevra] && (!t.Reinstall || slices.Contains(track.unpacked, nevra))
 	})
@@ -207,7 +253,7 @@ func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress), 
 			d.log.Warn().Str("event", "packages-incomplete").Strs("packages", t.Install).
 				Msgf("the packages are installed, but dnf reported a failure: %v", track.explain(ran))
 		}
-		d.compare(t, before, after)
+		d.compare(t, a.before, after)
 		track.step(PhaseVerify, "", 1)
 		return nil
 	case ran != nil:
@@ -226,13 +272,18 @@ func (s *session) transact(ctx context.Context, options map[string]any) error {
 
 // config returns the dnf settings of the session. All of them are among those
 // that any user may set.
-func (t Transaction) config() map[string]string {
+func (t Transaction) config(installed map[string]bool) map[string]string {
 	include := slices.Concat(t.Install, t.Allowed)
+	names := make(map[string]bool)
 	for _, nevra := range include {
-		// By name too: libdnf5 has rpm allow what is older than an installed
-		// build of the same name only if it sees that one. Of those that it
-		// sees by name the guard lets none into the transaction.
-		include = append(include, nameOf(nevra))
+		names[nameOf(nevra)] = true
+	}
+	for nevra := range installed {
+		// libdnf5 has rpm allow what is older than an installed build of the same
+		// name only if it sees that one.
+		if names[nameOf(nevra)] {
+			include = append(include, nevra)
+		}
 	}
 	slices.Sort(include)
 	include = slices.Compact(include)
@@ -248,33 +299,38 @@ func (t Transaction) config() map[string]string {
 }
 
 // checked resolves the transaction and lets the guard see it.
-func (s *session) checked(ctx context.Context, t Transaction, track *tracker) ([]item, error) {
-	items, err := s.resolve(ctx, t, track)
+func (a *attempt) checked(ctx context.Context) ([]item, error) {
+	items, err := a.resolve(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return items, t.guard(items)
+	for _, i := range items {
+		if err := a.vetoes[i.nevra()]; err != nil && i.comes() {
+			return nil, err
+		}
+	}
+	return items, a.guard(items)
 }
 
 // resolve marks the packages and returns what dnf would do to install them.
-func (s *session) resolve(ctx context.Context, t Transaction, track *tracker) ([]item, error) {
+func (a *attempt) resolve(ctx context.Context) ([]item, error) {
 	mark := markInstall
-	if t.Reinstall {
+	if a.Reinstall {
 		mark = markReinstall
 	}
-	if err := s.call(ctx, mark, []any{t.Install, variants(nil)}); err != nil {
-		return nil, track.explain(err)
+	if err := a.call(ctx, mark, []any{a.Install, variants(nil)}); err != nil {
+		return nil, a.track.explain(err)
 	}
 	var items []item
 	var result uint32
 	options := map[string]any{"allow_erasing": false, "interactive": false}
-	if err := s.call(ctx, resolve, []any{variants(options)}, &items, &result); err != nil {
-		return nil, track.explain(err)
+	if err := a.call(ctx, resolve, []any{variants(options)}, &items, &result); err != nil {
+		return nil, a.track.explain(err)
 	}
 	if result != resolveFailed {
 		return items, nil
 	}
-	return nil, s.unresolved(ctx, track)
+	return nil, a.unresolved(ctx, a.track)
 }
 
 // resolveFailed is the result of a failed Goal.resolve; 0 and 1, which comes

@@ -78,6 +78,12 @@ func world() []rpmrepo.Package {
 		with(subpackage("kernel-modules-liar", release), func(p *rpmrepo.Package) {
 			p.Provides = []string{"kernel-modules-liar-uname-r-x = " + release, "kernel-modules-liar-uname-r >= 1"}
 		}),
+		// Say that they belong to the build, and do not.
+		with(subpackage("kernel-modules-evil", release), func(p *rpmrepo.Package) {
+			p.Vendor = "Evil"
+			p.Provides = append(p.Provides, "modalias(pci:v*)")
+		}),
+		with(subpackage("kernel-modules-later", release), func(p *rpmrepo.Package) { p.Version = "99" }),
 		with(subpackage("kernel-modules-foreign", release), func(p *rpmrepo.Package) {
 			p.Requires = append(p.Requires, "foreign")
 		}),

@@ -25,7 +25,7 @@ type Slot struct {
 // case and a missing domain included, is an error: one slot has one spelling.
 func ParseSlot(s string) (Slot, error) {
 	bad := func() (Slot, error) {
-		return Slot{}, fmt.Errorf("cannot read %q as a PCI slot: want a form like 0000:01:00.0", s)
+		return Slot{}, fmt.Errorf("cannot read %.80q as a PCI slot: want a form like 0000:01:00.0", s)
 	}
 	head, function, ok := strings.Cut(s, ".")
 	parts := strings.Split(head, ":")

@@ -99,7 +99,7 @@ func hasSlot(d hwdetect.Device) bool { return d.Slot != hwdetect.Slot{} }
 // hold returns what keeps a package from being installed, nil if nothing does.
 func (p Policy) hold(nevra string) *Hold {
 	for _, h := range p.Holds {
-		if modalias.Match(h.Package, packageName(nevra)) {
+		if modalias.Match(h.Package, PackageName(nevra)) {
 			return &h
 		}
 	}
@@ -109,6 +109,50 @@ func (p Policy) hold(nevra string) *Hold {
 // NotHeld returns those of the packages that may be installed.
 func (p Policy) NotHeld(nevras []string) []string {
 	return slices.DeleteFunc(slices.Clone(nevras), func(nevra string) bool { return p.hold(nevra) != nil })
+}
+
+// Held returns what keeps one of the packages from being installed, nil if nothing does.
+func (p Policy) Held(nevras []string) *Hold {
+	for _, nevra := range nevras {
+		if h := p.hold(nevra); h != nil {
+			return h
+		}
+	}
+	return nil
+}
+
+// Denies returns the rule that denies all devices whose drivers are in a group, nil if
+// none does: a later rule may allow one of them.
+func (p Policy) Denies(group string) *Rule {
+	for _, r := range slices.Backward(p.Rules) {
+		ofGroup := len(r.Groups) == 0 || slices.Contains(r.Groups, group)
+		switch all := len(r.Slots)+len(r.IDs)+len(r.Classes)+len(r.Modules) == 0; {
+		case r.Allow && ofGroup:
+			return nil
+		case !r.Allow && ofGroup && all:
+			return &r
+		}
+	}
+	return nil
+}
+
+// DeniesDevice returns the rule that denies a device whose driver is one of the modules,
+// nil if none does. Nobody knows the groups of the packages that they came from: no rule
+// denies for those, and one that allows them may.
+func (p Policy) DeniesDevice(d hwdetect.Device, modules []string) *Rule {
+	for _, r := range slices.Backward(p.Rules) {
+		groups := []string(nil)
+		if r.Allow {
+			groups = r.Groups
+		}
+		if r.matches(d, groups, modules) {
+			if r.Allow {
+				return nil
+			}
+			return &r
+		}
+	}
+	return nil
 }
 
 // apply lets the policy, and then the mode, speak about what would be done.
@@ -156,9 +200,9 @@ func (would Want) block(r reason.Reason, format string, args ...any) Want {
 	return no
 }
 
-// packageName returns the name in NAME-VERSION-RELEASE.ARCH; neither version nor
+// PackageName returns the name in NAME-VERSION-RELEASE.ARCH; neither version nor
 // release holds a dash.
-func packageName(nevra string) string {
+func PackageName(nevra string) string {
 	for range 2 {
 		if dash := strings.LastIndexByte(nevra, '-'); dash > 0 {
 			nevra = nevra[:dash]

@@ -255,3 +255,29 @@ func TestTheLastRuleDecides(t *testing.T) {
 		}
 	})
 }
+
+// What the load step can tell of a device is less than what the service can: no rule
+// that it cannot judge denies.
+func TestDeniesDevice(t *testing.T) {
+	t.Parallel()
+	deny, allow := plan.Rule{IDs: []string{"8086:10c9"}}, plan.Rule{Allow: true, IDs: []string{"8086:*"}}
+	for name, test := range map[string]struct {
+		rules  []plan.Rule
+		denied bool
+	}{
+		"no rule":                          {nil, false},
+		"by its id":                        {[]plan.Rule{deny}, true},
+		"by its slot":                      {[]plan.Rule{{Slots: []string{"0000:01:00.0"}}}, true},
+		"by its module":                    {[]plan.Rule{{Modules: []string{"ig*"}}}, true},
+		"everything":                       {[]plan.Rule{{}}, true},
+		"another one":                      {[]plan.Rule{{IDs: []string{"8086:10ca"}}}, false},
+		"by its group, which nobody knows": {[]plan.Rule{{Groups: []string{"sriov"}}}, false},
+		"denied, then allowed":             {[]plan.Rule{deny, allow}, false},
+		"allowed, then denied":             {[]plan.Rule{allow, deny}, true},
+		"denied, its group allowed":        {[]plan.Rule{deny, {Allow: true, Groups: []string{"sriov"}}}, false},
+	} {
+		if rule := (plan.Policy{Rules: test.rules}).DeniesDevice(card, []string{"igb"}); (rule != nil) != test.denied {
+			t.Errorf("%s: %+v", name, rule)
+		}
+	}
+}

@@ -27,7 +27,7 @@ func ParseSelector(text string) (Selector, error) {
 	if slices.Contains(kernelbuild.OptionalGroups(), text) {
 		return Selector{text: text, group: text}, nil
 	}
-	if file, ok := argument(text, "kmod("); ok && text == "kmod("+file+")" && strings.HasSuffix(file, ".ko") && file != ".ko" {
+	if file, ok := argument(text, "kmod("); ok && text == "kmod("+file+")" && isModuleFile(file) {
 		return Selector{text: text, module: kernelbuild.ModuleOfFile(file)}, nil
 	}
 	if file, ok := argument(text, "firmware("); ok && text == "firmware("+file+")" && hwdetect.IsFirmware(file) {
@@ -40,6 +40,15 @@ func ParseSelector(text string) (Selector, error) {
 		"a modalias (pci:v00008086d000010C9sv...), vendor and product (8086:10c9), "+
 		"a group (%s), kmod(NAME.ko), "+
 		"or firmware(FILE), as drivers name it (qed/init.bin)", text, strings.Join(kernelbuild.OptionalGroups(), ", "))
+}
+
+// isModuleFile says whether a module's file can have this name, uncompressed. The kernel
+// keeps 64 bytes for the name of a module.
+func isModuleFile(file string) bool {
+	name, ok := strings.CutSuffix(file, ".ko")
+	return ok && name != "" && len(name) < 64 && !strings.ContainsFunc(name, func(r rune) bool {
+		return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	})
 }
 
 // String returns the selector as it was given.

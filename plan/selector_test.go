@@ -24,7 +24,7 @@ func TestParseSelector(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"", " ", "base", "sriov ", "SRIOV", "igb", "kmod()", "kmod(.ko", "kmod(.ko)", "kmod(igb)", "kmod(igb.ko) = 1", "kmod(igb.ko))", "kmod(igb.ko.xz)",
+		"", " ", "base", "sriov ", "SRIOV", "igb", "kmod()", "kmod(.ko", "kmod(.ko)", "kmod(igb)", "kmod(igb.ko) = 1", "kmod(igb.ko))", "kmod(igb.ko.xz)", "kmod(i g.ko)", "kmod(\xff.ko)", "kmod(../igb.ko)", "kmod(" + strings.Repeat("x", 64) + ".ko)",
 		"01:00.0", "/sys/bus/pci/devices/0000:01:00.0", "kernel-modules-sriov", "8086:", "firmware()", "firmware(/etc/passwd)", "firmware(../x)", "firmware(a*)", "firmware(a))", "firmware(a) = 1", "\x00", "\xff", "*", strings.Repeat("a", 1<<16),
 	} {
 		_, err := plan.ParseSelector(text)

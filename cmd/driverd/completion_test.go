@@ -85,6 +85,8 @@ func TestTab(t *testing.T) {
 				{"driverd explain 0000:03", "driverd explain 0000:03:00.0"},
 				{"driverd install sri", "driverd install sriov "},
 				{"driverd install sriov 0000:03", "driverd install sriov 0000:03:00.0"},
+				{"driverd wait 0000:03", "driverd wait 0000:03:00.0"},
+				{"driverd --color alw", "driverd --color always "},
 				{"driverd plan gp", "driverd plan gpu "},
 				{"driverd mode obs", "driverd mode observe "},
 				{"driverd explain --root /etc/pas --js", "--json"},

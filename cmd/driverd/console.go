@@ -6,7 +6,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -17,13 +21,24 @@ import (
 
 // console is where a command talks to.
 type console struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	root           string // of the system's files; "/", but for tests
 	terminal       bool   // stdout is one on which a line can be drawn again
-	color          bool
+	columns        int    // of the terminal that stdout is; 0 for a pipe or a file
+	color          bool   // if colorFlag is auto
+	colorFlag      *string
 	person         bool         // somebody can be asked for a password
 	bus            string       // address of the bus, empty for the system's
 	gate           func() error // why nothing can be done in this guest, nil if something can
+}
+
+// columns is how wide a terminal is.
+func columns(f *os.File) int {
+	if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 {
+		return int(size.Col)
+	}
+	return printable.Columns
 }
 
 // The colours of a terminal: "select graphic rendition" of ECMA-48.
@@ -42,10 +57,33 @@ func isTerminal(f *os.File) bool {
 // paint colours s, which must not be one cell of a table: escape sequences
 // have no width.
 func (c console) paint(color, s string) string {
-	if !c.color {
+	if !c.colored() {
 		return s
 	}
 	return "\x1b[" + color + "m" + s + "\x1b[m"
+}
+
+// colorWhen are the values of --color.
+var colorWhen = []string{"auto", "always", "never"}
+
+// colored says whether text is to have colours.
+func (c console) colored() bool {
+	if c.colorFlag == nil || *c.colorFlag == colorWhen[0] {
+		return c.color
+	}
+	return *c.colorFlag == "always"
+}
+
+// plain is the console without colours.
+func (c console) plain() console {
+	c.color, c.colorFlag = false, nil
+	return c
+}
+
+// atRest says whether the service does not run because it has nothing to do.
+func (c console) atRest() bool {
+	_, err := os.Stat(filepath.Join(c.root, api.RestFile))
+	return err == nil
 }
 
 // with connects to the service for the time of do.
@@ -55,6 +93,7 @@ func (c console) with(ctx context.Context, do func(*api.Client) error) error {
 		return failure(err)
 	}
 	defer func() { _ = client.Close() }()
+	client.Wake = c.atRest()
 	return failure(do(client))
 }
 
@@ -86,13 +125,51 @@ func (c console) printJSON(v any) error {
 	return nil
 }
 
-// shorten cuts a line that is too long for the console.
-func shorten(line string) string {
-	if r := []rune(line); len(r) > printable.Columns {
-		return string(r[:printable.Columns-3]) + "..."
+// shorten cuts a line that is too long for the terminal.
+func (c console) shorten(line string) string {
+	const cut = "..."
+	if r := []rune(line); c.columns > len(cut) && len(r) > c.columns {
+		return string(r[:c.columns-len(cut)]) + cut
 	}
 	return line
 }
 
-// megabytes is a size for people.
-func megabytes(bytes uint64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }
+// wrapped is text that is broken behind an indent to fit the terminal.
+func (c console) wrapped(text string, indent int) string {
+	return strings.Join(c.lines(text, indent), "\n"+strings.Repeat(" ", indent))
+}
+
+// command matches what a message tells the reader to type. Others wrote the message, for
+// one line.
+var command = regexp.MustCompile(`: ((?:driverd (?:daemon|explain|history|install|mode|plan|preinstall|rescan|status|watch)|echo \S+ \| tee)` +
+	`(?: [^;,]*?)?)(?:[;,:.] |$)`)
+
+// lines breaks text into lines that fit the terminal behind an indent. A command that the
+// reader is to type has a line of its own, and is never broken.
+func (c console) lines(text string, indent int) []string {
+	var lines []string
+	text = printable.Text(text)
+	for at := command.FindStringSubmatchIndex(text); at != nil; at = command.FindStringSubmatchIndex(text) {
+		lines = append(lines, printable.Wrap(text[:at[0]+1], indent, c.columns)...)
+		lines = append(lines, "  "+text[at[2]:at[3]])
+		text = text[at[1]:]
+	}
+	if text == "" && lines != nil {
+		return lines
+	}
+	return append(lines, printable.Wrap(text, indent, c.columns)...)
+}
+
+// size is a size for people.
+func size(bytes uint64) string {
+	amount, unit := inUnit(bytes, bytes)
+	return amount + " " + unit
+}
+
+// inUnit is an amount in the unit that suits a size: MB with one digit, kB below that.
+func inUnit(bytes, size uint64) (amount, unit string) {
+	if size < 1e6 {
+		return fmt.Sprintf("%.0f", math.Ceil(float64(bytes)/1e3)), "kB"
+	}
+	return fmt.Sprintf("%.1f", float64(bytes)/1e6), "MB"
+}

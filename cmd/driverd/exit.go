@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"driverd/api"
-	"driverd/internal/printable"
 	"driverd/plan"
 	"driverd/reason"
 )
@@ -21,6 +20,10 @@ const (
 	exitBlocked   = 4 // blocked or unavailable
 	exitNoService = 5
 )
+
+// exitAgain has systemd start the service again at once: RestartForceExitStatus= in
+// driverd.service (EX_TEMPFAIL of sysexits.h).
+const exitAgain = 75
 
 // status is an error that says which exit status it asks for. Without an err
 // everything has been said already.
@@ -45,9 +48,9 @@ func (c console) exit(err error) int {
 	}
 	s := status{exitUsage, err} // what cobra itself complains of
 	if !errors.As(err, &s) {
-		_, _ = fmt.Fprintf(c.stderr, "driverd: %s\nSee driverd --help.\n", printable.Text(err.Error()))
+		_, _ = fmt.Fprintf(c.stderr, "%s\nSee driverd --help.\n", c.wrapped(fmt.Sprintf("driverd: %.300s", err.Error()), 0)) // which quotes what was typed
 	} else if s.err != nil {
-		_, _ = fmt.Fprintf(c.stderr, "driverd: %s\n", printable.Text(err.Error()))
+		_, _ = fmt.Fprintf(c.stderr, "%s\n", c.wrapped("driverd: "+err.Error(), 0))
 	}
 	for _, hint := range hints {
 		if errors.Is(err, hint.of) {
@@ -87,8 +90,11 @@ func failure(err error) error {
 }
 
 // exitOf is the exit status of a job that has failed.
-func exitOf(job api.Job) int {
-	switch plan.StateOf(reason.Reason(job.Reason)) {
+func exitOf(job api.Job) int { return exitOfState(plan.StateOf(reason.Reason(job.Reason))) }
+
+// exitOfState is the exit status for a device that has come to its end without a driver.
+func exitOfState(state plan.State) int {
+	switch state {
 	case plan.Unsupported:
 		return exitUnknown
 	case plan.Blocked, plan.Unavailable:

@@ -64,31 +64,48 @@ func (c console) explanation(ctx context.Context, what, root string) (x api.Expl
 			guest.AddKernelLog(&x, cmp.Or(root, c.root))
 		}
 	}()
-	subject, err := plan.ParseSubject(what)
-	if err != nil {
+	if _, err := plan.ParseSubject(what); err != nil && !isShortSlot(what) {
 		return x, status{exitUsage, err}
 	}
 	if root != "" {
-		return explainLocally(ctx, what, subject, root)
+		return explainLocally(ctx, what, root)
 	}
 	err = c.with(ctx, func(client *api.Client) error {
-		x, err = client.Explain(ctx, what)
+		words, err := inDomains(ctx, client, []string{what})
+		if err == nil {
+			x, err = client.Explain(ctx, words[0])
+		}
 		return err
 	})
 	if errors.Is(err, api.ErrNoService) {
 		_, _ = fmt.Fprintf(c.stderr, "driverd: %v: this is what it would decide\n", err)
-		return explainLocally(ctx, what, subject, c.root)
+		return explainLocally(ctx, what, c.root)
 	}
 	return x, err
 }
 
 // explainLocally is what the service would decide about the guest under root.
-func explainLocally(ctx context.Context, what string, subject plan.Subject, root string) (api.Explanation, error) {
-	x, err := interruptible(ctx, func() (api.Explanation, error) { return guest.Explain(what, subject, root) })
+func explainLocally(ctx context.Context, what, root string) (api.Explanation, error) {
+	x, err := interruptible(ctx, func() (api.Explanation, error) {
+		if isShortSlot(what) {
+			slots, err := guest.Slots(root)
+			if err == nil {
+				what, err = inDomain(what, slots)
+			}
+			if err != nil {
+				return api.Explanation{}, err
+			}
+		}
+		subject, err := plan.ParseSubject(what)
+		if err != nil {
+			return api.Explanation{}, err
+		}
+		return guest.Explain(what, subject, root)
+	})
 	switch {
 	case errors.Is(err, guest.ErrNoDevice):
 		err = status{exitUnknown, err}
-	case err != nil:
+	case err != nil && !errors.As(err, new(status)):
 		err = status{exitFailed, err}
 	}
 	return x, err

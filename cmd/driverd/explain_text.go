@@ -15,13 +15,16 @@ import (
 )
 
 // fields collects text in two columns: a label, and what is said about it.
-type fields struct{ strings.Builder }
+type fields struct {
+	strings.Builder
+	console console
+}
 
 // labelWidth is that of the widest label, "claimed by", and a gap.
 const labelWidth = 12
 
 func (f *fields) add(label, text string) {
-	for _, line := range printable.Wrap(text, labelWidth) {
+	for _, line := range f.console.lines(text, labelWidth) {
 		f.line(label, line)
 		label = ""
 	}
@@ -35,7 +38,7 @@ func (f *fields) line(label, text string) {
 // explanationText goes the way of the device: what it is, who claims it, where
 // that is, what was decided, and what became of it.
 func (c console) explanationText(x api.Explanation) string {
-	var f fields
+	f := fields{console: c}
 	d := cmp.Or(x.Device, &api.Device{})
 	if d.Slot != "" {
 		f.add("slot", d.Slot)
@@ -112,10 +115,10 @@ func (f *fields) packages(packages []api.Package) {
 		}
 		var sizes []string
 		if p.DownloadSize > 0 {
-			sizes = append(sizes, megabytes(p.DownloadSize)+" to download")
+			sizes = append(sizes, size(p.DownloadSize)+" to download")
 		}
 		f.add("", text)
-		f.add("", strings.Join(append(sizes, megabytes(p.InstallSize)+" on disk"), ", "))
+		f.add("", strings.Join(append(sizes, size(p.InstallSize)+" on disk"), ", "))
 		label = ""
 	}
 }

@@ -37,4 +37,10 @@ func TestStatusWithoutServiceBehindAGate(t *testing.T) {
 		report.Message != closed.Error() || report.Devices == nil {
 		t.Errorf("%d %q %v\n%s", code, complaints, err, out)
 	}
+	if code, out, complaints = run("status", "--check"); code != exitBlocked || out+complaints != "" {
+		t.Errorf("status --check: %d %q %q", code, out, complaints)
+	}
+	if code, out, complaints = run("wait"); code != exitBlocked || out != "" || complaints != "driverd: "+closed.Error()+"\n" {
+		t.Errorf("wait: %d %q %q", code, out, complaints)
+	}
 }

@@ -3,55 +3,115 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"driverd/api"
-	"driverd/internal/printable"
 )
 
 func installCommand(c console) *cobra.Command {
-	var noWait, downloadOnly bool
+	var i installation
 	cmd := &cobra.Command{
 		Use:   "install [SELECTOR...]",
 		Short: "Install and load what is selected",
-		Long: "Install and load what is selected, also in observe mode, and wait until it is\ndone. An interrupt (Ctrl-C) cancels it as long as nothing has been changed.\n\n" +
+		Long: "Install and load what is selected, also in observe mode, and wait until it is\ndone. An interrupt (Ctrl-C) cancels it as long as nothing has been changed.\n" +
+			"Without a SELECTOR it says on a terminal what it will do, and asks.\n\n" +
 			selectors,
 		Example:           "  driverd install 0000:01:00.0\n  driverd install sriov 'kmod(nvme.ko)'",
 		ValidArgsFunction: c.completeSelectors,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkSelectors(args); err != nil {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			i.console = c
+			if i.selectors, err = parseSelectors(args); err != nil {
 				return err
 			}
-			// An interrupt is to end the job, not the connection.
-			ctx := context.WithoutCancel(cmd.Context())
-			return c.asAdministrator(ctx, func(client *api.Client) error {
-				job, err := client.Install(ctx, args, api.InstallOptions{DownloadOnly: downloadOnly})
-				if err != nil || noWait {
-					return errors.Join(err, c.begun(job))
-				}
-				w := waiting{progress{console: c}, client, job}
-				return w.until(ctx, cmd.Context())
-			})
+			return i.run(cmd.Context())
 		},
 	}
-	cmd.Flags().BoolVar(&noWait, "no-wait", false, "only begin it, and print its D-Bus path")
-	cmd.Flags().BoolVar(&downloadOnly, "download-only", false, "leave the packages in the package manager's cache")
+	cmd.Flags().BoolVar(&i.noWait, "no-wait", false, "only begin it, and print its D-Bus path")
+	cmd.Flags().BoolVar(&i.downloadOnly, "download-only", false, "leave the packages in the package manager's cache")
+	cmd.Flags().BoolVarP(&i.yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVar(&i.asJSON, "json", false, "print the job for programs; see driverd(1)")
 	return cmd
 }
 
-// begun prints the path of a job that nobody waits for.
-func (c console) begun(job string) error {
-	if job == "" {
+// installation is what driverd install is to do.
+type installation struct {
+	console
+	selectors                         []string
+	noWait, downloadOnly, yes, asJSON bool
+}
+
+func (i installation) run(interrupted context.Context) error {
+	// An interrupt is to end the job, not the connection.
+	ctx := context.WithoutCancel(interrupted)
+	return i.asAdministrator(ctx, func(client *api.Client) error {
+		selectors, err := inDomains(ctx, client, i.selectors)
+		if err != nil {
+			return err
+		}
+		if len(selectors) == 0 && i.person && i.terminal && !i.yes && !i.asJSON {
+			if err := i.confirm(interrupted, client); err != nil {
+				return err
+			}
+		}
+		path, err := client.Install(ctx, selectors, api.InstallOptions{DownloadOnly: i.downloadOnly})
+		switch {
+		case err != nil:
+			return err
+		case i.noWait:
+			return i.begun(ctx, client, path)
+		}
+		w := waiting{progress{console: i.console}, client, path, i.asJSON}
+		return w.until(ctx, interrupted)
+	})
+}
+
+// confirm asks whether what the devices need is to be installed, if that is anything.
+func (i installation) confirm(ctx context.Context, client *api.Client) error {
+	p, err := client.Plan(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(p.Packages, func(p api.Package) bool { return !p.Installed }) {
 		return nil
 	}
-	return c.print(job + "\n")
+	if err := i.print(i.costText(p) + "Install this? [y/N] "); err != nil {
+		return err
+	}
+	answer, err := interruptible(ctx, func() (string, error) {
+		line, err := bufio.NewReader(i.stdin).ReadString('\n')
+		if errors.Is(err, io.EOF) {
+			err = nil // an answer like any other
+		}
+		return line, err
+	})
+	if err != nil {
+		return fmt.Errorf("cannot read the answer: %w", err)
+	}
+	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
+		return status{exitFailed, errors.New("not confirmed: nothing was changed")}
+	}
+	return nil
+}
+
+// begun prints a job that nobody waits for: its path.
+func (i installation) begun(ctx context.Context, client *api.Client, path string) error {
+	if !i.asJSON {
+		return i.print(path + "\n")
+	}
+	job, err := client.Job(ctx, path)
+	if err != nil {
+		return err
+	}
+	return i.printJSON(job)
 }
 
 // waiting is a command that waits for a job.
@@ -59,6 +119,7 @@ type waiting struct {
 	progress
 	client *api.Client
 	job    string
+	asJSON bool // the end alone is shown
 }
 
 // until shows the job until it ends, and asks the service to cancel it when
@@ -78,6 +139,9 @@ func (w *waiting) until(ctx, interrupted context.Context) error {
 			return errors.Join(w.clear(), w.lost(cmp.Or(context.Cause(ctx), err)))
 		case job.State != api.JobRunning:
 			return errors.Join(w.clear(), w.ended(ctx, job))
+		}
+		if w.asJSON {
+			continue
 		}
 		if err := w.show(job); err != nil {
 			return err
@@ -107,6 +171,11 @@ func (w *waiting) lost(err error) error {
 
 // ended says what the job came to.
 func (w *waiting) ended(ctx context.Context, job api.Job) error {
+	if w.asJSON {
+		if err := w.printJSON(job); err != nil || job.State == api.JobDone {
+			return err
+		}
+	}
 	switch job.State {
 	case api.JobDone:
 		return w.done(ctx, job)
@@ -123,7 +192,7 @@ func (w *waiting) ended(ctx context.Context, job api.Job) error {
 // done tells what was installed and which driver each device has, and of those
 // that have none why.
 func (w *waiting) done(ctx context.Context, job api.Job) error {
-	text := strings.Join(printable.Wrap("Done: "+job.Message+".", 0), "\n") + "\n"
+	text := w.wrapped("Done: "+job.Message+".", 0) + "\n"
 	devices, err := w.client.Devices(ctx)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 
 	"github.com/rs/zerolog"
@@ -48,8 +49,13 @@ func loadStep(ctx context.Context, slot hwdetect.Slot, log zerolog.Logger) error
 		}
 	}
 	release, err := guest.RunningKernel()
+	var configured config.Config
 	if err == nil {
-		configured, _ := config.Load("/") // what is wrong with it the service says
+		if configured, err = config.Load("/"); err != nil {
+			err = reason.With(reason.ObserveOnly, fmt.Errorf("there is a mistake in the configuration, see driverd daemon --check-config: %w", err))
+		}
+	}
+	if err == nil {
 		err = load.Step(ctx, release, slot, kmsg.Inherit(int(os.Stdin.Fd())), configured.Policy)
 	}
 	if err == nil || outcomes.Dir == "" {

@@ -6,8 +6,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -25,11 +28,17 @@ func begin(root string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	terminal := isTerminal(os.Stdout) && os.Getenv("TERM") != "dumb"
+	width := 0
+	if isTerminal(os.Stdout) {
+		width = columns(os.Stdout)
+	}
 	return run(ctx, os.Args[1:], console{
+		stdin:    os.Stdin,
 		stdout:   os.Stdout,
 		stderr:   os.Stderr,
 		root:     root,
 		terminal: terminal,
+		columns:  width,
 		color:    terminal && os.Getenv("NO_COLOR") == "",
 		person:   isTerminal(os.Stdin),
 		gate:     func() error { return guest.Gate(root) },
@@ -43,7 +52,16 @@ func run(ctx context.Context, args []string, c console) int {
 }
 
 func rootCommand(c console) *cobra.Command {
+	c.colorFlag = new(string)
 	root := statusCommand(c)
+	root.PersistentFlags().StringVar(c.colorFlag, "color", colorWhen[0], "`WHEN` to use colours: "+strings.Join(colorWhen, ", "))
+	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions(colorWhen, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if !slices.Contains(colorWhen, *c.colorFlag) {
+			return status{exitUsage, fmt.Errorf("cannot use colours %.80q: want %s", *c.colorFlag, strings.Join(colorWhen, ", "))}
+		}
+		return nil
+	}
 	root.Use = "driverd"
 	root.Short = "The driver service of a cloud guest"
 	root.Long = root.Short + ". Without a command it shows the status."
@@ -55,6 +73,7 @@ func rootCommand(c console) *cobra.Command {
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
 	root.AddCommand(statusCommand(c), explainCommand(c), planCommand(c), installCommand(c), rescanCommand(c), modeCommand(c),
-		preinstallCommand(c), historyCommand(c), watchCommand(c), recordCommand(c), daemonCommand(c), loadCommand())
+		preinstallCommand(c), historyCommand(c), watchCommand(c), waitCommand(c), metricsCommand(c), recordCommand(c), daemonCommand(c), loadCommand(),
+		installStepCommand())
 	return root
 }

@@ -36,7 +36,7 @@ func manual(t *testing.T, page string) map[string]string {
 }
 
 // forUnits are the commands that units run; driverd(8) is about them.
-var forUnits = []string{"daemon", "load"}
+var forUnits = []string{"daemon", "load", "install-step"}
 
 // TestManual sees that driverd(1) tells of every command and flag that there
 // is, in its synopsis and where it explains them, and of no other.
@@ -44,7 +44,14 @@ func TestManual(t *testing.T) {
 	t.Parallel()
 	page, units := manual(t, "driverd.1"), manual(t, "driverd.8")
 	flags := make(map[string]bool)
-	for _, command := range rootCommand(console{}).Commands() {
+	root := rootCommand(console{})
+	for _, flag := range flagsIn(root.PersistentFlags().FlagUsages()) {
+		flags[flag] = true
+		if !strings.Contains(page["OPTIONS"], flag) {
+			t.Errorf("driverd(1) does not explain %s", flag)
+		}
+	}
+	for _, command := range root.Commands() {
 		name := command.Name()
 		if slices.Contains(forUnits, name) {
 			if !strings.Contains(units["DESCRIPTION"], "driverd "+name) {
@@ -84,9 +91,11 @@ func TestManual(t *testing.T) {
 }
 
 // flagsOf returns the flags of a command, as its help lists them.
-func flagsOf(command *cobra.Command) []string {
+func flagsOf(command *cobra.Command) []string { return flagsIn(command.LocalFlags().FlagUsages()) }
+
+func flagsIn(usages string) []string {
 	var flags []string
-	for _, m := range regexp.MustCompile(`(?m)^ +(?:-\w, )?(--[a-z-]+)`).FindAllStringSubmatch(command.LocalFlags().FlagUsages(), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^ +(?:-\w, )?(--[a-z-]+)`).FindAllStringSubmatch(usages, -1) {
 		flags = append(flags, m[1])
 	}
 	return flags

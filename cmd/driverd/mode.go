@@ -3,14 +3,18 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"driverd/api"
+	"driverd/daemon"
 	"driverd/internal/printable"
 )
 
 func modeCommand(c console) *cobra.Command {
-	var asJSON bool
+	var asJSON, unset bool
 	cmd := &cobra.Command{
 		Use:   "mode [auto | observe]",
 		Short: "Say, or set for good, whether driverd acts by itself",
@@ -20,8 +24,18 @@ func modeCommand(c console) *cobra.Command {
 		ValidArgs: []string{"auto\tinstall and load what devices need", "observe\tonly say what it would do"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			if len(args) == 1 {
-				return c.asAdministrator(ctx, func(client *api.Client) error { return client.SetMode(ctx, args[0]) })
+			if unset && len(args) > 0 {
+				return status{exitUsage, errors.New("cannot set a mode and unset it")}
+			}
+			if len(args) > 0 && args[0] != string(daemon.Auto) && args[0] != string(daemon.Observe) {
+				return status{exitUsage, fmt.Errorf("there is no mode %.80q: want %s or %s", args[0], daemon.Auto, daemon.Observe)}
+			}
+			if unset || len(args) > 0 {
+				mode := ""
+				if !unset {
+					mode = args[0]
+				}
+				return c.asAdministrator(ctx, func(client *api.Client) error { return client.SetMode(ctx, mode) })
 			}
 			return c.with(ctx, func(client *api.Client) error {
 				manager, err := client.Manager(ctx)
@@ -36,5 +50,7 @@ func modeCommand(c console) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "for programs; see driverd(1)")
+	cmd.Flags().BoolVar(&unset, "unset", false, "let the configuration say it again")
+	cmd.MarkFlagsMutuallyExclusive("json", "unset")
 	return cmd
 }

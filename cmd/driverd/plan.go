@@ -14,14 +14,13 @@ import (
 	"driverd/api"
 	"driverd/internal/printable"
 	"driverd/kernelbuild"
-	"driverd/plan"
 )
 
 // selectors is what plan and install take, and say of it.
 var selectors = "A SELECTOR is a slot (0000:01:00.0), a modalias, vendor and product (8086:10c9),\n" +
-	"a group (" + strings.Join(kernelbuild.OptionalGroups(), ", ") + "), a module, kmod(igb.ko), or a file\n" +
-	"of firmware, firmware(qed/init.bin). Without one it is about all that the\n" +
-	"devices of this guest need now."
+	"a group (" + strings.Join(kernelbuild.OptionalGroups(), ", ") + "), a module (igb, or\n" +
+	"kmod(igb.ko)), or a file of firmware, firmware(qed/init.bin). Without one it is\n" +
+	"about all that the devices of this guest need now."
 
 func planCommand(c console) *cobra.Command {
 	var asJSON bool
@@ -32,18 +31,23 @@ func planCommand(c console) *cobra.Command {
 		Example:           "  driverd plan\n  driverd plan sriov\n  driverd plan 8086:10c9",
 		ValidArgsFunction: c.completeSelectors,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkSelectors(args); err != nil {
+			selectors, err := parseSelectors(args)
+			if err != nil {
 				return err
 			}
 			return c.with(cmd.Context(), func(client *api.Client) error {
-				p, err := client.Plan(cmd.Context(), args)
+				selectors, err := inDomains(cmd.Context(), client, selectors)
+				if err != nil {
+					return err
+				}
+				p, err := client.Plan(cmd.Context(), selectors)
 				if err != nil {
 					return err
 				}
 				if asJSON {
 					return c.printJSON(p)
 				}
-				return c.print(planText(p, args))
+				return c.print(c.planText(p, args))
 			})
 		},
 	}
@@ -51,18 +55,25 @@ func planCommand(c console) *cobra.Command {
 	return cmd
 }
 
-// checkSelectors spares somebody who mistypes one the question for a password.
-func checkSelectors(texts []string) error {
-	for _, text := range texts {
-		if _, err := plan.ParseSelector(text); err != nil {
-			return status{exitUsage, err}
-		}
+func (c console) planText(p api.Plan, selectors []string) string {
+	f := fields{console: c}
+	if f.cost(p) {
+		f.add("to do it", "driverd install"+typed(selectors))
+	} else {
+		f.add("", "Nothing has to be installed.")
 	}
-	return nil
+	return f.String()
 }
 
-func planText(p api.Plan, selectors []string) string {
-	var f fields
+// costText is a plan without what one types to have it done.
+func (c console) costText(p api.Plan) string {
+	f := fields{console: c}
+	f.cost(p)
+	return f.String()
+}
+
+// cost adds a plan, and says whether anything has to be installed.
+func (f *fields) cost(p api.Plan) bool {
 	var missing, present []api.Package
 	for _, p := range p.Packages {
 		if p.Installed {
@@ -77,12 +88,10 @@ func planText(p api.Plan, selectors []string) string {
 		f.add("for", strings.Join(p.Devices, " "))
 	}
 	if len(missing) == 0 {
-		f.add("", "Nothing has to be installed.")
-		return f.String()
+		return false
 	}
-	f.add("in all", fmt.Sprintf("%s to download, %s on disk", megabytes(p.DownloadSize), megabytes(p.InstallSize)))
-	f.add("to do it", "driverd install"+typed(selectors))
-	return f.String()
+	f.add("in all", fmt.Sprintf("%s to download, %s on disk", size(p.DownloadSize), size(p.InstallSize)))
+	return true
 }
 
 // planned lists packages with what they cost.
@@ -90,7 +99,7 @@ func (f *fields) planned(label string, packages []api.Package) {
 	for _, p := range packages {
 		f.add(label, p.NEVRA)
 		if !p.Installed {
-			f.add("", fmt.Sprintf("from %s, %s to download, %s on disk", p.Repository, megabytes(p.DownloadSize), megabytes(p.InstallSize)))
+			f.add("", fmt.Sprintf("from %s, %s to download, %s on disk", p.Repository, size(p.DownloadSize), size(p.InstallSize)))
 		}
 		label = ""
 	}

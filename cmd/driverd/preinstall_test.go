@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -20,7 +21,7 @@ func preinstallOf(t *testing.T, s testService, done, text string) (code int, sai
 	root := t.TempDir()
 	testtree.Write(t, filepath.Join(root, "etc/driverd/preinstall.d/50.toml"), text)
 	var out bytes.Buffer
-	p := preinstall{console{stdout: &out, stderr: &out, root: root, bus: s.bus.Address}, done}
+	p := preinstall{console: console{stdout: &out, stderr: &out, root: root, bus: s.bus.Address}, done: done}
 	if err := p.run(t.Context()); err != nil {
 		var status status
 		if !errors.As(err, &status) {
@@ -87,5 +88,27 @@ func TestPreinstallOnce(t *testing.T) {
 	s.stop()
 	if code, said := preinstallOf(t, s, done, text+"\npresent = true"); code != exitNoService {
 		t.Errorf("exit status %d without the service: %s", code, said)
+	}
+}
+
+// The same for programs.
+func TestPreinstallJSON(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.polkit(t, "yes")
+	root := t.TempDir()
+	testtree.Write(t, filepath.Join(root, "etc/driverd/preinstall.d/50.toml"), "install = ['ffff:0001', 'sriov']")
+	var out, complaints bytes.Buffer
+	code := run(t.Context(), []string{"preinstall", "--json", "--log", filepath.Join(root, "log")},
+		console{stdout: &out, stderr: &complaints, root: root, bus: s.bus.Address, gate: open})
+	var report preinstallReport
+	err := json.Unmarshal(out.Bytes(), &report)
+	if code != exitBlocked || complaints.Len() > 0 || err != nil || report.Done || len(report.Results) != 2 ||
+		report.Results[0].Selectors[0] != "ffff:0001" || report.Results[0].State != "failed" || report.Results[0].Job != "" ||
+		report.Results[1].Reason != "repo-unreachable" || report.Results[1].Job == "" || len(report.Messages) != 3 {
+		t.Errorf("%d %s %v\n%s", code, &complaints, err, &out)
+	}
+	if log, err := os.ReadFile(filepath.Join(root, "log")); err != nil || strings.Count(string(log), "driverd preinstall: ") != 3 {
+		t.Errorf("the log: %v\n%s", err, log)
 	}
 }

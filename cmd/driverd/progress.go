@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"driverd/api"
 	"driverd/internal/printable"
 )
@@ -55,7 +53,7 @@ func (p *progress) line(j api.Job) string {
 		if j.Phase == "download" && j.BytesTotal > 0 {
 			text += "  " + transferred(j)
 		}
-		return clip(text, width())
+		return clip(text, max(columns(os.Stdout), 1)-1)
 	}
 	switch j.Phase {
 	case "waiting":
@@ -63,18 +61,19 @@ func (p *progress) line(j api.Job) string {
 	case "download", "install":
 		what += " " + strings.Join(j.Packages, " ")
 		if j.BytesTotal > 0 && j.Phase == "download" {
-			what += " (" + megabytes(j.BytesTotal) + ")"
+			what += " (" + size(j.BytesTotal) + ")"
 		}
 	case "load":
 		what += " the driver for " + strings.Join(j.Devices, " ")
 	}
 	const indent = len(time.TimeOnly) + 2
-	return strings.Join(printable.Wrap(what, indent), "\n"+strings.Repeat(" ", indent))
+	return p.wrapped(what, indent)
 }
 
 // transferred is how much of a download there is.
 func transferred(j api.Job) string {
-	return fmt.Sprintf("%.1f of %s", float64(j.BytesDone)/1e6, megabytes(j.BytesTotal))
+	done, _ := inUnit(j.BytesDone, j.BytesTotal)
+	return done + " of " + size(j.BytesTotal)
 }
 
 // bar draws a part of 1.
@@ -84,13 +83,6 @@ func bar(part float64) string {
 	return "[" + strings.Repeat("#", done) + strings.Repeat(".", length-done) + "]"
 }
 
-// width is how much of a line a terminal shows: one that is wrapped cannot be
-// drawn again.
-func width() int {
-	if size, err := unix.IoctlGetWinsize(int(os.Stdout.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 {
-		return int(size.Col) - 1
-	}
-	return printable.Columns - 1
-}
-
+// clip cuts a line to what a terminal shows of it: one that is wrapped cannot be drawn
+// again.
 func clip(line string, width int) string { return string([]rune(line)[:min(width, len([]rune(line)))]) }

@@ -30,7 +30,7 @@ func recordCommand(c console) *cobra.Command {
 			if err != nil {
 				return status{exitFailed, fmt.Errorf("cannot record: %w", err)}
 			}
-			if err := c.print(fmt.Sprintf("Recorded in %s: %s.\n%s", printable.Text(args[0]), recorded.Counted(), recorded.LacksText())); err != nil {
+			if err := c.print(fmt.Sprintf("Recorded in %s: %s.\n%s", printable.Text(args[0]), recorded.Counted(), recorded.LacksText(c.columns))); err != nil {
 				return status{exitFailed, err}
 			}
 			return nil

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
@@ -24,7 +26,12 @@ func daemonCommand(c console) *cobra.Command {
 			}
 			log, end := journal.NewQueued(zerolog.InfoLevel)
 			defer end()
-			if err := service.Run(cmd.Context(), version, log); err != nil {
+			err := service.Run(cmd.Context(), version, log)
+			if errors.Is(err, service.ErrAgain) {
+				log.Info().Str("event", "not-at-rest").Msgf("%v: it starts again", err)
+				return status{code: exitAgain}
+			}
+			if err != nil {
 				log.Error().Str("event", "service-failed").Str("reason", string(reason.Of(err))).Msg(err.Error())
 				return status{code: exitFailed}
 			}

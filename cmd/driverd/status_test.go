@@ -42,13 +42,14 @@ Need help
     blocked (blacklisted)
     Intel Virtual Function
     igbvf is blacklisted
-  The whole story: driverd explain SLOT; to try again: driverd rescan
+  The whole story:  driverd explain SLOT
+  To try again:     driverd rescan
 
 Bound
   0000:01:00.0  igbvf  and 59 more: Intel Virtual Function
   0000:03:00.0  nvme   pci:v1
 `
-	got := console{}.statusText(report.Status{
+	got := console{columns: 80}.statusText(report.Status{
 		Manager: api.Manager{Version: "1", Status: "ready", KernelRelease: "7.2", Platform: "kvm", Backend: "fake", Mode: "auto"}, Devices: devices,
 	})
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -61,8 +62,8 @@ func TestStatusOfNextKernel(t *testing.T) {
 	t.Parallel()
 	for want, next := range map[string]api.NextKernel{
 		"next kernel 7.3: ready\n": {Release: "7.3", Ready: true},
-		"next kernel 7.3: ready. The boot loader may start another one: permission denied\n":          {Release: "7.3", Ready: true, Message: "The boot loader may start another one: permission denied"},
-		"next kernel 7.3: lacks the driver of 0000:01:00.0. To install it: driverd\npreinstall --for": {Release: "7.3", Message: "lacks the driver of 0000:01:00.0. To install it: driverd preinstall --for 7.3 --group gpu"},
+		"next kernel 7.3: ready. The boot loader may start another one: permission denied\n":                              {Release: "7.3", Ready: true, Message: "The boot loader may start another one: permission denied"},
+		"next kernel 7.3: lacks the driver of 0000:01:00.0. To install it:\n  driverd preinstall --for 7.3 --group gpu\n": {Release: "7.3", Message: "lacks the driver of 0000:01:00.0. To install it: driverd preinstall --for 7.3 --group gpu"},
 	} {
 		got := console{}.statusText(report.Status{Manager: api.Manager{Status: "ready", NextKernel: &next}})
 		if !strings.Contains(got, want) {
@@ -75,9 +76,13 @@ func TestStatusOfNextKernel(t *testing.T) {
 func TestStatusInColor(t *testing.T) {
 	t.Parallel()
 	text := console{color: true}.statusText(report.Status{
-		Manager: api.Manager{Status: "ready"}, Devices: []api.Device{{Slot: "0000:01:00.0", State: "failed", Reason: "probe-failed"}},
+		Manager: api.Manager{Status: "ready"}, Devices: []api.Device{
+			{Slot: "0000:01:00.0", State: "failed", Reason: "probe-failed"},
+			{Slot: "0000:02:00.0", State: "blocked", Reason: "driver-override", Message: "driver_override reserves it"},
+		},
 	})
-	if !strings.Contains(text, "\x1b["+red+"mfailed (probe-failed)\x1b[m") {
+	if !strings.Contains(text, "\x1b["+red+"mfailed (probe-failed)\x1b[m") ||
+		!strings.Contains(text, "\n\nLeft alone\n  0000:02:00.0  blocked (driver-override)\n") || !strings.Contains(text, ", 1 left alone\n") {
 		t.Errorf("%q", text)
 	}
 }
@@ -95,11 +100,13 @@ func TestConcern(t *testing.T) {
 		{api.Device{Class: smbus, State: "blocked", Reason: "policy", Group: "hardware"}, chipset},
 		{api.Device{Class: smbus, State: "bound", Group: "base"}, chipset},
 		{api.Device{Class: hostBridge, State: "failed", Reason: "probe-failed"}, needsHelp},
-		{api.Device{Class: hostBridge, State: "blocked", Reason: "driver-override"}, needsHelp},
+		{api.Device{Class: hostBridge, State: "blocked", Reason: "driver-override"}, leftAlone},
 		{api.Device{Class: hostBridge, State: "unavailable", Group: "passthrough"}, needsHelp},
 		{api.Device{Class: hostBridge, State: "bound", Group: "passthrough"}, settled},
 		{api.Device{Class: hostBridge, State: "installing"}, inProgress},
-		{api.Device{Class: nic, State: "blocked", Reason: "policy"}, needsHelp},
+		{api.Device{Class: nic, State: "blocked", Reason: "policy"}, leftAlone},
+		{api.Device{Class: nic, State: "blocked", Reason: "unbound"}, leftAlone},
+		{api.Device{Class: nic, State: "blocked", Reason: "observe-only"}, needsHelp},
 		{api.Device{Class: nic, State: "bound"}, settled},
 		{api.Device{Class: nic, State: "a state of tomorrow"}, needsHelp},
 	} {

@@ -29,21 +29,20 @@ func (c console) statusText(m report.Status) string {
 		fmt.Fprintf(&b, ": %s", c.summary(by))
 	}
 	b.WriteString("\n")
-	fmt.Fprintf(&b, "%s\n", shorten(printable.Text(fmt.Sprintf("kernel %s, platform %s, %s, mode %s", m.KernelRelease, m.Platform, m.Backend, m.Mode))))
+	fmt.Fprintf(&b, "%s\n", c.shorten(printable.Text(fmt.Sprintf("kernel %s, platform %s, %s, mode %s", m.KernelRelease, m.Platform, m.Backend, m.Mode))))
 	if m.NextKernel != nil {
-		fmt.Fprintf(&b, "%s\n", strings.Join(printable.Wrap(nextKernelText(*m.NextKernel), 0), "\n"))
+		fmt.Fprintf(&b, "%s\n", c.wrapped(nextKernelText(*m.NextKernel), 0))
 	}
 	switch {
 	case m.Message != "":
-		fmt.Fprintf(&b, "%s\n", strings.Join(printable.Wrap(m.Message, 0), "\n"))
+		fmt.Fprintf(&b, "%s\n", c.wrapped(m.Message, 0))
 	case m.Mode == "observe":
-		b.WriteString("It only says what it would do. To let it: driverd mode auto\n")
+		b.WriteString("It only says what it would do. To let it:\n  driverd mode auto\n")
 	}
-	if help := by[needsHelp]; len(help) > 0 {
-		slices.SortStableFunc(help, func(x, y api.Device) int { return cmp.Compare(urgency(x), urgency(y)) })
+	if help := needHelp(m.Devices); len(help) > 0 {
 		fmt.Fprintf(&b, "\n%s\n", c.paint(red, "Need help"))
 		b.WriteString(c.entries(help))
-		b.WriteString("  The whole story: driverd explain SLOT; to try again: driverd rescan\n")
+		b.WriteString("  The whole story:  driverd explain SLOT\n  To try again:     driverd rescan\n")
 	}
 	if busy := by[inProgress]; len(busy) > 0 {
 		fmt.Fprintf(&b, "\n%s\n", c.paint(yellow, "In progress"))
@@ -51,7 +50,10 @@ func (c console) statusText(m report.Status) string {
 	}
 	c.jobs(&b, m.Jobs)
 	if bound := by[settled]; len(bound) > 0 {
-		fmt.Fprintf(&b, "\n%s\n%s%s", c.paint(green, "Bound"), c.boundTable(bound), boundNotes(bound))
+		fmt.Fprintf(&b, "\n%s\n%s%s", c.paint(green, "Bound"), c.boundTable(bound), c.boundNotes(bound))
+	}
+	if left := by[leftAlone]; len(left) > 0 {
+		fmt.Fprintf(&b, "\nLeft alone\n%s", c.plain().entries(left)) // as it should be
 	}
 	if parts := by[chipset]; len(parts) > 0 {
 		var names []string
@@ -60,7 +62,7 @@ func (c console) statusText(m report.Status) string {
 		}
 		slices.Sort(names)
 		text := fmt.Sprintf("Chipset: %d parts, which need no help (drivers: %s).", len(parts), strings.Join(slices.Compact(names), ", "))
-		fmt.Fprintf(&b, "\n%s\n", strings.Join(printable.Wrap(text, 0), "\n"))
+		fmt.Fprintf(&b, "\n%s\n", c.wrapped(text, 0))
 	}
 	return b.String()
 }
@@ -102,7 +104,7 @@ func (c console) jobs(b *strings.Builder, jobs []api.Job) {
 		fmt.Fprintf(b, "  %s  %s\n", cmp.Or(doing[j.Phase], printable.Text(j.Phase)), text)
 		for _, text := range []string{strings.Join(j.Packages, " "), strings.Join(j.Devices, " ")} {
 			if text != "" {
-				fmt.Fprintf(b, "    %s\n", strings.Join(printable.Wrap(text, 4), "\n    "))
+				fmt.Fprintf(b, "    %s\n", c.wrapped(text, 4))
 			}
 		}
 	}
@@ -120,16 +122,13 @@ func (c console) summary(by map[concern][]api.Device) string {
 	if n := len(by[settled]); n > 0 {
 		parts = append(parts, fmt.Sprintf("%d bound", n))
 	}
+	if n := len(by[leftAlone]); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d left alone", n))
+	}
 	if len(parts) == 0 {
 		return "no devices but the chipset"
 	}
 	return strings.Join(parts, ", ")
-}
-
-// urgency orders the states that need help: what broke before what was never
-// going to work.
-func urgency(d api.Device) int {
-	return slices.Index([]string{"failed", "blocked", "unavailable", "unsupported"}, d.State)
 }
 
 // entries are devices with what is to be said about them. What is to be said
@@ -141,7 +140,7 @@ func (c console) entries(devices []api.Device) string {
 		var b strings.Builder
 		for _, text := range []string{nameOf(d), strings.Join(d.Packages, " "), d.Message} {
 			if text != "" {
-				fmt.Fprintf(&b, "    %s\n", strings.Join(printable.Wrap(text, 4), "\n    "))
+				fmt.Fprintf(&b, "    %s\n", c.wrapped(text, 4))
 			}
 		}
 		about := c.stateText(d.State, d.Reason, d.Driver) + "\n" + b.String()
@@ -155,7 +154,7 @@ func (c console) entries(devices []api.Device) string {
 		if all := slots[about]; len(all) == 1 {
 			fmt.Fprintf(&b, "  %s  %s", printable.Text(all[0]), about)
 		} else {
-			fmt.Fprintf(&b, "  %s\n    %s", strings.Join(printable.Wrap(strings.Join(all, " "), 2), "\n  "), about)
+			fmt.Fprintf(&b, "  %s\n    %s", c.wrapped(strings.Join(all, " "), 2), about)
 		}
 	}
 	return b.String()
@@ -202,17 +201,17 @@ func (c console) boundTable(devices []api.Device) string {
 	_ = table.Flush() // to memory
 	var lines strings.Builder
 	for line := range strings.Lines(b.String()) {
-		lines.WriteString(shorten(strings.TrimRight(line, " \n")) + "\n")
+		lines.WriteString(c.shorten(strings.TrimRight(line, " \n")) + "\n")
 	}
 	return lines.String()
 }
 
 // boundNotes are what is to be said about bound devices that are not all they could be.
-func boundNotes(devices []api.Device) string {
+func (c console) boundNotes(devices []api.Device) string {
 	var b strings.Builder
 	for _, d := range devices {
 		if d.Message != "" {
-			fmt.Fprintf(&b, "  %s  %s\n", printable.Text(d.Slot), strings.Join(printable.Wrap(d.Message, len(d.Slot)+4), "\n    "))
+			fmt.Fprintf(&b, "  %s  %s\n", printable.Text(d.Slot), strings.Join(c.lines(d.Message, len(d.Slot)+4), "\n    "))
 		}
 	}
 	return b.String()

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -50,6 +52,30 @@ func TestInstallOnATerminal(t *testing.T) {
 	}
 }
 
+// Without a selector somebody at a terminal is told what it comes to, and asked.
+func TestInstallAsksOnATerminal(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.polkit(t, "yes")
+	s.await(t, settledAll)
+	s.backend.set("work")
+	const question = "in all      1.2 MB to download, 3.4 MB on disk\r\nInstall this? [y/N] "
+	for answer, shows := range map[string]string{
+		"\r": "not confirmed: nothing was changed", "n\r": "not confirmed", "\x04": "not confirmed", "nonsense\r": "not confirmed",
+		"\x03": "cannot read the answer: ", // Ctrl-C
+	} {
+		term := s.onTerminal(t, nil, "install")
+		term.typed("", question)
+		term.typed(answer, shows)
+	}
+	term := s.onTerminal(t, nil, "install")
+	term.typed("", question)
+	term.typed("y\r", "0000:01:00.0 is bound to")
+	// There is nothing to install any more, so there is no question.
+	s.onTerminal(t, nil, "install").typed("", "blacklisted")
+	s.onTerminal(t, nil, "install", "--yes").typed("", "blacklisted")
+}
+
 func TestColorsOnATerminal(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -58,11 +84,61 @@ func TestColorsOnATerminal(t *testing.T) {
 		env     []string
 		colored bool
 	}{{nil, true}, {[]string{"NO_COLOR=1"}, false}, {[]string{"NO_COLOR="}, true}, {[]string{"TERM=dumb"}, false}} {
-		term := s.onTerminal(t, test.env, "status")
+		term := s.onTerminal(t, test.env, "status", "--color", "auto")
 		term.typed("", "Chipset: ")
 		if got := strings.Contains(term.shown, "\x1b["+red+"mNeed help\x1b[m"); got != test.colored {
 			t.Errorf("%v: colours are %v: %q", test.env, got, term.shown)
 		}
+	}
+}
+
+// Colours can be asked for, and forbidden.
+func TestColorFlag(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.await(t, settledAll)
+	term := s.onTerminal(t, nil, "--color=never")
+	term.typed("", "Chipset: ")
+	if strings.Contains(term.shown, "\x1b[") {
+		t.Errorf("never: %q", term.shown)
+	}
+	var out bytes.Buffer
+	run(t.Context(), []string{"status", "--color", "always"}, console{stdout: &out, stderr: io.Discard, bus: s.bus.Address, gate: open})
+	if !strings.Contains(out.String(), "\x1b["+red+"mNeed help\x1b[m") {
+		t.Errorf("always: %q", &out)
+	}
+	code, _, complaints := driverd(t, s.bus.Address, "--color", "sometimes")
+	if code != exitUsage || !strings.Contains(complaints, `cannot use colours "sometimes": want auto, always, never`) {
+		t.Errorf("%d %s", code, complaints)
+	}
+}
+
+// All text fits the terminal, however narrow, but for words and commands that are wider.
+func TestNarrowTerminal(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.await(t, settledAll)
+	for _, columns := range []int{1, 3, 20, 80, 200} {
+		for _, args := range [][]string{{"status"}, {"explain", "0000:00:1f.0"}, {"explain", "0000:01:00.0"}, {"plan"}, {"history"}, {"explain", "nonsense"}} {
+			var out, complaints bytes.Buffer
+			run(t.Context(), args, console{stdout: &out, stderr: &complaints, bus: s.bus.Address, columns: columns, gate: open})
+			for line := range strings.Lines(out.String() + complaints.String()) {
+				words := strings.Fields(line)
+				isCommand := strings.Contains(line, "driverd ")
+				if len([]rune(strings.TrimRight(line, "\n"))) > columns && columns >= 80 && len(words) > 1 && !isCommand {
+					t.Errorf("driverd %v: wider than %d columns: %q", args, columns, line)
+				}
+			}
+			if out.Len()+complaints.Len() == 0 {
+				t.Errorf("driverd %v says nothing in %d columns", args, columns)
+			}
+		}
+	}
+	// A command is whole.
+	var out bytes.Buffer
+	run(t.Context(), []string{"explain", "0000:00:1f.0"}, console{stdout: &out, stderr: io.Discard, bus: s.bus.Address, columns: 20, gate: open})
+	if !strings.Contains(out.String(), "\n              driverd install 0000:00:1f.0\n") {
+		t.Errorf("the command is broken:\n%s", &out)
 	}
 }
 

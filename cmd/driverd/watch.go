@@ -49,15 +49,8 @@ type watcher struct {
 }
 
 func (w *watcher) run(ctx context.Context, client *api.Client) error {
-	kicks, err := client.Watch(ctx) // before the first look, so that nothing falls between
-	if err != nil {
-		return err
-	}
-	for {
-		devices, err := client.Devices(ctx)
+	for devices, err := range client.Look(ctx) {
 		switch {
-		case ctx.Err() != nil:
-			return nil
 		case err == nil:
 			w.alone = false
 			err = w.compare(devices)
@@ -70,10 +63,8 @@ func (w *watcher) run(ctx context.Context, client *api.Client) error {
 		if err != nil {
 			return err
 		}
-		if _, ok := <-kicks; !ok && ctx.Err() == nil {
-			return errors.New("cannot go on watching: the connection to the bus is lost")
-		}
 	}
+	return nil
 }
 
 func (w *watcher) compare(devices []api.Device) error {
@@ -129,7 +120,7 @@ func (w *watcher) tell(event string, d *api.Device) error {
 		text = printable.Text(d.Slot) + "  " + w.stateText(d.State, d.Reason, d.Driver) + "\n"
 		if d.Message != "" {
 			const indent = len(time.TimeOnly) + 2
-			for _, line := range printable.Wrap(d.Message, indent) {
+			for _, line := range w.lines(d.Message, indent) {
 				text += strings.Repeat(" ", indent) + line + "\n"
 			}
 		}

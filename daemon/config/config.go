@@ -23,6 +23,9 @@ const (
 	localDir  = "etc/driverd/driverd.toml.d"
 )
 
+// Folders are those that the files are in, below the root of a guest.
+var Folders = []string{vendorDir, filepath.Dir(mainFile), localDir}
+
 // Config is what the files say together.
 type Config struct {
 	Observe bool // do nothing, and say what would be done
@@ -31,6 +34,10 @@ type Config struct {
 	// StopBackend says whether the package manager's service is stopped after it
 	// was used; nil leaves it to the guest's memory.
 	StopBackend *bool
+
+	// IdleExit says whether the service ends when it has nothing to do; nil leaves it
+	// to the guest's memory.
+	IdleExit *bool
 
 	// IgnoreGates are those that are wrong about this guest; see package gate.
 	IgnoreGates []string

@@ -18,6 +18,7 @@ type file struct {
 	Mode        *string  `toml:"mode"`
 	IgnoreGates []string `toml:"ignore_gates"`
 	StopDNF     *bool    `toml:"stop_dnf5daemon"`
+	IdleExit    *string  `toml:"idle_exit"`
 	Children    *string  `toml:"children"`
 	Rule        []rule   `toml:"rule"`
 	Hold        struct {
@@ -47,6 +48,9 @@ func (c *Config) add(path string, text []byte) error {
 	}
 	if f.StopDNF != nil {
 		c.StopBackend = f.StopDNF
+	}
+	if f.IdleExit != nil {
+		c.IdleExit = r.idleExit(*f.IdleExit)
 	}
 	if f.Children != nil {
 		c.Policy.InstallForChildren = r.children(*f.Children)
@@ -112,6 +116,20 @@ func (r *reading) mode(value string) (observe bool) {
 		r.complain("mode", `cannot read %.80q as a mode: want "auto" or "observe"`, value)
 	}
 	return value == "observe"
+}
+
+// idleExit reads whether the service ends when it has nothing to do; nil leaves it to the
+// guest's memory.
+func (r *reading) idleExit(value string) *bool {
+	always := value == "always"
+	switch value {
+	case "always", "never":
+		return &always
+	case "auto":
+	default:
+		r.complain("idle_exit", `cannot read %.80q: want "auto", "always" or "never"`, value)
+	}
+	return nil
 }
 
 func (r *reading) children(value string) (install bool) {

@@ -31,6 +31,11 @@ var ids = map[string]string{
 	"unfinished-unreadable": "1c841dc1b30c40b39e19c7718ed65f00",
 	"unfinished-not-kept":   "3ef7eb1cdbeb47a1b508eeb1db9adf21",
 
+	// At rest.
+	"at-rest":         "31a7d9518fde453fb0452f19fb91a118",
+	"not-at-rest":     "74bc226b4d3e4278b40676a93b11f53f",
+	"rest-unreadable": "c1ca991776b3404d9ec3b0014e27b6d8",
+
 	// What is wrong with the guest or the service itself.
 	"hardware-unreadable": "369846fc50c24416b0ee2c4abcd2b826",
 	"packages-incomplete": "f672f941cfe445849a984141c337d4b5",
@@ -49,6 +54,7 @@ var ids = map[string]string{
 	"service-failed":      "ed11de4a54db4fff85ce374326d67820",
 	"systemd-unreachable": "cc05c1537b084925828db9397239d1af",
 	"load-failed":         "a8b6e19450fb4294857d3b3fbaece21d",
+	"install-failed":      "f95dcc34cce24cd7b6b975f48ffed6e0",
 
 	// The reasons. Their order is that of driverd(8), which is made from them.
 	string(reason.NoDriver):           "b91ec348c4114bf3bf15a72a097efcde",

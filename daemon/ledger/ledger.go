@@ -21,6 +21,12 @@ type Key struct {
 	stay hwdetect.Stay
 }
 
+// Kinds that are asked for.
+const (
+	kindLoad    = "load"
+	kindCatalog = "catalog"
+)
+
 // Packages is the key of installing a set of packages.
 func Packages(nevras []string) Key { return Key{kind: "packages", what: set(nevras)} }
 
@@ -31,13 +37,13 @@ func Reinstall(nevras []string) Key { return Key{kind: "reinstall", what: set(ne
 func Firmware(files []string) Key { return Key{kind: "firmware", what: set(files)} }
 
 // Load is the key of the load step for one stay of a device.
-func Load(stay hwdetect.Stay) Key { return Key{kind: "load", stay: stay} }
+func Load(stay hwdetect.Stay) Key { return Key{kind: kindLoad, stay: stay} }
 
 // Children is the key of the load step for the children of one stay of a device.
 func Children(stay hwdetect.Stay) Key { return Key{kind: "children", stay: stay} }
 
 // Catalog is the key of learning the packages of a kernel.
-func Catalog(release string) Key { return Key{kind: "catalog", what: release} }
+func Catalog(release string) Key { return Key{kind: kindCatalog, what: release} }
 
 // set is the same text for the same set.
 func set(words []string) string {
@@ -167,6 +173,18 @@ func (l *Ledger) Withdraw(k Key, owner uint64, alone bool) {
 
 // Copy has what was tried count as a try of something else as well.
 func (l *Ledger) Copy(from, to Key) { l.tries[to] = l.tries[from] }
+
+// Clean says whether nothing is remembered that a ledger without any tries would not make up
+// for at once: no try runs, and none but those to learn a catalog has failed or left a device
+// without its driver.
+func (l *Ledger) Clean() bool {
+	for k, t := range l.tries {
+		if t.Running() || k.kind == kindLoad && t.Done() || k.kind != kindCatalog && t.Failed() {
+			return false
+		}
+	}
+	return true
+}
 
 // Forget lets a thing be tried as if it never had been. A try that runs goes on.
 func (l *Ledger) Forget(k Key) {

@@ -36,7 +36,7 @@ const (
 // reasons are those that a step can give.
 var reasons = []reason.Reason{
 	reason.Blacklisted, reason.ModulesDisabled, reason.KeyRejected, reason.Lockdown,
-	reason.DriverOverride, reason.FirmwareMissing, reason.ProbeFailed, reason.NoDriver,
+	reason.DriverOverride, reason.FirmwareMissing, reason.ProbeFailed, reason.NoDriver, reason.Policy, reason.ObserveOnly,
 }
 
 // outcome is the content of a file.

@@ -78,6 +78,9 @@ func Step(ctx context.Context, release string, slot hwdetect.Slot, log *kmsg.Log
 		defer func() { _ = early.Close() }() // systemd removes what is left
 		root, modules = early.Root, early.Modules
 	}
+	if rule := policy.DeniesDevice(device, modules); rule != nil {
+		return reason.With(reason.Policy, fmt.Errorf("cannot load a driver for %s: the rule at %s denies this device", slot, rule.Origin))
+	}
 	v.Modules = modules
 	missing := v.notLoaded()
 	v.Complaint = modprobe(ctx, root, device.Modalias)

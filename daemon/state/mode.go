@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -21,7 +22,7 @@ type Mode struct {
 
 func (m Mode) path() string { return filepath.Join(m.Dir, "mode") }
 
-// Load returns the mode, empty if none was ever set. A file that cannot be
+// Load returns the mode, empty if none is set. A file that cannot be
 // understood is renamed before the error is returned.
 func (m Mode) Load() (daemon.Mode, error) {
 	mode, err := m.Read()
@@ -44,8 +45,14 @@ func (m Mode) Read() (daemon.Mode, error) {
 	return mode, err
 }
 
-// Save replaces the mode.
+// Save replaces the mode; the empty one leaves none.
 func (m Mode) Save(mode daemon.Mode) error {
+	if mode == "" {
+		if err := os.Remove(m.path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot forget the mode: %w", err)
+		}
+		return nil
+	}
 	if err := renameio.WriteFile(m.path(), []byte(mode+"\n"), 0o644); err != nil {
 		return fmt.Errorf("cannot keep the mode: %w", err)
 	}

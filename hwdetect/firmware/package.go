@@ -2,7 +2,10 @@
 
 package firmware
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Whence is the package that all packages of firmware require: it says whence
 // the files are, and under which licences.
@@ -36,4 +39,9 @@ func Package(file string) string {
 		}
 	}
 	return ""
+}
+
+// Known says whether a package is a known one of linux-firmware.
+func Known(name string) bool {
+	return name == Whence || slices.ContainsFunc(packages, func(p struct{ beginning, name string }) bool { return p.name == name })
 }

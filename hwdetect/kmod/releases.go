@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"driverd/kernelbuild"
 )
@@ -44,7 +45,8 @@ func Releases(dir string) ([]string, error) {
 }
 
 // LoadedModules returns the names of the modules that the kernel has loaded, sorted, by the
-// file proc/modules under root.
+// file proc/modules under root. Those that others use are not among them: where the others are,
+// modprobe brings what they need, and it may be something else in another kernel.
 func LoadedModules(root string) ([]string, error) {
 	text, err := os.ReadFile(filepath.Join(root, "proc/modules"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -52,8 +54,9 @@ func LoadedModules(root string) ([]string, error) {
 	}
 	var names []string
 	for line := range bytes.Lines(text) {
-		if name, _, ok := bytes.Cut(line, []byte(" ")); ok {
-			names = append(names, string(name))
+		// NAME SIZE REFERENCES USERS ...: see print_unload_info in kernel/module/procfs.c
+		if f := bytes.Fields(line); len(f) > 3 && string(f[3]) == "-" {
+			names = append(names, string(f[0]))
 		}
 	}
 	slices.Sort(names)
@@ -75,4 +78,19 @@ func Lacking(dir string, modules []string) ([]string, error) {
 		has[kernelbuild.ModuleOfFile(file)] = true
 	}
 	return slices.DeleteFunc(slices.Clone(modules), func(name string) bool { return has[kernelbuild.ModuleName(name)] }), nil
+}
+
+// OfBuild returns the names of all modules that were built as part of the kernel of dir, in whatever
+// packages they are, by modules.order (Linux: Documentation/kbuild/kbuild.rst). There are none if
+// its package has no such file.
+func OfBuild(dir string) (map[string]bool, error) {
+	text, err := readFile(dir, "modules.order")
+	if err != nil {
+		return nil, err
+	}
+	names := make(map[string]bool)
+	for file := range strings.FieldsSeq(string(text)) {
+		names[kernelbuild.ModuleOfFile(file)] = true
+	}
+	return names, nil
 }

@@ -58,7 +58,7 @@ func TestReleases(t *testing.T) {
 func TestLoadedAndLacking(t *testing.T) {
 	t.Parallel()
 	root := fill(t, map[string]string{
-		"proc/modules":                    "snd_hda_intel 1 0 - Live 0x0\nigb 2 1 x,y, Live 0x0 (OE)\nvirtio_net 3 0 - Live 0x0\nnvidia 3 0 - Live 0x0 (POE)\n",
+		"proc/modules":                    "snd_hda_intel 1 0 - Live 0x0\nigb 2 1 - Live 0x0 (OE)\nlibcrc32c 2 2 xfs,raid456, Live 0x0\nvirtio_net 3 0 - Live 0x0\nnvidia 3 0 - Live 0x0 (POE)\n",
 		"lib/modules/7.2/modules.dep":     "kernel/sound/snd-hda-intel.ko.xz: kernel/sound/snd.ko.xz\nkernel/igb.ko:\n",
 		"lib/modules/7.2/modules.builtin": "kernel/drivers/net/virtio_net.ko\n",
 	})

@@ -54,14 +54,33 @@ func (s *Successor) Next() daemon.Next {
 func (s *Successor) modules() string { return filepath.Join(s.Root, "lib/modules") }
 
 // lacking lists the modules that are loaded, and that the kernel of dir does not have. What comes
-// from no file of the running kernel's, nobody can bring the next one.
+// from no file of the running kernel's, nobody can bring the next one; and what is a module of the
+// running kernel's build, and of the next one's no more, has gone into others or into the kernel
+// itself, as crc32c_generic did.
 func (s *Successor) lacking(dir string, loaded []string) ([]string, error) {
 	lacking, err := kmod.Lacking(dir, loaded)
 	if err != nil || len(lacking) == 0 {
 		return nil, err
 	}
-	foreign, err := kmod.Lacking(filepath.Join(s.modules(), s.Running), lacking)
-	return slices.DeleteFunc(lacking, func(name string) bool { return slices.Contains(foreign, name) }), err
+	running := filepath.Join(s.modules(), s.Running)
+	foreign, err := kmod.Lacking(running, lacking)
+	if err != nil {
+		return nil, err
+	}
+	were, err := kmod.OfBuild(running)
+	if err != nil {
+		return nil, err
+	}
+	are, err := kmod.OfBuild(dir)
+	dropped := func(name string) bool { return were[name] && len(are) > 0 && !are[name] }
+	return slices.DeleteFunc(lacking, func(name string) bool { return slices.Contains(foreign, name) || dropped(name) }), err
+}
+
+// NextRelease returns the release of the kernel that the next boot brings, as far as that can be
+// told; else it is the running one.
+func NextRelease(root, running string) string {
+	release, _ := nextRelease(root, running)
+	return release
 }
 
 // nextRelease returns the release of the kernel that the next boot brings. Where the boot

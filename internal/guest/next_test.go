@@ -217,6 +217,26 @@ func TestNextLacksModules(t *testing.T) {
 	}
 }
 
+// A later version of the kernel may be made of other modules.
+func TestNextHasOtherModules(t *testing.T) {
+	t.Parallel()
+	root := kernels(t, fc44, fc44b)
+	for release, files := range map[string][2]string{
+		fc44:  {"kernel/xfs.ko:\nkernel/libcrc32c.ko:\nkernel/crc32c_generic.ko:\nkernel/twofish.ko:\nextra/nvidia.ko:\n", "kernel/xfs.ko\nkernel/libcrc32c.ko\nkernel/crc32c_generic.ko\nkernel/twofish.ko\n"},
+		fc44b: {"kernel/xfs.ko:\nkernel/crc32c_cryptoapi.ko:\n", "kernel/xfs.ko\nkernel/crc32c_cryptoapi.ko\nkernel/twofish.ko\n"},
+	} {
+		dir := filepath.Join(root, "lib/modules", release)
+		testtree.Write(t, filepath.Join(dir, "modules.dep"), files[0])
+		testtree.Write(t, filepath.Join(dir, "modules.order"), files[1])
+	}
+	testtree.Write(t, filepath.Join(root, "proc/modules"),
+		"xfs 1 1 - Live 0x0\nlibcrc32c 1 1 xfs, Live 0x0\ncrc32c_generic 1 1 - Live 0x0\ntwofish 1 1 - Live 0x0\nnvidia 1 0 - Live 0x0\n")
+	s := &guest.Successor{Root: root, Running: fc44}
+	if got := s.Next(); got.Release != fc44b || !slices.Equal(got.Lacks, []string{"nvidia", "twofish"}) {
+		t.Errorf("it is %s and lacks %v, want nvidia and twofish", got.Release, got.Lacks)
+	}
+}
+
 // The engine sees the next kernel when DNF is through with it.
 func TestSuccessor(t *testing.T) {
 	t.Parallel()

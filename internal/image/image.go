@@ -91,15 +91,16 @@ func (i *Image) Install(ctx context.Context) (Result, error) {
 	missing, packages = append(missing, found...), append(packages, finder.found...)
 	slices.Sort(missing)
 	missing = slices.Compact(missing)
+	t := transaction(facts, missing, finder.found)
 	err = nil
 	switch {
 	case len(missing) == 0 && result == Done:
 		err = i.Say("all that is asked for is installed for kernel %s", facts.Release)
 	case len(missing) == 0:
 	case i.DownloadOnly:
-		err = i.layUp(ctx, dnf, packages, missing)
+		err = i.layUp(ctx, dnf, packages, t)
 	default:
-		err = dnf.Install(ctx, missing)
+		err = dnf.Install(ctx, t)
 	}
 	if err != nil {
 		return Failed, err
@@ -108,6 +109,22 @@ func (i *Image) Install(ctx context.Context) (Result, error) {
 		_ = i.Say("done for kernel %s: %s", facts.Release, strings.Join(missing, ", "))
 	}
 	return result, nil
+}
+
+// transaction brings what is missing, and may bring what is of the kernel, or was found
+// as firmware.
+func transaction(facts plan.Facts, missing []string, firmware []dnfbridge.Package) dnfbridge.Transaction {
+	t := dnfbridge.Transaction{
+		Install: missing, Allowed: facts.Policy.NotHeld(facts.Catalog.NEVRAs()),
+		Kernels: []string{facts.Release}, Others: make(map[string][]string),
+	}
+	for _, p := range firmware {
+		if p.RepoID != "" {
+			t.Allowed = append(t.Allowed, p.NEVRA)
+			t.Others[p.NEVRA] = append(t.Others[p.NEVRA], p.RepoID)
+		}
+	}
+	return t
 }
 
 // remembering knows what was found with it.
@@ -161,14 +178,14 @@ func (i *Image) read() (plan.Facts, []plan.Selector, error) {
 	return plan.Facts{Release: i.Release, Kernel: index, Policy: configured.Policy, Asked: true}, wanted, nil
 }
 
-// layUp makes a repository of the missing packages in the tree. They are as
+// layUp makes a repository of the packages of a transaction in the tree. They are as
 // signed as where they came from, and DNF asks for the same key.
-func (i *Image) layUp(ctx context.Context, dnf dnfbridge.Command, packages []dnfbridge.Package, missing []string) error {
+func (i *Image) layUp(ctx context.Context, dnf dnfbridge.Command, packages []dnfbridge.Package, t dnfbridge.Transaction) error {
 	dir := filepath.Join(i.Root, keptPackages)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("cannot keep packages: %w", err)
 	}
-	if err := dnf.Download(ctx, missing, dir); err != nil {
+	if err := dnf.Download(ctx, t, dir); err != nil {
 		return err
 	}
 	if out, err := exec.CommandContext(ctx, "createrepo_c", "--quiet", dir).CombinedOutput(); err != nil {
@@ -176,7 +193,7 @@ func (i *Image) layUp(ctx context.Context, dnf dnfbridge.Command, packages []dnf
 	}
 	var keys []string
 	for _, p := range packages {
-		if !slices.Contains(missing, p.NEVRA) {
+		if !slices.Contains(t.Install, p.NEVRA) {
 			continue
 		}
 		key, err := dnf.KeysOf(ctx, p.RepoID)

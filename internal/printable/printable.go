@@ -10,7 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// Columns is how wide text for people may be: that of a serial console.
+// Columns is how wide text for people is where nobody says how wide: that of a serial
+// console.
 const Columns = 80
 
 // Text returns s with a blank for every kind of space and U+FFFD for what is not
@@ -27,13 +28,13 @@ func Text(s string) string {
 	}, s)
 }
 
-// Wrap breaks text into lines that fit behind an indent. A word that is too long
-// for a line gets one of its own.
-func Wrap(text string, indent int) []string {
+// Wrap breaks text into lines that fit behind an indent into so many columns. A word
+// that is too long for a line gets one of its own. With 0 columns there is one line.
+func Wrap(text string, indent, columns int) []string {
 	var lines []string
 	var line string
 	for _, word := range strings.Fields(Text(text)) {
-		if line != "" && indent+utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > Columns {
+		if line != "" && columns > 0 && indent+utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > columns {
 			lines = append(lines, line)
 			line = ""
 		}

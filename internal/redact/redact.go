@@ -33,6 +33,9 @@ var (
 	publicFile = regexp.MustCompile(`/(?:repomd\.xml(?:\.asc|\.key)?|[0-9A-Za-z][0-9A-Za-z._+~^-]*\.rpm)$`)
 )
 
+// sysctl is the one name of driverd's own messages that could be such an id.
+const sysctl = "kernel.modules_disabled"
+
 const (
 	blanks = " \t\r\n"
 	quotes = `'"`
@@ -100,6 +103,9 @@ func word(w string) string {
 		return lead + parameters.ReplaceAllString(w, "?"+removed) + tail
 	case setting.MatchString(w):
 		return lead + setting.ReplaceAllString(w, "${1}"+removed) + tail
+	}
+	if w == sysctl {
+		return lead + w + tail
 	}
 	w = userInID.ReplaceAllString(w, removed+"_40$1")
 	return lead + pathInID.ReplaceAllString(w, "${1}_"+removed) + tail

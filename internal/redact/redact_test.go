@@ -46,6 +46,7 @@ func TestCredentials(t *testing.T) {
 		"Fedora (44) <fedora-44-primary@fedoraproject.org>":    "Fedora (44) <REMOVED@fedoraproject.org>",
 
 		// What is to stay.
+		"the kernel loads no more modules (kernel.modules_disabled is 1): reboot":                             "",
 		"see journalctl -u driverd-load@0000:01:00.0.service.":                                                "",
 		"Status code: 404 for http://127.0.0.1:8080/ (IP: 127.0.0.1)":                                         "",
 		"https://[2001:db8::1]:8443/":                                                                         "",

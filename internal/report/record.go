@@ -66,15 +66,16 @@ func (s Summary) Counted() string {
 	return fmt.Sprintf("%d devices", s.Devices)
 }
 
-// LacksText lists for people what the record lacks; it is empty if that is nothing.
-func (s Summary) LacksText() string {
+// LacksText lists for people what the record lacks, in lines of so many columns, or
+// unbroken with 0; it is empty if that is nothing.
+func (s Summary) LacksText(columns int) string {
 	if len(s.Lacks) == 0 {
 		return ""
 	}
 	var b strings.Builder
 	b.WriteString("It lacks:\n")
 	for _, what := range s.Lacks {
-		fmt.Fprintf(&b, "  %s\n", strings.Join(printable.Wrap(what, 2), "\n  "))
+		fmt.Fprintf(&b, "  %s\n", strings.Join(printable.Wrap(what, 2, columns), "\n  "))
 	}
 	return b.String()
 }

@@ -25,6 +25,7 @@ import (
 	"driverd/hwdetect/modprobe"
 	"driverd/hwdetect/sysfs"
 	"driverd/internal/guest"
+	"driverd/internal/printable"
 	"driverd/internal/redact"
 	"driverd/internal/tree"
 	"driverd/plan"
@@ -312,5 +313,5 @@ func (r *recorder) kernelLog(context.Context) error {
 // about says what a record is, and what it lacks.
 func (r *recorder) about() string {
 	return fmt.Sprintf("driverd %s recorded %s of a guest with kernel %s at %s.\nTo read it: driverd explain --root . SLOT\n%s",
-		r.Version, r.summary.Counted(), cmp.Or(r.release, "unknown"), time.Now().UTC().Format(time.RFC3339), r.summary.LacksText())
+		r.Version, r.summary.Counted(), cmp.Or(r.release, "unknown"), time.Now().UTC().Format(time.RFC3339), r.summary.LacksText(printable.Columns))
 }

@@ -24,9 +24,11 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
+	"driverd/api"
 	"driverd/daemon"
 	"driverd/daemon/bus"
 	"driverd/daemon/config"
+	"driverd/daemon/install"
 	"driverd/daemon/load"
 	"driverd/daemon/outside"
 	"driverd/daemon/state"
@@ -79,7 +81,7 @@ func Run(ctx context.Context, version string, log zerolog.Logger) error {
 		Platform:    platform(ctx),
 		Bus:         cmp.Or(os.Getenv("DBUS_SYSTEM_BUS_ADDRESS"), "unix:path=/run/dbus/system_bus_socket"),
 		State:       stateDirectory(),
-		Backend:     dnfbridge.NewDNF5(dnfbridge.SystemBus, log),
+		Backend:     install.NewBackend(dnfbridge.NewDNF5(dnfbridge.SystemBus, log), log),
 		Loader:      load.Units{},
 		SmallMemory: smallMemory(),
 	}.Run(ctx, version, log)
@@ -89,6 +91,8 @@ func Run(ctx context.Context, version string, log zerolog.Logger) error {
 func (g Guest) Run(ctx context.Context, version string, log zerolog.Logger) (err error) {
 	modulesDir := filepath.Join(g.Root, "lib/modules", g.Release)
 	closed := guest.Gate(g.Root)
+	restFile := state.Rest{Path: filepath.Join(g.Root, api.RestFile)}
+	rest := newRest(restFile)
 	// The service listens before the engine knows anything, and takes its name
 	// when the engine has looked once: nobody meets it empty.
 	var server *bus.Server
@@ -110,6 +114,7 @@ func (g Guest) Run(ctx context.Context, version string, log zerolog.Logger) (err
 		HistoryFile:    state.History{Dir: g.State},
 		ModeFile:       state.Mode{Dir: g.State},
 		UnfinishedFile: state.Unfinished{Dir: g.State},
+		RestFile:       restFile,
 		Next:           (&guest.Successor{Root: g.Root, Running: g.Release}).Next,
 		Log:            log,
 		Configuration:  func() (config.Config, error) { return config.Load(g.Root) },
@@ -118,6 +123,7 @@ func (g Guest) Run(ctx context.Context, version string, log zerolog.Logger) (err
 		Gate:           closed,
 		Publish: func(v daemon.View) {
 			server.Publish(v)
+			rest.note(v)
 			once.Do(func() { close(looked) })
 		},
 	})
@@ -176,6 +182,11 @@ func (g Guest) Run(ctx context.Context, version string, log zerolog.Logger) (err
 		select {
 		case <-hangups:
 			engine.Kick()
+		case <-rest.news:
+		case <-rest.due(server):
+			if left, ok := rest.left(server); ok && left <= 0 {
+				return goToRest(ctx, server, engine, log)
+			}
 		case <-server.Closed():
 			if ctx.Err() == nil {
 				return errors.New("cannot go on: the connection to the bus is lost")

@@ -104,9 +104,10 @@ func childOf(s lab.Shown, modalias string) child {
 // showsWhole waits until the device in a slot is complete, and shown as it is to be.
 func (g guest) showsWhole(slot hwdetect.Slot, is func(lab.Shown) bool) lab.Shown {
 	g.Helper()
+	ctx := g.patient()
 	var last lab.Shown
 	for {
-		s, err := g.vm.Shown(g.patient(), slot)
+		s, err := g.vm.Shown(ctx, slot)
 		if err != nil {
 			g.Fatal(err)
 		}
@@ -115,7 +116,7 @@ func (g guest) showsWhole(slot hwdetect.Slot, is func(lab.Shown) bool) lab.Shown
 			return s
 		}
 		select {
-		case <-g.patient().Done():
+		case <-ctx.Done():
 			g.Fatalf("%s is shown as %+v", slot, last)
 		case <-time.After(time.Second):
 		}

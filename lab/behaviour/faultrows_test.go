@@ -24,6 +24,7 @@ var kind = map[string]string{
 	"repository: not signed":      "from the start",
 	"polkit denies":               "from the start",
 	"driverd killed":              "unpacked",
+	"the install step killed":     "in the transaction",
 	"the guest reset":             "in the transaction",
 	"the card taken out":          "in a scriptlet",
 }
@@ -39,8 +40,12 @@ var steps = []string{"seen", "decided", "resolved", "downloaded", "unpacked", "l
 // kills end a process, or all of them at once.
 func kills() []row {
 	var all []row
+	const (
+		killService = "systemctl kill --signal=KILL driverd.service"
+		killStep    = "systemctl kill --signal=KILL 'driverd-install@*.service'"
+	)
 	for _, step := range steps {
-		all = append(all, row{fault: "driverd killed", when: at(step), script: "systemctl kill --signal=KILL driverd.service"})
+		all = append(all, row{fault: "driverd killed", when: at(step), script: killService})
 	}
 	const killDNF = "systemctl kill --signal=KILL dnf5daemon-server.service"
 	stalled := downloading(rpmrepo.Stall)
@@ -48,6 +53,14 @@ func kills() []row {
 		row{fault: "dnf5daemon killed", when: stalled, script: killDNF, heal: free},
 		row{fault: "dnf5daemon killed", when: transaction(), script: killDNF},
 		row{fault: "dnf5daemon killed", when: scriptlet(), script: killDNF, heal: free},
+		row{fault: "the install step killed", when: stalled, script: killStep, heal: free},
+		row{fault: "the install step killed", when: transaction(), script: killStep},
+		row{fault: "the install step killed", when: scriptlet(), script: killStep, heal: free},
+		row{fault: "driverd killed", when: stalled, script: killService, heal: free},
+		row{fault: "driverd killed", when: scriptlet(), script: killService, heal: free},
+		row{fault: "driverd and the step killed", when: stalled, script: killService + "; " + killStep, heal: free},
+		row{fault: "driverd and the step killed", when: transaction(), script: killService + "; " + killStep},
+		row{fault: "both killed, the guest reset", when: transaction(), script: killService + "; " + killStep, strike: resetGuest},
 		row{fault: "the guest reset", when: stalled, strike: resetGuest, heal: free},
 		row{fault: "the guest reset", when: transaction(), strike: resetGuest},
 		row{fault: "the guest reset", when: scriptlet(), strike: resetGuest},

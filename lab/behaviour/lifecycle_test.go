@@ -155,7 +155,7 @@ func TestLifecycle(t *testing.T) {
 		g.bound(card, "bochs-drm")
 		g.installed("kernel-modules-gpu", image.Release)
 		want := "next kernel " + next + ": lacks the driver of " + card.String() + ". To install it: driverd preinstall --for " + next + " --group gpu"
-		if got := g.sh("driverd status | tr '\n' ' '"); !strings.Contains(got, want) {
+		if got := g.sh("driverd status | tr -s '\n ' ' '"); !strings.Contains(got, want) {
 			t.Errorf("it says %s", got)
 		}
 		g.sh("driverd mode auto")

@@ -68,6 +68,11 @@ func (unwilling) Load(context.Context, hwdetect.Slot) error {
 	return reason.With(reason.ProbeFailed, errors.New("the device is not ready"))
 }
 
+// backend is dnf5daemon, which stays.
+type backend struct{ *dnfbridge.DNF5 }
+
+func (backend) StopIfUnused(context.Context) (bool, error) { return true, nil }
+
 // startService returns when the service has looked at the devices below root, and
 // has its name on the bus.
 func startService(b *testing.B, address, dir, root string) *service {
@@ -84,8 +89,8 @@ func startService(b *testing.B, address, dir, root string) *service {
 	s.engine = daemon.New(daemon.Config{
 		Version: "bench", Release: release, Boot: "bench", Platform: "kvm",
 		Hardware: s, Modules: modules{kmod.NewCache(dir)}, Firmware: firmware.Guest{Root: root, Release: release},
-		Outside: outside.Guest{}, Backend: dnfbridge.NewDNF5(dial, log), Loader: unwilling{}, Namer: names{},
-		Cache: state.Catalogs{Dir: kept}, HistoryFile: state.History{Dir: kept}, ModeFile: state.Mode{Dir: kept}, UnfinishedFile: state.Unfinished{Dir: kept},
+		Outside: outside.Guest{}, Backend: backend{dnfbridge.NewDNF5(dial, log)}, Loader: unwilling{}, Namer: names{},
+		Cache: state.Catalogs{Dir: kept}, HistoryFile: state.History{Dir: kept}, ModeFile: state.Mode{Dir: kept}, UnfinishedFile: state.Unfinished{Dir: kept}, RestFile: state.Rest{Path: filepath.Join(kept, "rest")},
 		Next: func() daemon.Next { return daemon.Next{} }, Log: log,
 		Configuration: func() (config.Config, error) { return config.Load(root) },
 		Publish: func(v daemon.View) {

@@ -110,6 +110,11 @@ func start(ctx context.Context, lower string) (_ *Root, err error) {
 	}
 }
 
+// Path is where a file of the root is on the host.
+func (r *Root) Path(name string) string {
+	return filepath.Join("/proc", strconv.Itoa(r.init.Process.Pid), "root", name)
+}
+
 // Command prepares a command to run inside the root, as root, in /.
 func (r *Root) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	pid := strconv.Itoa(r.init.Process.Pid)

@@ -24,6 +24,7 @@ type Package struct {
 	Epoch   int // 0 is written as no epoch, as most packages have it
 	Version string
 	Release string
+	Vendor  string // who built it, empty for nobody
 
 	Provides  []string // as in a spec: "kmod(igb.ko)", "a = 1"
 	Requires  []string
@@ -54,6 +55,9 @@ Epoch: {{.Epoch}}
 {{- end}}
 Version: {{.Version}}
 Release: {{.Release}}
+{{- if .Vendor}}
+Vendor: {{.Vendor}}
+{{- end}}
 Summary: test package {{.Name}}
 License: CC0-1.0
 BuildArch: x86_64

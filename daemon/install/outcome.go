@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package install
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"driverd/internal/printable"
+	"driverd/reason"
+)
+
+// outcomeDir is where the steps leave how they have ended, a file for each job; only
+// root can write there. A step that did what it could has done its work: a failed unit
+// would make the whole system degraded for a package that cannot be had.
+const outcomeDir = "/run/driverd/install"
+
+const (
+	maxOutcome = 64 << 10 // bytes
+	maxMessage = 2000     // characters
+)
+
+// outcome is how a step has ended.
+type outcome struct {
+	Reason  reason.Reason `json:"reason,omitempty"`
+	Message string        `json:"message,omitempty"` // empty if all went well
+	Started string        `json:"started,omitempty"` // the unique name of a dnf5daemon that was started for it
+}
+
+// write leaves an outcome for whoever reads it.
+func (o outcome) write(dir string, job uint64) error {
+	path := requestFile(dir, job)
+	text, err := json.Marshal(o)
+	if err == nil {
+		err = os.WriteFile(path+".new", text, 0o644)
+	}
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot say how the step has ended: %w", err)
+	}
+	return nil
+}
+
+// forget takes away the outcome of a job of the same number.
+func forget(dir string, job uint64) error {
+	if err := os.Remove(requestFile(dir, job)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot take away the last outcome: %w", err)
+	}
+	return nil
+}
+
+// readOutcome reads what a step has left.
+func readOutcome(dir string, job uint64) (outcome, error) {
+	var o outcome
+	file, err := os.Open(requestFile(dir, job))
+	if err != nil {
+		return o, err
+	}
+	defer func() { _ = file.Close() }() // only read: nothing can be lost
+	text, err := io.ReadAll(io.LimitReader(file, maxOutcome))
+	if err == nil {
+		err = json.Unmarshal(text, &o)
+	}
+	o.Message = legible(o.Message)
+	return o, err
+}
+
+// err is the error that an outcome tells of.
+func (o outcome) err() error {
+	if o.Message == "" {
+		return nil
+	}
+	return reason.With(o.Reason, errors.New(o.Message))
+}
+
+// legible takes out what is not for a person, and cuts what is too long.
+func legible(s string) string {
+	s = printable.Text(s)
+	if r := []rune(s); len(r) > maxMessage {
+		return string(r[:maxMessage-3]) + "..."
+	}
+	return s
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/rs/zerolog"
+
+	"driverd/daemon/config"
+	"driverd/dnfbridge"
+	"driverd/hwdetect/firmware"
+	"driverd/kernelbuild"
+	"driverd/plan"
+	"driverd/reason"
+)
+
+// Step is the step of one job.
+type Step struct {
+	Job      uint64
+	User     uint32   // of the service
+	Kernels  []string // releases: the running one, and the next if there is one
+	Outcomes string   // folder for the outcome; empty for none
+	DNF      *dnfbridge.DNF5
+	Config   func() (config.Config, error)
+	Log      zerolog.Logger
+}
+
+// Run does what the service asks for, if this guest's configuration lets it and if it
+// is of the build of one of the kernels, or firmware. How it ends it leaves for the
+// service; only what keeps it from that is an error. It does not need the service to be
+// there.
+func (s Step) Run(ctx context.Context) error {
+	if s.Outcomes != "" {
+		if err := forget(s.Outcomes, s.Job); err != nil {
+			return err
+		}
+	}
+	err := s.do(ctx)
+	o := outcome{Started: s.DNF.HasStarted()}
+	if err != nil {
+		// It quotes what the service has left, and what others have written.
+		o.Reason, o.Message = reason.Of(err), legible(err.Error())
+	}
+	switch {
+	case s.Outcomes == "" && err != nil:
+		return reason.With(o.Reason, errors.New(o.Message))
+	case s.Outcomes == "":
+		return nil
+	case err != nil:
+		s.Log.Error().Str("event", "install-failed").Str("reason", string(o.Reason)).Msg(o.Message)
+	}
+	return o.write(s.Outcomes, s.Job)
+}
+
+func (s Step) do(ctx context.Context) error {
+	r, err := ReadRequest(jobsDir, s.Job, s.User)
+	if err != nil {
+		return reason.With(reason.TransactionRefused, err)
+	}
+	configured, err := s.Config()
+	if r.Stop != "" {
+		if stop := configured.StopBackend; err != nil || stop != nil && !*stop {
+			return reason.With(reason.Policy, fmt.Errorf("cannot stop dnf5daemon: the configuration does not let it"))
+		}
+		return s.DNF.Stop(ctx, r.Stop)
+	}
+	if err := mayInstall(r, configured, err); err != nil {
+		return fmt.Errorf("cannot install %s: %w", strings.Join(r.Install, ", "), err)
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	line := OpenLine(ctx, jobsDir, s.Job, s.User, stop)
+	t := dnfbridge.Transaction{
+		Install: r.Install, Allowed: configured.Policy.NotHeld(r.Allowed),
+		Reinstall: r.Reinstall, DownloadOnly: r.DownloadOnly,
+		Kernels: s.Kernels, Into: "/lib/modules",
+		Veto:   func(nevra string, provides []string) error { return veto(configured.Policy, nevra, provides) },
+		Commit: func(coming []string) error { return line.Ask(ctx, coming) },
+	}
+	if t.Others, err = s.others(ctx, r); err != nil {
+		return fmt.Errorf("cannot install %s: %w", strings.Join(r.Install, ", "), err)
+	}
+	return s.DNF.Install(ctx, t, line.Progress)
+}
+
+// others finds where the packages of a request may come from that are of no kernel.
+func (s Step) others(ctx context.Context, r Request) (map[string][]string, error) {
+	var known, unknown []string
+	for _, nevra := range r.Others {
+		if firmware.Known(plan.PackageName(nevra)) {
+			known = append(known, nevra)
+		} else {
+			unknown = append(unknown, nevra)
+		}
+	}
+	if len(r.Others) == 0 {
+		return nil, nil
+	}
+	return s.DNF.Firmware(ctx, s.Kernels[0], known, unknown)
+}
+
+// mayInstall is what the configuration has against a request; broken is what is wrong
+// with the configuration.
+func mayInstall(r Request, c config.Config, broken error) error {
+	switch held := c.Policy.Held(r.Install); {
+	case broken != nil:
+		return reason.With(reason.ObserveOnly, fmt.Errorf("there is a mistake in the configuration, see driverd daemon --check-config: %w", broken))
+	case c.Observe && !r.Asked:
+		return reason.With(reason.ObserveOnly, fmt.Errorf("the configuration says that driverd only observes"))
+	case held != nil:
+		return reason.With(reason.Policy, fmt.Errorf("%s says that %s must not be installed", held.Origin, held.Package))
+	}
+	return nil
+}
+
+// veto is what the rules of the configuration have against a package of a kernel.
+func veto(policy plan.Policy, nevra string, provides []string) error {
+	if rule := policy.Denies(kernelbuild.GroupOf(provides)); rule != nil {
+		return reason.With(reason.Policy, fmt.Errorf("the rule at %s denies the drivers of %s", rule.Origin, nevra))
+	}
+	return nil
+}

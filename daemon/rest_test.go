@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"driverd/daemon"
+	"driverd/hwdetect"
+	"driverd/plan"
+	"driverd/reason"
+)
+
+// The service may end when nothing is under way, or to be tried again, and not before.
+func TestRestful(t *testing.T) {
+	never, always := false, true
+	for name, test := range map[string]struct {
+		world func(w *world)
+		do    func(w *world, e *daemon.Engine)
+		want  bool
+	}{
+		"nothing to do":             {nil, nil, true},
+		"configured not to":         {func(w *world) { w.config.IdleExit = &never }, nil, false},
+		"a guest with much memory":  {func(w *world) { w.small = false }, nil, false},
+		"that is configured to":     {func(w *world) { w.small, w.config.IdleExit = false, &always }, nil, true},
+		"a wrong configuration":     {func(w *world) { w.badConfig = errors.New("no") }, nil, false},
+		"a device without a driver": {func(w *world) { w.plug(2, edu) }, nil, true},
+		"a device that is denied":   {func(w *world) { w.plug(2, mega.alias); w.config.Observe = true }, nil, true},
+		"repositories that cannot be reached, and nobody needs": {func(w *world) {
+			w.onList = func(context.Context) error { return reason.With(reason.RepoUnreachable, errors.New("no route")) }
+		}, nil, true},
+		"repositories that cannot be reached, and a device needs": {func(w *world) {
+			w.plug(2, mega.alias)
+			w.onList = func(context.Context) error { return reason.With(reason.RepoUnreachable, errors.New("no route")) }
+		}, nil, false},
+		"a driver that did not take its device": {func(w *world) {
+			w.plug(2, mega.alias)
+			w.onLoad = func(hwdetect.Slot) error { return reason.With(reason.ProbeFailed, errors.New("no")) }
+		}, nil, false},
+		"a job that has ended, and can still be read": {nil, func(w *world, e *daemon.Engine) {
+			w.plug(2, mega.alias)
+			e.Kick()
+		}, false},
+		"a job that can be read no more": {nil, func(w *world, e *daemon.Engine) {
+			w.plug(2, mega.alias)
+			e.Kick()
+			after(10 * time.Minute)
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := driven()
+				w.small = true
+				if test.world != nil {
+					test.world(w)
+				}
+				engine, _ := w.run(t)
+				if w.view().Restful {
+					t.Error("it may end before it has learned anything")
+				}
+				if test.do != nil {
+					test.do(w, engine)
+				}
+				after(5 * time.Minute)
+				if got := w.view().Restful; got != test.want {
+					t.Errorf("it may end: %t, want %t", got, test.want)
+				}
+			})
+		})
+	}
+}
+
+// What comes at the last moment keeps the service from ending, and what the service knew of a device
+// is known to the next start.
+func TestRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := driven()
+		w.small = true
+		engine, stop := w.run(t)
+		after(5 * time.Minute)
+		before := w.device(1)
+		if err := engine.Remember(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.plug(2, mega.alias)
+		if may, err := engine.Rest(t.Context()); may || err != nil {
+			t.Errorf("with a new device it may end: %t, %v", may, err)
+		}
+		after(20 * time.Minute)
+		if may, err := engine.Rest(t.Context()); !may || err != nil {
+			t.Errorf("with nothing to do it may end: %t, %v", may, err)
+		}
+		if err := engine.Remember(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		stop()
+		after(time.Hour)
+
+		w.bind(2, "") // modprobe -r
+		var log strings.Builder
+		w.log = &log
+		w.run(t)
+		after(time.Minute)
+		if diff := cmp.Diff(before, w.device(1)); diff != "" {
+			t.Errorf("the next start shows another device:\n%s", diff)
+		}
+		if d := w.device(2); d.State != plan.Blocked || d.Reason != reason.Unbound || len(w.loads) > 1 {
+			t.Errorf("a driver was taken from it at rest: it is %s (%s): %s; loads %v", d.State, d.Reason, d.Message, w.loads)
+		}
+		for line := range strings.Lines(log.String()) {
+			if strings.Contains(line, slot(1).String()) && !strings.Contains(line, `"level":"debug"`) {
+				t.Errorf("it is told again: %s", line)
+			}
+		}
+		if len(w.stayed) > 0 {
+			t.Error("what was kept is still there")
+		}
+	})
+}
+
+func TestRestThatCannotBeKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := driven()
+		w.small = true
+		engine, _ := w.run(t)
+		after(5 * time.Minute)
+		w.change(func() { w.full = errors.New("no space") })
+		if err := engine.Remember(t.Context()); !errors.Is(err, w.full) {
+			t.Errorf("kept, with %v", err)
+		}
+	})
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"driverd/daemon"
+)
+
+// Rest keeps in a file what is remembered of the devices while the service is at rest. Its path
+// is known to a rule of udev's, which has a new device start the service while the file is there.
+type Rest struct {
+	Path string
+}
+
+type restFile struct {
+	Version int             `json:"version"`
+	Devices []daemon.Stayed `json:"devices"`
+}
+
+// Take returns what was kept, nothing without a file, and removes the file.
+func (r Rest) Take() ([]daemon.Stayed, error) {
+	var f restFile
+	err := read(r.Path, &f, &f.Version)
+	if removed := os.Remove(r.Path); removed != nil && !errors.Is(removed, fs.ErrNotExist) {
+		err = errors.Join(err, removed)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read what was kept of the devices: %w", err)
+	}
+	return f.Devices, nil
+}
+
+// Keep replaces the file.
+func (r Rest) Keep(devices []daemon.Stayed) error {
+	if err := replace(r.Path, restFile{version, devices}); err != nil {
+		return fmt.Errorf("cannot keep what is known of the devices: %w", err)
+	}
+	return nil
+}

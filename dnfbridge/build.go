@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dnfbridge
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/godbus/dbus/v5"
+
+	"driverd/internal/redact"
+	"driverd/reason"
+)
+
+// build is what all packages of one build of a kernel have in common. Anybody can
+// make a package that provides X-uname-r; this has to be that of the package that
+// owns the running kernel as well.
+type build struct{ version, release, arch, vendor string }
+
+// buildAttrs are what Rpm.list is asked for to tell what belongs to a build.
+var buildAttrs = []string{"nevra", "repo_id", "is_installed", "provides", "version", "release", "arch", "vendor"}
+
+// member is a package that says that it belongs to a kernel.
+type member struct {
+	build
+	nevra, repo string
+	installed   bool
+	provides    []string
+}
+
+// members are the packages of an answer that say that they belong to the kernel of
+// this version.
+func members(found []map[string]dbus.Variant, version string) []member {
+	var all []member
+	for _, attrs := range found {
+		text := func(key string) string {
+			s, _ := attrs[key].Value().(string)
+			return s
+		}
+		provides, _ := attrs["provides"].Value().([]string)
+		installed, _ := attrs["is_installed"].Value().(bool)
+		if belongsTo(provides, version) {
+			all = append(all, member{
+				build{text("version"), text("release"), text("arch"), vendorOf(text("vendor"))}, text("nevra"), text("repo_id"), installed, provides,
+			})
+		}
+	}
+	return all
+}
+
+// vendorOf is a vendor, empty if there is none: libsolv and rpm have words for that.
+func vendorOf(said string) string {
+	if said == "<NULL>" || said == "(none)" {
+		return ""
+	}
+	return said
+}
+
+// installedState is what the package database has, of all packages and of kernels.
+type installedState struct {
+	nevras map[string]bool
+	builds map[string]build // by the release of the kernel
+}
+
+// installed asks the package database, in a session of its own: the answers of one
+// that installed something are stale, and includepkgs hides installed packages. It
+// finds the builds of kernels too; its reason is ForeignKernel if the first has none.
+func (d *DNF5) installed(ctx context.Context, kernels []string) (installedState, error) {
+	state := installedState{nevras: make(map[string]bool), builds: make(map[string]build)}
+	// What the administrator's configuration excludes is installed all the same.
+	config := map[string]string{"disable_excludes": "*"}
+	s, err := d.open(ctx, newTracker(nil), map[string]any{"load_available_repos": false, "config": config}, false)
+	if err != nil {
+		return state, err
+	}
+	defer s.close()
+	found, err := s.list(ctx, map[string]any{"scope": "installed", "package_attrs": []string{"nevra"}})
+	if err != nil {
+		return state, fmt.Errorf("cannot list the installed packages: %w", explain(err))
+	}
+	for _, attrs := range found {
+		if nevra, ok := attrs["nevra"].Value().(string); ok {
+			state.nevras[nevra] = true
+		}
+	}
+	for n, release := range kernels {
+		switch of, err := s.buildOf(ctx, release); {
+		case err == nil:
+			state.builds[release] = of
+		case n == 0 || reason.Of(err) != reason.ForeignKernel:
+			return state, err
+		}
+	}
+	return state, nil
+}
+
+// buildOf is the build of an installed kernel. All installed packages that say that
+// they belong to it must agree; else it is that of the one that has the kernel itself.
+func (s *session) buildOf(ctx context.Context, release string) (build, error) {
+	version := unameVersion(release)
+	found, err := s.list(ctx, map[string]any{
+		"scope": "installed", "package_attrs": buildAttrs, "whatprovides": []string{"*" + unameSuffix + " = " + version},
+	})
+	if err != nil {
+		return build{}, fmt.Errorf("cannot tell the build of kernel %s: %w", release, explain(err))
+	}
+	owners := members(found, version)
+	differ := func(owners []member) bool {
+		return slices.ContainsFunc(owners, func(m member) bool { return m.build != owners[0].build })
+	}
+	if differ(owners) {
+		image := release + "/vmlinuz"
+		found, err := s.list(ctx, map[string]any{
+			"scope": "installed", "package_attrs": buildAttrs, "patterns": []string{"/lib/modules/" + image, "/usr/lib/modules/" + image},
+			"with_nevra": false, "with_provides": false, "with_binaries": false, "with_src": false,
+		})
+		if err != nil {
+			return build{}, fmt.Errorf("cannot tell the build of kernel %s: %w", release, explain(err))
+		}
+		owners = members(found, version)
+	}
+	if len(owners) == 0 || differ(owners) {
+		return build{}, reason.With(reason.ForeignKernel, fmt.Errorf("cannot tell the build of kernel %s: no one installed package owns it", release))
+	}
+	return owners[0].build, nil
+}
+
+// sources says from which repositories each package may come, by NEVRA.
+type sources map[string][]string
+
+// sources are those of the packages of the transaction: of the builds of its kernels,
+// which dnf's answer does not guarantee, and the others that it names. Of some of them
+// the transaction may want none: vetoes say why.
+func (s *session) sources(ctx context.Context, t Transaction, builds map[string]build) (from sources, vetoes map[string]error, err error) {
+	from, vetoes = make(sources), make(map[string]error)
+	maps.Copy(from, t.Others)
+	for release, of := range builds {
+		version := unameVersion(release)
+		found, err := s.list(ctx, map[string]any{
+			"scope": "available", "package_attrs": buildAttrs, "whatprovides": []string{"*" + unameSuffix + " = " + version},
+		})
+		if err != nil {
+			return nil, nil, s.track.explain(err)
+		}
+		for _, m := range members(found, version) {
+			if m.build != of {
+				continue
+			}
+			from[m.nevra] = append(from[m.nevra], m.repo)
+			if t.Veto != nil && vetoes[m.nevra] == nil { // another repository may say other things of it
+				vetoes[m.nevra] = t.Veto(m.nevra, m.provides)
+			}
+		}
+	}
+	return from, vetoes, nil
+}
+
+// stranger says what is wrong with where an item comes from, empty if nothing is. Nil
+// sources find nothing wrong.
+func (from sources) stranger(i item) string {
+	if from == nil {
+		return ""
+	}
+	repo, _ := i.Object["repo_id"].Value().(string)
+	switch repos := from[i.nevra()]; {
+	case slices.Contains(repos, repo):
+		return ""
+	case len(repos) == 0:
+		return "which is not of this build of the kernel"
+	default:
+		return redact.Text(fmt.Sprintf("from the repository %s, and not from %s", repo, strings.Join(repos, " or ")))
+	}
+}
+
+// withoutStrangers leaves out of an answer what says that it belongs to a kernel and is
+// of another build than what of it is installed.
+func withoutStrangers(found []map[string]dbus.Variant, version string) []map[string]dbus.Variant {
+	if version == "" {
+		return found
+	}
+	all := members(found, version)
+	i := slices.IndexFunc(all, func(m member) bool { return m.installed })
+	if i < 0 {
+		return found // nothing to compare with: the guard will
+	}
+	of := all[i].build
+	return slices.DeleteFunc(slices.Clone(found), func(attrs map[string]dbus.Variant) bool {
+		alone := members([]map[string]dbus.Variant{attrs}, version)
+		return len(alone) == 1 && alone[0].build != of
+	})
+}
