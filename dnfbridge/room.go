@@ -30,7 +30,7 @@ func room(dir string, size int64) error {
 		err = unix.Statfs(dir, &s)
 	}
 	// dnf is root, for whom a filesystem's reserve is there as well.
-	if free := int64(s.Bfree) * int64(s.Bsize); err == nil && free < size {
+	if free := int64(s.Bfree) * int64(s.Bsize); err == nil && free < size { //nolint:unconvert // of 32 bits on some architectures
 		return reason.With(reason.NoSpace, fmt.Errorf("it takes %s in %s, and %s are free: make room", megabytes(size), dir, megabytes(free)))
 	}
 	return nil

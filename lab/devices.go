@@ -20,7 +20,9 @@ const rootPorts = 12
 // space" and its driver fails to probe, and so would a hundred functions.
 const widePort = "rp12"
 
-func rootPort(n int) string { return fmt.Sprintf("rp%d", n) }
+const rootPortPrefix = "rp"
+
+func rootPort(n int) string { return fmt.Sprintf("%s%d", rootPortPrefix, n) }
 
 // Device is an emulated PCI device, for a guest's start or for Plug.
 type Device struct {
@@ -108,7 +110,10 @@ func (g *Guest) claim(d Device) (Device, error) {
 	}
 	used := map[string]bool{}
 	for _, other := range g.plugged {
-		used[other.Port] = !strings.Contains(other.Port, ".") // the bus of another device has room for more
+		used[other.Port] = strings.HasPrefix(other.Port, rootPortPrefix) // another bus has room for more
+	}
+	if d.Port == "" {
+		d.Port = g.bus
 	}
 	for n := 1; d.Port == "" && n <= rootPorts; n++ {
 		if port := rootPort(n); port != widePort && !used[port] {
@@ -136,6 +141,21 @@ func (g *Guest) Plug(ctx context.Context, d Device) (hwdetect.Slot, error) {
 		return hwdetect.Slot{}, err
 	}
 	return g.Slot(ctx, d.ID)
+}
+
+// PlugTogether puts devices into the running guest, which does not run meanwhile: it sees
+// all of them at once.
+func (g *Guest) PlugTogether(ctx context.Context, devices ...Device) (err error) {
+	if err := g.qmp.execute(ctx, "stop", nil, nil); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, g.qmp.execute(ctx, "cont", nil, nil)) }()
+	for _, d := range devices {
+		if err := g.add(ctx, d); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // PlugBelow puts a device on the bus of another one that is plugged in.
@@ -212,14 +232,16 @@ func (g *Guest) Slot(ctx context.Context, id string) (hwdetect.Slot, error) {
 	if err := g.qmp.execute(ctx, "query-pci", nil, &buses); err != nil {
 		return hwdetect.Slot{}, err
 	}
+	var devices []pciDevice
 	for _, bus := range buses {
-		for _, port := range bus.Devices {
-			for _, d := range port.Bridge.Devices {
-				if d.QdevID == id {
-					return hwdetect.Slot{Bus: d.Bus, Device: d.Slot, Function: d.Function}, nil
-				}
-			}
+		devices = append(devices, bus.Devices...)
+	}
+	for ; len(devices) > 0; devices = devices[1:] {
+		d := devices[0]
+		if d.QdevID == id {
+			return hwdetect.Slot{Bus: d.Bus, Device: d.Slot, Function: d.Function}, nil
 		}
+		devices = append(devices, d.Bridge.Devices...)
 	}
 	return hwdetect.Slot{}, fmt.Errorf("cannot find device %s in the guest", id)
 }

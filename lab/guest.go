@@ -39,6 +39,8 @@ type Options struct {
 
 // Start says how a guest is started that boots.
 type Start struct {
+	Machine Machine
+
 	// Devices are there when the guest starts.
 	Devices []Device
 
@@ -65,6 +67,7 @@ type Guest struct {
 	exited chan struct{} // closed when QEMU has ended
 	output *os.File      // what QEMU itself says
 	args   func(context.Context, *Image) ([]string, error)
+	bus    string   // that cards go on, empty for root ports
 	cold   []Device // those that are there at every start
 	qmp    *qmp
 	agent  *agent
@@ -79,7 +82,10 @@ type Guest struct {
 // ends it; so does the end of this process.
 func Boot(ctx context.Context, o Options, s Start) (*Guest, error) {
 	return start(ctx, o, s, "boot", o.Image.Disk, func(g *Guest) error {
-		return g.power(ctx, o.Image, s.Terminal)
+		if err := g.power(ctx, o.Image, s.Terminal); err != nil || o.Image.Initrd != "" {
+			return err
+		}
+		return g.takeProgram(ctx, o)
 	})
 }
 
@@ -94,7 +100,7 @@ func start(ctx context.Context, o Options, s Start, verb, disk string, begin fun
 		return nil, fmt.Errorf("cannot %s a guest: %w", verb, err)
 	}
 	dir := own.dir
-	g := &Guest{scratch: own, agent: &agent{socket: filepath.Join(dir, "agent")}, plugged: map[string]Device{}}
+	g := &Guest{scratch: own, agent: &agent{socket: filepath.Join(dir, "agent")}, bus: s.Machine.bus(), plugged: map[string]Device{}}
 	defer func() {
 		if err != nil {
 			console, _ := os.ReadFile(filepath.Join(dir, "console"))
@@ -148,7 +154,7 @@ func (g *Guest) coldPlug(devices []Device) ([]Device, error) {
 // initrdWith returns an initrd with files added, made in dir: the kernel unpacks
 // one archive after the other. program, if there is one, is the guest's driverd.
 func initrdWith(ctx context.Context, initrd string, files map[string]string, program, dir string) (string, error) {
-	if len(files) == 0 && program == "" {
+	if len(files) == 0 && program == "" || initrd == "" {
 		return initrd, nil
 	}
 	tree := filepath.Join(dir, "files")

@@ -126,48 +126,46 @@ func network(port int) string {
 // qemuArgs returns QEMU's arguments for a guest whose sockets, console and
 // overlay are in dir, and whose repository is at a port of the host.
 func qemuArgs(dir string, image *Image, s Start, devices []Device, accel []string, port int) ([]string, error) {
-	args := append([]string{
-		"-machine", "q35,sata=off,usb=off,smbus=off,vmport=off", "-smp", strconv.Itoa(guestCPUs), "-m", "1024",
+	m := s.Machine
+	args := slices.Concat(accel, m.arguments(), []string{
+		"-smp", strconv.Itoa(guestCPUs), "-m", "1024",
 		"-nodefaults", "-nographic",
-		"-kernel", image.Kernel, "-initrd", image.Initrd,
+		"-kernel", image.Kernel,
 		"-qmp", "unix:" + filepath.Join(dir, "qmp") + ",server=on,wait=off",
 		"-qmp", "unix:" + filepath.Join(dir, "monitor") + ",server=on,wait=off",
-	}, accel...)
-	serial, words := "file:"+filepath.Join(dir, "console"), slices.Concat(kernelArgs, s.Words)
+	})
+	words := slices.Concat(kernelArgs, s.Words)
+	if image.Initrd == "" {
+		words = append(words, "root=/dev/vda", "rw", "console=hvc0")
+	} else {
+		args = append(args, "-initrd", image.Initrd)
+	}
 	if image.Disk == "" {
 		words = append(words, "8250.nr_uarts=2") // the second is the agent's
 	}
-	if s.Terminal {
-		serial = "mon:stdio"
-	} else {
+	if !s.Terminal {
 		words = append(words, "systemd.mask=serial-getty@ttyS0.service")
 	}
-	args = append(args, "-serial", serial, "-append", strings.Join(words, " "))
-	// Root ports come first, so that their buses are numbered from 01.
-	for n := 1; n <= rootPorts; n++ {
-		port := fmt.Sprintf("pcie-root-port,id=%s,chassis=%d,slot=%d,addr=%#x.%#x,multifunction=on", rootPort(n), n, n, 2+(n-1)/8, (n-1)%8)
-		if rootPort(n) == widePort {
-			port += ",pref64-reserve=128M,mem-reserve=16M"
-		}
-		args = append(args, "-device", port)
-	}
-	args = append(args,
+	args = append(args, "-append", strings.Join(words, " "),
 		"-netdev", network(port),
-		"-chardev", "socket,id=agent,server=on,wait=off,path="+filepath.Join(dir, "agent"),
-		"-device", "virtio-rng-pci,addr=0xb",
-	)
+		"-chardev", "socket,id=agent,server=on,wait=off,path="+filepath.Join(dir, "agent"))
+	args = append(args, m.virtio("rng", "0xb", "")...)
 	if image.Disk == "" {
+		args = append(args, m.console(dir, s.Terminal)...)
 		args = append(args, "-device", "isa-serial,chardev=agent")
 	} else {
-		args = append(args,
-			"-drive", "if=none,id=disk,format=qcow2,cache=unsafe,file="+filepath.Join(dir, "disk.qcow2"),
-			"-device", "virtio-blk-pci,drive=disk,addr=0x8",
-			"-device", "virtio-serial-pci,addr=0xa",
-			"-device", "virtserialport,id=agent,chardev=agent,name=org.qemu.guest_agent.0",
-		)
+		args = append(args, "-drive", "if=none,id=disk,format=qcow2,cache=unsafe,file="+filepath.Join(dir, "disk.qcow2"))
+		args = append(args, m.virtio("blk", "0x8", ",drive=disk")...)
+		args = append(args, m.virtio("serial", "0xa", "")...)
+		args = append(args, m.console(dir, s.Terminal)...)
+		args = append(args, "-device", "virtserialport,id=agent,chardev=agent,name=org.qemu.guest_agent.0")
 	}
 	if !s.NoNIC {
-		args = append(args, "-device", "virtio-net-pci,netdev=net,romfile=,addr=0x9")
+		properties := ",netdev=net"
+		if m != MicroVM {
+			properties += ",romfile=" // no firmware boots from it
+		}
+		args = append(args, m.virtio("net", "0x9", properties)...)
 	}
 	for _, d := range devices {
 		device, blockdev := d.arguments()

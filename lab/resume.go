@@ -51,13 +51,18 @@ func Resume(ctx context.Context, o Options) (*Guest, error) {
 		if _, err := g.Output(ctx, fmt.Sprintf("date --set=@%d.%09d", now.Unix(), now.Nanosecond())); err != nil {
 			return err
 		}
-		if o.Program == "" {
-			return nil
-		}
-		_, err = g.Output(ctx, fmt.Sprintf(`python3 -c 'import urllib.request as u; u.urlretrieve("%s", "/usr/bin/driverd.new")' &&
-chmod 755 /usr/bin/driverd.new && mv /usr/bin/driverd.new %s && systemctl restart driverd.service`, RepoURL+programPath[1:], programPath))
-		return err
+		return g.takeProgram(ctx, o)
 	})
+}
+
+// takeProgram has a guest that runs fetch the driverd that it is to have.
+func (g *Guest) takeProgram(ctx context.Context, o Options) error {
+	if o.Program == "" {
+		return nil
+	}
+	_, err := g.Output(ctx, fmt.Sprintf(`python3 -c 'import urllib.request as u; u.urlretrieve("%s", "/usr/bin/driverd.new")' &&
+chmod 755 /usr/bin/driverd.new && mv /usr/bin/driverd.new %s && systemctl restart driverd.service`, RepoURL+programPath[1:], programPath))
+	return err
 }
 
 // savedFor is how long a saved guest is taken for one that runs: what driverd does once

@@ -124,6 +124,8 @@ func (w *world) start() {
 	bus := testbus.Start(w.t)
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan error, 1)
+	// The platform is the same for every recording: a hypervisor may lie about its name, and
+	// nothing is decided by it.
 	guest := service.Guest{
 		Root: w.bed.Root(), Release: release, Boot: "1", Platform: "microsoft", Bus: bus.Address, State: w.t.TempDir(),
 		Backend: backend{w}, Loader: loader{w},

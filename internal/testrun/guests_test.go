@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestGuestsTable holds docs/guests.md against the tests: each that it names is there, in
+// the target that it names; and it names every recording, and every machine of the lab.
+func TestGuestsTable(t *testing.T) {
+	t.Chdir("../..")
+	page, err := os.ReadFile("docs/guests.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	needLab, err := labTests()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := complete(parts(time.Minute), needLab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	units, err := unitTests()
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := map[tier]string{everyday: "make test", rest: "make test-rest", long: "make test-long"}
+	targetOf := func(test string) string {
+		for _, p := range all {
+			if slices.Contains(p.tests, test) {
+				return targets[p.tier]
+			}
+		}
+		if slices.Contains(units, test) {
+			return targets[everyday] // go test ./... is a part of it
+		}
+		return "no target"
+	}
+	names := regexp.MustCompile("`(Test\\w+)`")
+	rows := 0
+	for line := range strings.Lines(string(page)) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 7 || strings.HasPrefix(line, "|---") || strings.TrimSpace(cells[1]) == "guest" {
+			continue
+		}
+		rows++
+		tests, target := names.FindAllStringSubmatch(cells[3], -1), strings.TrimSpace(cells[4])
+		if len(tests) == 0 && (target != "" || !strings.HasPrefix(strings.TrimSpace(cells[2]), "not by a test")) {
+			t.Errorf("%s: no test tries it, and the page does not say so", strings.TrimSpace(cells[1]))
+		}
+		for _, test := range tests {
+			if got := targetOf(test[1]); got != target {
+				t.Errorf("%s: %s is in %s, not in %q", strings.TrimSpace(cells[1]), test[1], got, target)
+			}
+		}
+	}
+	if rows < 10 {
+		t.Errorf("the table has %d rows", rows)
+	}
+	recordings, err := filepath.Glob("internal/service/testdata/guests/*.txtar")
+	if err != nil || len(recordings) == 0 {
+		t.Fatalf("no recordings: %v", err)
+	}
+	var named []string
+	for _, file := range recordings {
+		named = append(named, strings.TrimSuffix(filepath.Base(file), ".txtar"))
+	}
+	machines, err := os.ReadFile("lab/machine.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`Machine = "([^"]+)"`).FindAllStringSubmatch(string(machines), -1) {
+		named = append(named, m[1])
+	}
+	for _, name := range named {
+		if !strings.Contains(string(page), "`"+name+"`") {
+			t.Errorf("the page does not name %s", name)
+		}
+	}
+}
+
+// unitTests are the tests that go test ./... runs.
+func unitTests() (names []string, err error) {
+	err = filepath.WalkDir(".", func(file string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(file, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(file)
+		if err != nil || strings.HasPrefix(string(text), "// SPDX-License-Identifier: Apache-2.0\n\n//go:build") {
+			return err
+		}
+		for _, m := range testFunction.FindAllStringSubmatch(string(text), -1) {
+			names = append(names, m[1])
+		}
+		return nil
+	})
+	return names, err
+}
