@@ -39,28 +39,6 @@ func TestMachines(t *testing.T) {
 				g.Errorf("%d transactions for one card", got)
 			}
 		}},
-		{"a bridge with two cards behind it", lab.I440FX, func(g guest) {
-			bridge := lab.Device{ID: "bridge", Driver: "pci-bridge", Props: map[string]any{"chassis_nr": 2, "addr": "0x11"}}
-			nic := lab.Device{ID: "nic", Driver: "e1000e", Port: "bridge", Props: map[string]any{"addr": "0x1"}}
-			raid := lab.Device{ID: "raid", Driver: "megasas", Port: "bridge", Props: map[string]any{"addr": "0x2"}}
-			g.together(bridge, nic, raid)
-			// QEMU knows the slots when the guest has numbered the bus.
-			g.until("ls -d /sys/bus/pci/devices/0000:00:11.0/0000:*:02.0")
-			g.bound(g.slot("nic"), "e1000e")
-			g.bound(g.slot("raid"), "megaraid_sas")
-		}},
-		{"a card removed through sysfs, and found by a rescan", lab.Q35, func(g guest) {
-			slot := g.plug("nic", "igb")
-			g.bound(slot, "igb")
-			g.idle()
-			g.sh("echo 1 >/sys/bus/pci/devices/%s/remove", slot)
-			g.gone(slot)
-			g.sh("echo 1 >/sys/bus/pci/rescan")
-			g.bound(slot, "igb")
-			if got := g.begun(); got != 1 {
-				g.Errorf("%d transactions for one card", got)
-			}
-		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			g := boot(t, lab.Options{}, lab.Start{Machine: row.machine})
