@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"driverd/kernelbuild"
 )
@@ -83,14 +82,4 @@ func Lacking(dir string, modules []string) ([]string, error) {
 // OfBuild returns the names of all modules that were built as part of the kernel of dir, in whatever
 // packages they are, by modules.order (Linux: Documentation/kbuild/kbuild.rst). There are none if
 // its package has no such file.
-func OfBuild(dir string) (map[string]bool, error) {
-	text, err := readFile(dir, "modules.order")
-	if err != nil {
-		return nil, err
-	}
-	names := make(map[string]bool)
-	for file := range strings.FieldsSeq(string(text)) {
-		names[kernelbuild.ModuleOfFile(file)] = true
-	}
-	return names, nil
-}
+func OfBuild(dir string) (map[string]bool, error) { return modulesIn(dir, "modules.order") }

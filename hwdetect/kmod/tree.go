@@ -78,8 +78,11 @@ func ReadTree(dir string) (*Tree, error) {
 }
 
 // builtInModules returns the modules that are a part of the kernel's image.
-func builtInModules(dir string) (map[string]bool, error) {
-	text, err := readFile(dir, "modules.builtin")
+func builtInModules(dir string) (map[string]bool, error) { return modulesIn(dir, "modules.builtin") }
+
+// modulesIn returns the modules whose files are in a list.
+func modulesIn(dir, list string) (map[string]bool, error) {
+	text, err := readFile(dir, list)
 	if err != nil {
 		return nil, err
 	}
