@@ -31,6 +31,6 @@ func (e *Engine) configure() {
 
 // misconfiguration is what is wrong with the configuration, in one line.
 func (e *Engine) misconfiguration() string {
-	return "driverd only observes until its configuration is put right (driverd daemon --check-config): " +
+	return "driverd only observes until its configuration is put right (driverd check-config): " +
 		strings.ReplaceAll(e.misconfigured.Error(), "\n", "; ")
 }

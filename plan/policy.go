@@ -184,7 +184,7 @@ func (f Facts) apply(d hwdetect.Device, would Want) Want {
 	switch {
 	case f.PolicyProblem != nil:
 		return would.block(reason.ObserveOnly,
-			"there is a mistake in the configuration (see driverd daemon --check-config), without which driverd would %s", todo)
+			"there is a mistake in the configuration (see driverd check-config), without which driverd would %s", todo)
 	case !hasSlot(d):
 		return would.block(reason.ObserveOnly, "driverd only observes, and would otherwise %s; to let it: driverd mode auto", todo)
 	default:

@@ -201,7 +201,7 @@ func TestObserve(t *testing.T) {
 	// A mode that nothing would help to change is not offered.
 	facts.PolicyProblem = errors.New("unknown key")
 	if got := plan.Decide(card, facts); got.Reason != reason.ObserveOnly || strings.Contains(got.Message, "driverd install") ||
-		!strings.Contains(got.Message, "--check-config") || !slices.Equal(got.Packages, []string{sriov}) {
+		!strings.Contains(got.Message, "check-config") || !slices.Equal(got.Packages, []string{sriov}) {
 		t.Errorf("%+v", got)
 	}
 	// A rule says more than the mode, and holds for an explicit request too.

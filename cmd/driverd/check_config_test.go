@@ -17,7 +17,7 @@ func TestCheckConfig(t *testing.T) {
 	dropIn := filepath.Join(root, "etc/driverd/driverd.toml.d/10-mine.toml")
 	check := func(wantCode int, wantOut, wantComplaints string) {
 		t.Helper()
-		code, out, complaints := driverd(t, nowhere(t), "daemon", "--check-config", "--root", root)
+		code, out, complaints := driverd(t, nowhere(t), "check-config", "--root", root)
 		if code != wantCode || out != wantOut || complaints != wantComplaints {
 			t.Errorf("%d %q %q, want %d %q %q", code, out, complaints, wantCode, wantOut, wantComplaints)
 		}
@@ -91,5 +91,25 @@ func TestObserveMode(t *testing.T) {
 	_, out, _ = driverd(t, s.bus.Address)
 	if !strings.Contains(out, ", mode observe\n") {
 		t.Error(out)
+	}
+}
+
+func TestCheckConfigJSON(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	file := filepath.Join(root, "etc/driverd/driverd.toml")
+	testtree.Write(t, file, "mdoe = 'observe'\n")
+	for _, want := range []struct {
+		code int
+		out  string
+	}{
+		{exitFailed, "{\n  \"files\": [],\n  \"problems\": [\n    \"" + file + ":1:1: unknown key \\\"mdoe\\\"\"\n  ]\n}\n"},
+		{0, "{\n  \"files\": [\n    \"" + file + "\"\n  ],\n  \"problems\": []\n}\n"},
+	} {
+		code, out, complaints := driverd(t, nowhere(t), "check-config", "--json", "--root", root)
+		if code != want.code || out != want.out || complaints != "" {
+			t.Errorf("%d %q %q, want %+v", code, out, complaints, want)
+		}
+		testtree.Write(t, file, "mode = 'observe'\n")
 	}
 }

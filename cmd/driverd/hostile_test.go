@@ -54,7 +54,7 @@ func TestHostileRecord(t *testing.T) {
 				t.Fatal(err)
 			}
 			began := time.Now()
-			for _, args := range [][]string{{"explain", "--root", root, "0000:01:00.0"}, {"daemon", "--check-config", "--root", root}} {
+			for _, args := range [][]string{{"explain", "--root", root, "0000:01:00.0"}, {"check-config", "--root", root}} {
 				var said strings.Builder
 				code := run(t.Context(), args, console{stdout: &said, stderr: &said, bus: bus, gate: open})
 				if strings.Contains(said.String(), "root:x:0:0") {

@@ -21,9 +21,10 @@ import (
 
 func loadCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "load SLOT",
-		Short: "Load the driver of one device (what driverd-load@.service does)",
-		Args:  cobra.ExactArgs(1),
+		Use:    "load SLOT",
+		Short:  "Load the driver of one device (what driverd-load@.service does)",
+		Hidden: true,
+		Args:   cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			slot, err := hwdetect.ParseSlot(args[0])
 			if err != nil {
@@ -52,7 +53,7 @@ func loadStep(ctx context.Context, slot hwdetect.Slot, log zerolog.Logger) error
 	var configured config.Config
 	if err == nil {
 		if configured, err = config.Load("/"); err != nil {
-			err = reason.With(reason.ObserveOnly, fmt.Errorf("there is a mistake in the configuration, see driverd daemon --check-config: %w", err))
+			err = reason.With(reason.ObserveOnly, fmt.Errorf("there is a mistake in the configuration, see driverd check-config: %w", err))
 		}
 	}
 	if err == nil {

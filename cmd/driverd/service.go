@@ -17,12 +17,13 @@ func daemonCommand(c console) *cobra.Command {
 	var check bool
 	var root string
 	cmd := &cobra.Command{
-		Use:   "daemon",
-		Short: "Run the service (what driverd.service does)",
-		Args:  cobra.NoArgs,
+		Use:    "daemon",
+		Short:  "Run the service (what driverd.service does)",
+		Hidden: true,
+		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if check {
-				return c.checkConfig(cmd.Context(), root)
+				return c.checkConfig(cmd.Context(), root, false)
 			}
 			log, end := journal.NewQueued(zerolog.InfoLevel)
 			defer end()
@@ -38,7 +39,10 @@ func daemonCommand(c console) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&check, "check-config", false, "only say whether driverd.toml(5) is right")
+	cmd.Flags().BoolVar(&check, "check-config", false, "driverd check-config")
 	cmd.Flags().StringVar(&root, "root", "/", "with --check-config: of the tree in `DIR`")
+	for _, old := range []string{"check-config", "root"} { // driverd check-config
+		_ = cmd.Flags().MarkHidden(old)
+	}
 	return cmd
 }

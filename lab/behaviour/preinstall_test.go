@@ -124,7 +124,7 @@ func TestPreinstall(t *testing.T) {
 	t.Run("the other user-data of docs/instances.md", func(t *testing.T) {
 		g := g.in(t)
 		g.sh("cat >/root/user-data <<'END'\n%sEND\ncloud-init schema -c /root/user-data", documented(t, "instances.md", "yaml")[1])
-		g.sh("sed -n 's/^    //p' /root/user-data >/etc/driverd/driverd.toml.d/50-owner.toml; driverd daemon --check-config; rm /etc/driverd/driverd.toml.d/50-owner.toml")
+		g.sh("sed -n 's/^    //p' /root/user-data >/etc/driverd/driverd.toml.d/50-owner.toml; driverd check-config; rm /etc/driverd/driverd.toml.d/50-owner.toml")
 	})
 
 	t.Run("before what needs the hardware", func(t *testing.T) {
