@@ -106,8 +106,8 @@ func TestPrivilege(t *testing.T) {
 			{`echo '{"install":["../../../../tmp/evil-1-1.x86_64"]}' >N`, "is not the name"},
 			{`echo '{"install":["/tmp/evil.rpm"]}' >N`, "is not the name"},
 			{`echo '{"install":["bash-5.2-1.x86_64"]}' >N`, "bash"},
-			{`echo '{"install":["kernel-modules-sriov-99.` + evr + `"]}' >N`, "not of this build"},
-			{`echo '{"install":["kernel-core-99.` + evr + `"]}' >N`, "not of this build"},
+			{`echo '{"install":["kernel-modules-sriov-99.` + evr + `"]}' >N`, "transaction-refused"},
+			{`echo '{"install":["kernel-core-99.` + evr + `"]}' >N`, "transaction-refused"},
 			{`echo '{"install":["` + kernel + `"],"reinstall":true,"others":["lab-firmware-1-1.x86_64"]}' >N; chmod 0 N`, "permission denied"},
 			{`echo '{"stop":"org.freedesktop.systemd1"}' >N`, "not a unique name"},
 		} {
@@ -152,7 +152,7 @@ func TestPrivilege(t *testing.T) {
 
 // impossible says whether what was tried cannot be done by anybody.
 func impossible(answer string) bool {
-	for _, word := range []string{"NoSuchUnit", "not loaded", "not found", "InvalidArgs", "Invalid", "UnknownMethod", "OnlyByDependency", "NoSuchFile", "NoIsolation", "UnitMasked", "NotSupported", "NOTHING"} {
+	for _, word := range []string{"NoSuchUnit", "not loaded", "not found", "InvalidArgs", "Invalid", "UnknownMethod", "OnlyByDependency", "NoSuchFile", "NoIsolation", "UnitMasked", "NotSupported", "NoSuchJob", "UnitExists", "NOTHING"} {
 		if strings.Contains(answer, word) {
 			return true
 		}
