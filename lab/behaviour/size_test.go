@@ -15,7 +15,7 @@ import (
 // What an image pays for driverd, in bytes: a tenth or so above what it is now.
 const (
 	packageBudget = 3_500_000 // to download
-	binaryBudget  = 8_000_000 // on the disk
+	binaryBudget  = 9_000_000 // on the disk
 )
 
 func TestSizeBudget(t *testing.T) {
