@@ -25,6 +25,9 @@ func TestRetire(t *testing.T) {
 	s.engine.explain.Store(&explain)
 	call := s.client.Object(api.BusName, api.RootPath).Go(api.ManagerInterface+".Explain", 0, nil, "8086:10c9", map[string]any{})
 	<-asked
+	if idle := s.Idle(); idle != 0 {
+		t.Errorf("somebody waits for an answer, and it is idle for %s", idle)
+	}
 	retired := make(chan error)
 	go func() { retired <- s.Retire() }()
 	// The name is gone while the call is still being answered.
