@@ -124,14 +124,14 @@ func (s *Server) Retire() error {
 	}()
 	select {
 	case <-answered:
-	case <-time.After(answerTime):
+	case <-time.After(AnswerTime):
 	}
 	return nil
 }
 
-// answerTime is how long a service that retires waits for its last answers: nobody may
+// AnswerTime is how long a service that retires waits for its last answers: nobody may
 // read them.
-const answerTime = 30 * time.Second
+const AnswerTime = 30 * time.Second
 
 // Closed is closed when the connection is: the service cannot go on then.
 func (s *Server) Closed() <-chan struct{} { return s.conn.Context().Done() }
