@@ -32,7 +32,7 @@ func TestWakePath(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^PathChanged=(.+)$`).FindAllStringSubmatch(string(text), -1) {
 		got = append(got, m[1])
 	}
-	want := []string{"/usr/lib/modules"}
+	want := []string{"/usr/lib/modules", "/usr/lib/modules/%v"}
 	for _, folder := range slices.Concat(config.Folders, modprobe.Folders) {
 		want = append(want, "/"+folder)
 	}
