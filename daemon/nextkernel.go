@@ -181,5 +181,12 @@ func (n *nextKernel) has(modalias string) bool {
 	return len(n.Kernel.Claims(hwdetect.BuiltIn, modalias))+len(n.Kernel.Claims(hwdetect.Installed, modalias)) > 0
 }
 
+// unlearned says whether the next kernel lacks something of which it has still to be learned
+// what package holds it.
+func (n *nextKernel) unlearned() bool {
+	l := n.lacking
+	return l.learn || n.catalog != nil && n.catalog.problem != nil && len(l.slots)+len(l.modules) > 0
+}
+
 // learning says whether the packages of the next kernel are being learned.
 func (n *nextKernel) learning() bool { return n.catalog != nil && n.catalog.lastTry().Running() }

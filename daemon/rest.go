@@ -45,7 +45,7 @@ func (e *Engine) restful(began time.Time) bool {
 		e.due.Before(began.Add(resyncTime)) || // somebody wants to be called before
 		len(e.jobs.All()) > 0 || len(e.loading) > 0 || len(e.plans) > 0 || len(e.incomplete) > 0 ||
 		e.children.asking || e.idleBackend.stopping || !e.ledger.Clean() ||
-		e.nextKernel.lacking.learn && e.modeNow() == Auto {
+		e.nextKernel.unlearned() && e.modeNow() == Auto {
 		return false
 	}
 	for _, d := range e.devices {

@@ -40,6 +40,10 @@ func TestRestful(t *testing.T) {
 			w.plug(2, mega.alias)
 			w.onList = func(context.Context) error { return reason.With(reason.RepoUnreachable, errors.New("no route")) }
 		}, nil, false},
+		"repositories that cannot be reached, and the next kernel needs": {func(w *world) {
+			w.next = daemon.Next{Release: nextRelease, Kernel: &kernel{}}
+			w.onList = func(context.Context) error { return reason.With(reason.RepoUnreachable, errors.New("no route")) }
+		}, nil, false},
 		"a driver that did not take its device": {func(w *world) {
 			w.plug(2, mega.alias)
 			w.onLoad = func(hwdetect.Slot) error { return reason.With(reason.ProbeFailed, errors.New("no")) }

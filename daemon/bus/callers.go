@@ -78,6 +78,13 @@ func (c *callers) end(sender string) {
 	}
 }
 
+// waiting says whether a call is being answered.
+func (c *callers) waiting() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all > 0
+}
+
 // beginRefusal says whether a caller is told that there are too many calls. Who is told
 // yes calls endRefusal.
 func (c *callers) beginRefusal(sender string) bool {

@@ -57,6 +57,7 @@ func (s *Server) called(c call) {
 				refusal = errBusy
 			}
 			s.send(c, r, refusal)
+			s.lastCall.Store(time.Now().UnixNano())
 		}()
 	case s.callers.beginRefusal(c.sender):
 		c.body = nil

@@ -40,7 +40,7 @@ type Server struct {
 	past   pastReply
 
 	callers  *callers
-	lastCall atomic.Int64 // when somebody last called, in Unix nanoseconds
+	lastCall atomic.Int64 // when somebody last called, or was answered, in Unix nanoseconds
 	calls    sync.RWMutex // held for reading by each call
 }
 
@@ -103,8 +103,13 @@ func (s *Server) Serve() error {
 	return nil
 }
 
-// Idle is for how long nobody has called.
-func (s *Server) Idle() time.Duration { return time.Since(time.Unix(0, s.lastCall.Load())) }
+// Idle is for how long nobody has called, or waited for an answer.
+func (s *Server) Idle() time.Duration {
+	if s.callers.waiting() {
+		return 0
+	}
+	return time.Since(time.Unix(0, s.lastCall.Load()))
+}
 
 // Retire gives the bus name back, so that who calls from now on has the service
 // started anew, and returns when those who have called are answered, or read nothing.
@@ -119,14 +124,14 @@ func (s *Server) Retire() error {
 	}()
 	select {
 	case <-answered:
-	case <-time.After(answerTime):
+	case <-time.After(AnswerTime):
 	}
 	return nil
 }
 
-// answerTime is how long a service that retires waits for its last answers: nobody may
+// AnswerTime is how long a service that retires waits for its last answers: nobody may
 // read them.
-const answerTime = 30 * time.Second
+const AnswerTime = 30 * time.Second
 
 // Closed is closed when the connection is: the service cannot go on then.
 func (s *Server) Closed() <-chan struct{} { return s.conn.Context().Done() }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"driverd/api"
+	"driverd/daemon/bus"
 	"driverd/daemon/config"
 	"driverd/daemon/outside"
 	"driverd/hwdetect/modprobe"
@@ -31,7 +32,7 @@ func TestWakePath(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^PathChanged=(.+)$`).FindAllStringSubmatch(string(text), -1) {
 		got = append(got, m[1])
 	}
-	want := []string{"/usr/lib/modules"}
+	want := []string{"/usr/lib/modules", "/usr/lib/modules/%v"}
 	for _, folder := range slices.Concat(config.Folders, modprobe.Folders) {
 		want = append(want, "/"+folder)
 	}
@@ -54,6 +55,22 @@ func TestWakeFile(t *testing.T) {
 		if !strings.Contains(string(text), api.RestFile) {
 			t.Errorf("%s does not ask for %s", file, api.RestFile)
 		}
+	}
+}
+
+// Systemd does not kill a service that comes to rest while that may still wait.
+func TestTimeToRest(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../units/driverd.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^TimeoutStopSec=(.+)$`).FindSubmatch(text)
+	if m == nil {
+		t.Fatal("the unit does not say how long it may take to stop")
+	}
+	if got, err := time.ParseDuration(string(m[1])); err != nil || got <= barrierTime+bus.AnswerTime {
+		t.Errorf("it may take %s, %v; the service waits up to %s", got, err, barrierTime+bus.AnswerTime)
 	}
 }
 
