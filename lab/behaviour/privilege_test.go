@@ -5,6 +5,7 @@
 package behaviour_test
 
 import (
+	"context"
 	_ "embed"
 	"encoding/base64"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"driverd/lab"
 	"driverd/lab/rpmrepo"
@@ -22,11 +24,19 @@ import (
 //go:embed privilege.py
 var privilegeScript string
 
-// TestPrivilege tries, as the user of the service and as nobody, everything that
-// dnf5daemon and systemd can change: all of it is denied, but to start the two
-// templates; and those believe no request.
-func TestPrivilege(t *testing.T) {
-	t.Parallel()
+// fewUnits are those of which driverd's polkit rule could speak, or that it needs, and another.
+const fewUnits = "driverd.service dnf5daemon-server.service polkit.service dbus.service multi-user.target"
+
+// attacked is a guest whose service is stopped, with all that its user could have done.
+type attacked struct {
+	guest
+	driver, kernel string // packages
+	before         string
+}
+
+// attack returns a guest to be attacked.
+func attack(t *testing.T) attacked {
+	t.Helper()
 	image := buildImage(t)
 	repo := variant(t, image.Repo, func(dir string) {
 		older := rpmrepo.Package{Name: "driverd", Version: "0.0.1", Release: "1", Unsigned: true}
@@ -34,66 +44,106 @@ func TestPrivilege(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	g := resume(t, lab.Options{Image: image, Repo: rpmrepo.NewRepository(repo)})
+	g := attacked{guest: resume(t, lab.Options{Image: image, Repo: rpmrepo.NewRepository(repo)})}
 	g.sh("rm -rf /var/cache/dnf5daemon-server /var/cache/libdnf5") // it knows the repository as it was
-	driver := "kernel-modules-gpu-" + g.sh("rpm -q --qf '%%{version}-%%{release}.%%{arch}' kernel-core")
-	kernel := g.sh("rpm -q kernel-core")
+	g.driver = "kernel-modules-gpu-" + g.sh("rpm -q --qf '%%{version}-%%{release}.%%{arch}' kernel-core")
+	g.kernel = g.sh("rpm -q kernel-core")
 	g.sh("systemctl stop driverd.service; rm -rf /run/owned; echo %s | base64 -d >/run/privilege.py", base64.StdEncoding.EncodeToString([]byte(privilegeScript)))
-	state := func() string {
-		return g.sh("rpm -qa | sort; cat /etc/yum.repos.d/*; rpm -qa 'gpg-pubkey*'; ls -d /run/owned /usr/lib/sysimage/libdnf5/offline 2>/dev/null; systemctl get-default; true")
-	}
-	before := state()
+	g.before = g.state()
+	return g
+}
 
+// state is what nobody of them may change.
+func (g attacked) state() string {
+	g.Helper()
+	return g.sh("rpm -qa | sort; cat /etc/yum.repos.d/*; rpm -qa 'gpg-pubkey*'; ls -d /run/owned /usr/lib/sysimage/libdnf5/offline 2>/dev/null; systemctl get-default; true")
+}
+
+// unchanged sees that nothing of it was changed.
+func (g attacked) unchanged() {
+	g.Helper()
+	if after := g.state(); after != g.before {
+		g.Errorf("before:\n%s\nafter:\n%s", g.before, after)
+	}
+}
+
+// triesTime is how long a user may try everything on every unit, in an emulated guest beside others.
+const triesTime = 40 * time.Minute
+
+// tries has a user try everything that dnf5daemon and systemd can change, on units, and sees
+// that all of it is denied, but for the two templates, to driverd.
+func (g attacked) tries(user, units string) {
+	g.Helper()
+	g.sh(`rm -f /run/tried.done; echo %s | tr ' ' '\n' | grep -v 'driverd-\(load\|install\)@' >/run/units
+		nohup sh -c 'su -s /bin/sh %s -c "exec python3 /run/privilege.py %s %s kernel-modules-passthrough" </run/units >/run/tried 2>&1; touch /run/tried.done' >/dev/null 2>&1 </dev/null &`,
+		units, user, g.driver, g.kernel)
+	ctx, cancel := context.WithTimeout(g.Context(), triesTime)
+	defer cancel()
+	if _, err := g.vm.Until(ctx, "test -e /run/tried.done"); err != nil {
+		g.Fatal(err)
+	}
+	said := g.sh("cat /run/tried")
+	answers := make(map[string]map[string]int) // how often each of a kind
+	for line := range strings.Lines(said) {
+		what, answer, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		may, isOwn := strings.CutPrefix(what, "may: ")
+		denied := strings.Contains(answer, "uthoriz") || strings.Contains(answer, "AccessDenied") || strings.Contains(answer, "uthentication")
+		switch {
+		case strings.HasPrefix(what, "untried: "):
+			g.Errorf("dnf5daemon has a method that nobody knows here: %s", what)
+		case isOwn && user == "driverd" && answer != "DONE":
+			g.Errorf("%s may not %s: %s", user, may, answer)
+		case (!isOwn || user != "driverd") && !denied && !impossible(answer):
+			g.Errorf("%s: %s: %s", user, what, answer)
+		}
+		kind, name := what, ""
+		if words := strings.Fields(what); len(words) == 3 && words[0] == "systemd:" {
+			kind, name = words[0]+" "+words[1]+" any unit", words[2]
+		}
+		if answers[kind] == nil {
+			answers[kind] = make(map[string]int)
+		}
+		if name != "" {
+			answer = strings.ReplaceAll(answer, name, "UNIT")
+		}
+		answers[kind][answer]++
+	}
+	for _, kind := range slices.Sorted(maps.Keys(answers)) {
+		for _, answer := range slices.Sorted(maps.Keys(answers[kind])) {
+			_, _ = fmt.Printf("table: %-8s %-55s %3d x %.100s\n", user, kind, answers[kind][answer], answer)
+		}
+	}
+	if len(answers) < 80 || !strings.Contains(said, "\nmay: start driverd-install@") {
+		g.Errorf("only %d kinds were tried:\n%s", len(answers), said)
+	}
+	g.unchanged()
+}
+
+// TestEveryUnit has the user of the service try every verb on every unit of the guest.
+func TestEveryUnit(t *testing.T) {
+	t.Parallel()
+	g := attack(t)
+	g.tries("driverd", "$(systemctl list-units --all --no-legend --plain | cut -d' ' -f1)")
+}
+
+// TestPrivilege tries, as the user of the service and as nobody, everything that
+// dnf5daemon and systemd can change: all of it is denied, but to start the two
+// templates; and those believe no request.
+func TestPrivilege(t *testing.T) {
+	t.Parallel()
+	g := attack(t)
 	for _, user := range []string{"driverd", "nobody"} {
 		t.Run(user, func(t *testing.T) {
-			g := g.in(t)
-			units := "systemctl list-units --all --no-legend --plain | cut -d' ' -f1"
-			if user == "nobody" { // of whom polkit's rule does not speak
-				units = "printf 'driverd.service dnf5daemon-server.service polkit.service dbus.service multi-user.target'"
-			}
-			said := g.sh(units+` | grep -v 'driverd-\(load\|install\)@' |
-				timeout 500 su -s /bin/sh %s -c 'exec python3 /run/privilege.py "%s" "%s" "%s"' >/run/tried 2>&1; cat /run/tried`, user, driver, kernel, "kernel-modules-passthrough")
-			answers := make(map[string]map[string]int) // how often each of a kind
-			for line := range strings.Lines(said) {
-				what, answer, _ := strings.Cut(strings.TrimSpace(line), "\t")
-				may, isOwn := strings.CutPrefix(what, "may: ")
-				denied := strings.Contains(answer, "uthoriz") || strings.Contains(answer, "AccessDenied") || strings.Contains(answer, "uthentication")
-				switch {
-				case strings.HasPrefix(what, "untried: "):
-					t.Errorf("dnf5daemon has a method that nobody knows here: %s", what)
-				case isOwn && user == "driverd" && answer != "DONE":
-					t.Errorf("%s may not %s: %s", user, may, answer)
-				case (!isOwn || user != "driverd") && !denied && !impossible(answer):
-					t.Errorf("%s: %s: %s", user, what, answer)
-				}
-				kind, name := what, ""
-				if words := strings.Fields(what); len(words) == 3 && words[0] == "systemd:" {
-					kind, name = words[0]+" "+words[1]+" any unit", words[2]
-				}
-				if answers[kind] == nil {
-					answers[kind] = make(map[string]int)
-				}
-				if name != "" {
-					answer = strings.ReplaceAll(answer, name, "UNIT")
-				}
-				answers[kind][answer]++
-			}
-			for _, kind := range slices.Sorted(maps.Keys(answers)) {
-				for _, answer := range slices.Sorted(maps.Keys(answers[kind])) {
-					_, _ = fmt.Printf("table: %-8s %-55s %3d x %.100s\n", user, kind, answers[kind][answer], answer)
-				}
-			}
-			if len(answers) < 80 || !strings.Contains(said, "\nmay: start driverd-install@") {
-				t.Errorf("only %d kinds were tried:\n%s", len(answers), said)
-			}
-			if after := state(); after != before {
-				t.Errorf("before:\n%s\nafter:\n%s", before, after)
-			}
+			g := g
+			g.guest = g.in(t)
+			g.tries(user, fewUnits)
 		})
 	}
 
 	t.Run("hostile requests", func(t *testing.T) {
-		g := g.in(t)
+		attacked, kernel := g, g.kernel
+		attacked.guest = g.in(t)
+		g := attacked.guest
 		const jobs = "/run/driverd/jobs"
 		g.sh("test $(stat -c %%U:%%a /run/driverd) = root:755 && test $(stat -c %%U %s) = driverd", jobs)
 		evr := strings.TrimPrefix(kernel, "kernel-core-")
@@ -122,9 +172,7 @@ func TestPrivilege(t *testing.T) {
 			}
 			g.sh("rm -rf %s/%d", jobs, job)
 		}
-		if after := state(); after != before {
-			t.Errorf("before:\n%s\nafter:\n%s", before, after)
-		}
+		attacked.unchanged()
 	})
 
 	t.Run("the load step obeys rules", func(t *testing.T) {
