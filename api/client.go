@@ -40,9 +40,9 @@ const propertiesInterface = "org.freedesktop.DBus.Properties"
 // Client is a connection to the service. It does not start the service by itself: who has
 // stopped it wanted that.
 type Client struct {
-	// Wake has the bus start the service for a call if it does not run: for one that is at
-	// rest.
-	Wake bool
+	// Wake says whether the bus is to start the service for a call, when it is found not to
+	// run: for one that is at rest. Nil never has it started.
+	Wake func() bool
 
 	// Interactive lets polkit ask for a password where a method needs one. It
 	// takes an agent: a desktop has one, on a terminal pkttyagent(1) is one.
@@ -167,12 +167,9 @@ func (c *Client) Watch(ctx context.Context) (<-chan struct{}, error) {
 
 // call calls a method of an object and returns what that returns.
 func (c *Client) call(ctx context.Context, path dbus.ObjectPath, method string, args ...any) ([]any, error) {
-	patience, flags := callTime, dbus.FlagNoAutoStart
-	if c.Wake {
-		flags = 0
-	}
+	patience, flags := callTime, dbus.Flags(0)
 	if c.Interactive {
-		patience, flags = passwordTime, flags|dbus.FlagAllowInteractiveAuthorization
+		patience, flags = passwordTime, dbus.FlagAllowInteractiveAuthorization
 	}
 	if _, limited := ctx.Deadline(); !limited {
 		var cancel context.CancelFunc
@@ -181,7 +178,7 @@ func (c *Client) call(ctx context.Context, path dbus.ObjectPath, method string, 
 	}
 	// Built here, as godbus's own Call drops the flag that allows interaction.
 	dot := strings.LastIndexByte(method, '.')
-	message := &dbus.Message{Type: dbus.TypeMethodCall, Flags: flags, Body: args, Headers: map[dbus.HeaderField]dbus.Variant{
+	message := dbus.Message{Type: dbus.TypeMethodCall, Body: args, Headers: map[dbus.HeaderField]dbus.Variant{
 		dbus.FieldDestination: dbus.MakeVariant(BusName),
 		dbus.FieldPath:        dbus.MakeVariant(path),
 		dbus.FieldInterface:   dbus.MakeVariant(method[:dot]),
@@ -190,8 +187,26 @@ func (c *Client) call(ctx context.Context, path dbus.ObjectPath, method string, 
 	if len(args) > 0 {
 		message.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(args...))
 	}
-	done := <-c.conn.SendWithContext(ctx, message, make(chan *dbus.Call, 1)).Done
-	return done.Body, explain(done.Err)
+	body, err := c.send(ctx, message, flags|dbus.FlagNoAutoStart)
+	// Asked only now: a service may come to rest between any two calls.
+	if notRunning(err) && c.Wake != nil && c.Wake() {
+		body, err = c.send(ctx, message, flags)
+	}
+	return body, explain(err)
+}
+
+// send sends a message of its own, which godbus keeps for longer than the call takes.
+func (c *Client) send(ctx context.Context, message dbus.Message, flags dbus.Flags) ([]any, error) {
+	message.Flags = flags
+	done := <-c.conn.SendWithContext(ctx, &message, make(chan *dbus.Call, 1)).Done
+	return done.Body, done.Err
+}
+
+// notRunning says whether the bus has nobody to give a call to.
+func notRunning(err error) bool {
+	var e dbus.Error
+	return errors.As(err, &e) &&
+		(e.Name == "org.freedesktop.DBus.Error.ServiceUnknown" || e.Name == "org.freedesktop.DBus.Error.NameHasNoOwner")
 }
 
 // ask calls a method of the root object that returns one value.
@@ -248,9 +263,11 @@ func explain(err error) error {
 	if strings.HasPrefix(e.Name, "org.freedesktop.DBus.Error.Spawn.") || strings.HasPrefix(e.Name, "org.freedesktop.systemd1.") {
 		return &callError{ErrNoService, "driverd cannot be started: " + e.Error()}
 	}
+	if notRunning(err) {
+		return ErrNoService
+	}
 	switch e.Name {
-	case "org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner",
-		"org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.Disconnected":
+	case "org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.Disconnected":
 		return ErrNoService
 	case "org.freedesktop.DBus.Error.AccessDenied", "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired":
 		return &callError{ErrNotAuthorized, e.Error()}

@@ -25,7 +25,7 @@ func (c *Client) Look(ctx context.Context) iter.Seq2[[]Device, error] {
 		}
 		for ctx.Err() == nil {
 			devices, err := c.Devices(ctx)
-			c.Wake = false // whoever watches a service lets it rest
+			c.Wake = nil // whoever watches a service lets it rest
 			if ctx.Err() != nil || !yield(devices, err) || err != nil && !errors.Is(err, ErrNoService) {
 				return
 			}

@@ -93,7 +93,7 @@ func (c console) with(ctx context.Context, do func(*api.Client) error) error {
 		return failure(err)
 	}
 	defer func() { _ = client.Close() }()
-	client.Wake = c.atRest() || c.gate() != nil // it has ended by itself
+	client.Wake = func() bool { return c.atRest() || c.gate() != nil } // it has ended by itself
 	return failure(do(client))
 }
 

@@ -60,7 +60,7 @@ type measured struct {
 // readMetrics asks the service. Without one, what nobody knows is missing.
 func (c console) readMetrics(ctx context.Context) (m measured, err error) {
 	err = c.with(ctx, func(client *api.Client) (err error) {
-		client.Wake = false
+		client.Wake = nil
 		if m.Status, err = report.ReadStatus(ctx, client); err == nil {
 			m.history, err = client.History(ctx)
 		}

@@ -7,8 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"driverd/api"
 	"driverd/daemon"
+	"driverd/daemon/bus"
 )
 
 // Who has called before the service retires gets the answer, and who calls
@@ -50,5 +53,43 @@ func TestRetire(t *testing.T) {
 	}
 	if idle := s.Idle(); idle < 0 || idle > time.Minute {
 		t.Errorf("idle for %s", idle)
+	}
+}
+
+// A client that has met the service has it started again if it comes to rest before the next
+// call, and asks whether it may only then.
+func TestClientWakes(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	client, err := api.Connect(t.Context(), s.bus.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	asked := 0
+	client.Wake = func() bool { asked++; return false }
+	if _, err := client.Manager(t.Context()); err != nil || asked > 0 {
+		t.Errorf("the service runs: %v; asked %d times whether to start it", err, asked)
+	}
+	if err := s.Retire(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Manager(t.Context()); !errors.Is(err, api.ErrNoService) || asked != 1 {
+		t.Errorf("the service is not to be started: %v; asked %d times", err, asked)
+	}
+	client.Wake = func() bool { // what systemd does then
+		again, err := bus.Listen(t.Context(), s.bus.Address, s.engine, zerolog.Nop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = again.Close() })
+		again.Publish(view(1))
+		if err := again.Serve(); err != nil {
+			t.Fatal(err)
+		}
+		return true
+	}
+	if _, err := client.Manager(t.Context()); err != nil {
+		t.Errorf("the service is to be started: %v", err)
 	}
 }
