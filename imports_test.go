@@ -52,7 +52,7 @@ var mayImport = map[string][]string{
 	"internal/image":     {"daemon", "daemon/config", "dnfbridge", "hwdetect/firmware", "hwdetect/kmod", "plan"},
 	"internal/report":    {"api", "daemon", "daemon/config", "hwdetect", "hwdetect/kmod", "hwdetect/modprobe", "hwdetect/sysfs", "internal/guest", "internal/printable", "plan", "reason", "internal/tree", "internal/redact"},
 	"internal/service":   {"api", "daemon", "daemon/bus", "daemon/config", "daemon/install", "daemon/load", "daemon/outside", "daemon/state", "dnfbridge", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/modprobe", "hwdetect/sysfs", "hwdetect/udev", "internal/guest", "internal/printable", "plan", "reason"},
-	"cmd/driverd":        {"api", "daemon", "daemon/config", "daemon/install", "daemon/journal", "daemon/load", "dnfbridge", "hwdetect", "hwdetect/kmsg", "internal/guest", "internal/image", "internal/printable", "internal/report", "internal/service", "kernelbuild", "plan", "reason"},
+	"cmd/driverd":        {"api", "daemon", "daemon/config", "daemon/install", "daemon/journal", "daemon/load", "dnfbridge", "hwdetect", "hwdetect/kmsg", "internal/guest", "internal/image", "internal/printable", "internal/report", "internal/service", "internal/tree", "kernelbuild", "plan", "reason"},
 
 	// The split of a kernel.
 	"kernelsplit":              {"kernelbuild"},

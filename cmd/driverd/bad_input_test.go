@@ -135,7 +135,7 @@ func (s testService) process(t *testing.T, stdout io.Writer, args []string) (com
 // A folder for a record may have any name.
 func TestRecordInOddFolders(t *testing.T) {
 	t.Parallel()
-	root := tree(t, filepath.Join(t.TempDir(), "root"))
+	root := guestTree(t, filepath.Join(t.TempDir(), "root"))
 	for _, name := range []string{"\xff\xfe", "\x1b[2J", "a\nb", "-a"} {
 		var out, complaints strings.Builder
 		code := run(t.Context(), []string{"record", filepath.Join(t.TempDir(), name)}, console{stdout: &out, stderr: &complaints, root: root, bus: nowhere(t), gate: open})

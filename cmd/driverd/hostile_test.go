@@ -36,7 +36,7 @@ func TestHostileRecord(t *testing.T) {
 		"a FIFO": fifo, "sparse": sparse, "a link to /dev/zero": link("/dev/zero"), "a link to itself": link("itself"),
 		"a link out": link("../../../../../../../../../../etc/passwd"), "a folder": func(path string) error { return os.Mkdir(path, 0o755) },
 	} {
-		root := tree(t, filepath.Join(t.TempDir(), "root"))
+		root := guestTree(t, filepath.Join(t.TempDir(), "root"))
 		bus := nowhere(t)
 		for _, name := range []string{
 			modules + "/modules.alias", modules + "/modules.dep", modules + "/modules.builtin.modinfo", modules + "/modules.catalog",
@@ -83,7 +83,7 @@ func TestHostileRecord(t *testing.T) {
 // records: it holds nothing of what the link leads to, and nothing that gives access.
 func TestRecordOfHostileState(t *testing.T) {
 	t.Parallel()
-	root := tree(t, filepath.Join(t.TempDir(), "root"))
+	root := guestTree(t, filepath.Join(t.TempDir(), "root"))
 	kept := filepath.Join(root, "var/lib/driverd")
 	testtree.Write(t, filepath.Join(root, "etc/shadow"), "root:$y$hash")
 	testtree.Write(t, filepath.Join(kept, "history.json"), `{"version":1,"entries":[`+

@@ -6,8 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -16,6 +17,7 @@ import (
 	"driverd/api"
 	"driverd/daemon"
 	"driverd/internal/report"
+	"driverd/internal/tree"
 )
 
 func metricsCommand(c console) *cobra.Command {
@@ -75,23 +77,30 @@ func (c console) readMetrics(ctx context.Context) (m measured, err error) {
 	return m, err
 }
 
-// metricsAtRest tells that the service is at rest. Nothing has changed since it ended: what is in
-// the file stays true, and is as good as new.
+// metricsAtRest tells that the service is at rest. Nothing has changed since it ended: what it has
+// said before that is in the file stays true, and is as good as new.
 func (c console) metricsAtRest(file string) error {
-	if file != "" {
+	if file != "" && said(file) {
 		now := time.Now()
-		err := os.Chtimes(file, now, now)
-		switch {
-		case err == nil:
-			return nil
-		case !errors.Is(err, fs.ErrNotExist):
+		if err := os.Chtimes(file, now, now); err != nil {
 			return status{exitFailed, fmt.Errorf("cannot keep the metrics: %w", err)}
 		}
+		return nil
 	}
 	if err := c.putMetrics(metricsText(measured{resting: true}), file); err != nil {
 		return status{exitFailed, err}
 	}
 	return nil
+}
+
+// maxMetrics is how large a file of metrics may be that is kept, in bytes.
+const maxMetrics = 1 << 20
+
+// said says whether the metrics in a file are of a service that answered, or was at rest; one that
+// could not be reached, as early in a boot, has said nothing.
+func said(file string) bool {
+	text, err := tree.At(filepath.Dir(file)).Read(filepath.Base(file), maxMetrics)
+	return err == nil && strings.Contains(string(text), "\ndriverd_up 1\n")
 }
 
 // putMetrics writes the text to a file in one step, or prints it if none is named.

@@ -24,7 +24,7 @@ import (
 )
 
 // TestScripts runs testdata/script: every command, as it is typed, against the
-// service on a bus of its own. $ROOT is the guest's tree, see tree.
+// service on a bus of its own. $ROOT is the guest's tree, see guestTree.
 //
 //	service start|stop       the service over that tree
 //	dnf WORD                 what its package manager does from now on, see backendDoes
@@ -52,7 +52,7 @@ func TestScripts(t *testing.T) {
 			}
 			root := filepath.Join(env.WorkDir, "root")
 			env.Setenv("PATH", filepath.Dir(bin)+":"+env.Getenv("PATH"))
-			env.Setenv("ROOT", tree(tb, root))
+			env.Setenv("ROOT", guestTree(tb, root))
 			env.Setenv("IGB", igbModalias)
 			env.Setenv("TERM", "xterm")
 			env.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path="+env.WorkDir+"/none")

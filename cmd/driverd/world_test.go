@@ -44,8 +44,8 @@ const (
 	igbModalias = "pci:v00008086d000010C9sv00008086sd0000A03Cbc02sc00i00"
 )
 
-// tree puts a guest's files under root: what sysfs, depmod and the service would write.
-func tree(t testing.TB, root string) string {
+// guestTree puts a guest's files under root: what sysfs, depmod and the service would write.
+func guestTree(t testing.TB, root string) string {
 	t.Helper()
 	for slot, d := range map[string]struct{ modalias, class, driver string }{
 		"0000:00:00.0": {"pci:v00008086d000029C0sv00001AF4sd00001100bc06sc00i00", "0x060000", ""},
@@ -278,7 +278,7 @@ type testService struct {
 
 func serve(t testing.TB) testService {
 	t.Helper()
-	return serveTree(t, tree(t, t.TempDir()))
+	return serveTree(t, guestTree(t, t.TempDir()))
 }
 
 func serveTree(t testing.TB, root string) testService {
