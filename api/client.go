@@ -178,7 +178,7 @@ func (c *Client) call(ctx context.Context, path dbus.ObjectPath, method string, 
 	}
 	// Built here, as godbus's own Call drops the flag that allows interaction.
 	dot := strings.LastIndexByte(method, '.')
-	message := &dbus.Message{Type: dbus.TypeMethodCall, Flags: flags, Body: args, Headers: map[dbus.HeaderField]dbus.Variant{
+	message := dbus.Message{Type: dbus.TypeMethodCall, Body: args, Headers: map[dbus.HeaderField]dbus.Variant{
 		dbus.FieldDestination: dbus.MakeVariant(BusName),
 		dbus.FieldPath:        dbus.MakeVariant(path),
 		dbus.FieldInterface:   dbus.MakeVariant(method[:dot]),
@@ -187,18 +187,18 @@ func (c *Client) call(ctx context.Context, path dbus.ObjectPath, method string, 
 	if len(args) > 0 {
 		message.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(args...))
 	}
-	message.Flags |= dbus.FlagNoAutoStart
-	body, err := c.send(ctx, message)
+	body, err := c.send(ctx, message, flags|dbus.FlagNoAutoStart)
 	// Asked only now: a service may come to rest between any two calls.
 	if notRunning(err) && c.Wake != nil && c.Wake() {
-		message.Flags = flags
-		body, err = c.send(ctx, message)
+		body, err = c.send(ctx, message, flags)
 	}
 	return body, explain(err)
 }
 
-func (c *Client) send(ctx context.Context, message *dbus.Message) ([]any, error) {
-	done := <-c.conn.SendWithContext(ctx, message, make(chan *dbus.Call, 1)).Done
+// send sends a message of its own, which godbus keeps for longer than the call takes.
+func (c *Client) send(ctx context.Context, message dbus.Message, flags dbus.Flags) ([]any, error) {
+	message.Flags = flags
+	done := <-c.conn.SendWithContext(ctx, &message, make(chan *dbus.Call, 1)).Done
 	return done.Body, done.Err
 }
 

@@ -82,7 +82,7 @@ type preinstall struct {
 }
 
 // service is a client of the service if what is asked for is the business of one that
-// runs: for the running kernel of this very system. Else it is nil: where an image is
+// runs, or is at rest: for the running kernel of this very system. Else it is nil: where an image is
 // made, in a chroot, there is none.
 func (p preinstall) service(ctx context.Context, i image.Image) *api.Client {
 	release, err := guest.RunningKernel()
@@ -93,6 +93,7 @@ func (p preinstall) service(ctx context.Context, i image.Image) *api.Client {
 	if err != nil {
 		return nil
 	}
+	client.Wake = p.atRest
 	if _, err := client.Manager(ctx); err != nil {
 		_ = client.Close()
 		return nil
@@ -155,6 +156,7 @@ func (p preinstall) run(ctx context.Context) error {
 		return p.failed(exitNoService, err)
 	}
 	defer func() { _ = client.Close() }()
+	client.Wake = p.atRest
 
 	code := 0
 	if len(wish.Selectors) > 0 {

@@ -25,7 +25,7 @@ func recordCommand(c console) *cobra.Command {
 			return nil, cobra.ShellCompDirectiveFilterDirs
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			source := report.Source{Version: version, Root: c.root, Bus: c.bus, Gate: c.gate}
+			source := report.Source{Version: version, Root: c.root, Bus: c.bus, Gate: c.gate, AtRest: c.atRest}
 			recorded, err := interruptible(cmd.Context(), func() (report.Summary, error) { return source.Record(cmd.Context(), args[0]) })
 			if err != nil {
 				return status{exitFailed, fmt.Errorf("cannot record: %w", err)}

@@ -21,6 +21,7 @@ type Source struct {
 	Root    string       // of the guest's files
 	Bus     string       // address of the bus, empty for the system's
 	Gate    func() error // why nothing can be done in this guest, nil if something can
+	AtRest  func() bool  // whether a service that does not run has nothing to do, and answers if asked
 }
 
 // Record writes a record into dir, which only who calls may read. It is whole, as far as

@@ -212,6 +212,7 @@ func (r *recorder) service(ctx context.Context) error {
 	client, err := api.Connect(ctx, r.Bus)
 	if err == nil {
 		defer func() { _ = client.Close() }()
+		client.Wake = r.AtRest
 		status, err = ReadStatus(ctx, client)
 	}
 	closed := r.Gate()

@@ -22,6 +22,7 @@ const config = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Config
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
   <listen>unix:dir=DIR</listen>
+  <servicedir>DIR</servicedir>
   <auth>EXTERNAL</auth>
   <policy context="default">
     <allow send_destination="*" eavesdrop="true"/>
@@ -36,6 +37,7 @@ const config = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Config
 // Bus is a running bus.
 type Bus struct {
 	Address string // as D-Bus clients take it
+	dir     string
 	stop    func()
 }
 
@@ -77,7 +79,25 @@ func Start(t testing.TB) *Bus {
 		stop()
 		t.Fatalf("cannot read the bus's address: %v\n%s", err, &complaints)
 	}
-	return &Bus{Address: strings.TrimSpace(address), stop: stop}
+	return &Bus{Address: strings.TrimSpace(address), dir: dir, stop: stop}
+}
+
+// Starts has the bus start a service by a name that nobody has, which it does by a program that
+// fails at once, and returns what says whether it did.
+func (b *Bus) Starts(t testing.TB, name string) (started func() bool) {
+	t.Helper()
+	trace := filepath.Join(t.TempDir(), "started")
+	text := "[D-BUS Service]\nName=" + name + "\nExec=/bin/sh -c 'touch " + trace + "; exit 1'\n"
+	if err := os.WriteFile(filepath.Join(b.dir, name+".service"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Connect(t).BusObject().Call("org.freedesktop.DBus.ReloadConfig", 0).Err; err != nil {
+		t.Fatal(err)
+	}
+	return func() bool {
+		_, err := os.Stat(trace)
+		return err == nil
+	}
 }
 
 // Connect returns a connection that ends with the test.
