@@ -137,7 +137,7 @@ func withoutLines(file, text string) error {
 // has loaded, without which that build would not be ready for the next boot.
 var newerModules = []string{
 	"igb", "igbvf", "bochs", "e1000e", "megaraid_sas", "sdhci_pci",
-	"virtio_net", "virtio_pci", "virtio_blk", "virtio_console", "virtio_rng", "qemu_fw_cfg", "ext4", "autofs4", "crc32c_cryptoapi", "vsock_loopback",
+	"virtio_net", "virtio_pci", "virtio_blk", "virtio_console", "virtio_rng", "qemu_fw_cfg", "ext4", "autofs4", "crc32c_cryptoapi", "vsock_loopback", "vmw_vsock_virtio_transport",
 }
 
 // newer makes, in dir, a later build of the same kernel with few modules. They
