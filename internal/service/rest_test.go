@@ -120,3 +120,19 @@ func TestBarrierWithoutSystemd(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Whoever reads the metrics keeps no service from coming to rest.
+func TestMetricsLetItRest(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../units/driverd-metrics.timer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^OnUnitActiveSec=(\d+)min$`).FindSubmatch(text)
+	if m == nil {
+		t.Fatal("the timer does not say how often, in minutes")
+	}
+	if every, err := time.ParseDuration(string(m[1]) + "m"); err != nil || every <= restTime {
+		t.Errorf("they are read every %s, %v; the service rests when nobody has asked for %s", every, err, restTime)
+	}
+}

@@ -185,7 +185,10 @@ func (g Guest) Run(ctx context.Context, version string, log zerolog.Logger) (err
 		case <-rest.news:
 		case <-rest.due(server):
 			if left, ok := rest.left(server); ok && left <= 0 {
-				return goToRest(ctx, server, engine, log)
+				if err := goToRest(ctx, server, engine, log); ctx.Err() == nil {
+					return err
+				}
+				return nil // it was to end anyway
 			}
 		case <-server.Closed():
 			if ctx.Err() == nil {
