@@ -48,7 +48,7 @@ func Read(root string) *Configuration {
 // Denial says what forbids to load a module for the device with this modalias, and
 // where that is written; it is empty if nothing does.
 func (c *Configuration) Denial(device, module string) string {
-	name := kernelbuild.ModuleName(module)
+	name := kernelbuild.ModulePattern(module)
 	if why := c.redirected(device, name); why != "" {
 		return why
 	}
@@ -127,7 +127,7 @@ func logicalLines(text string) iter.Seq2[int, string] {
 func (c *Configuration) line(words []string, why string) {
 	switch words[0] {
 	case "blacklist":
-		note(c.blacklist, kernelbuild.ModuleName(words[1]), why)
+		note(c.blacklist, kernelbuild.ModulePattern(words[1]), why)
 	case "alias":
 		if len(words) > 2 {
 			c.aliases = append(c.aliases, directive{kernelbuild.ModulePattern(words[1]), kernelbuild.ModuleName(words[2]), why})

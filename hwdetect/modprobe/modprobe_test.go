@@ -31,6 +31,8 @@ func TestDenial(t *testing.T) {
 		"another module":              {map[string]string{file: "blacklist i40evf\n"}, "iavf", ""},
 		"blacklist":                   {map[string]string{file: "# for DPDK\n\nblacklist iavf\n"}, "iavf", `"blacklist iavf" in /etc/modprobe.d/dpdk.conf:3`},
 		"dash and underscore":         {map[string]string{file: "blacklist snd-hda-intel"}, "snd_hda_intel", `"blacklist snd-hda-intel" in /etc/modprobe.d/dpdk.conf:1`},
+		"a dash between brackets":     {map[string]string{file: "blacklist x[a-b]-c"}, "x[a-b]_c", `"blacklist x[a-b]-c" in /etc/modprobe.d/dpdk.conf:1`},
+		"which is no underscore":      {map[string]string{file: "blacklist x[a-b]-c"}, "x[a_b]_c", ""},
 		"blacklist is no pattern":     {map[string]string{file: "blacklist iav*"}, "iavf", ""},
 		"continued":                   {map[string]string{file: "options a \\\n b\nblack\\\nlist iavf"}, "iavf", `"blacklist iavf" in /etc/modprobe.d/dpdk.conf:3`},
 		"a continued comment":         {map[string]string{file: "# \\\nblacklist iavf"}, "iavf", ""},
