@@ -235,14 +235,14 @@ func TestStepDoesWithoutTheService(t *testing.T) {
 		takes   time.Duration
 		stopped bool
 	}{
-		"not there":       {nil, 10 * time.Second, false},
-		"says nothing":    {func(conn net.Conn) { read(conn, 1<<20) }, 10 * time.Second, false},
-		"reads nothing":   {func(net.Conn) {}, 10 * time.Second, false},
-		"hangs up":        {func(conn net.Conn) { read(conn, 1); _ = conn.Close() }, 10 * time.Second, false},
-		"talks rubbish":   {func(conn net.Conn) { say(conn, rubbish); read(conn, 1<<20) }, 10 * time.Second, false},
-		"says no early":   {func(conn net.Conn) { say(conn, no); read(conn, 1<<20) }, 0, true},
-		"says yes early":  {func(conn net.Conn) { say(conn, yes); read(conn, 1<<20) }, 10 * time.Second, false},
-		"answers":         {func(conn net.Conn) { read(conn, 2); say(conn, yes); read(conn, 1<<20) }, 0, false},
+		"not there":      {nil, 10 * time.Second, false},
+		"says nothing":   {func(conn net.Conn) { read(conn, 1<<20) }, 10 * time.Second, false},
+		"reads nothing":  {func(net.Conn) {}, 10 * time.Second, false},
+		"hangs up":       {func(conn net.Conn) { read(conn, 1); _ = conn.Close() }, 10 * time.Second, false},
+		"talks rubbish":  {func(conn net.Conn) { say(conn, rubbish); read(conn, 1<<20) }, 10 * time.Second, false},
+		"says no early":  {func(conn net.Conn) { say(conn, no); read(conn, 1<<20) }, 0, true},
+		"says yes early": {func(conn net.Conn) { say(conn, yes); read(conn, 1<<20) }, 10 * time.Second, false},
+		"answers":        {func(conn net.Conn) { read(conn, 2); say(conn, yes); read(conn, 1<<20) }, 0, false},
 		// Its second word comes before the last moment, or after it, when it counts no more.
 		"says yes and no": {func(conn net.Conn) { read(conn, 2); say(conn, yes); say(conn, no); read(conn, 1<<20) }, 0, false},
 	} {
