@@ -263,6 +263,9 @@ func explain(err error) error {
 	if strings.HasPrefix(e.Name, "org.freedesktop.DBus.Error.Spawn.") || strings.HasPrefix(e.Name, "org.freedesktop.systemd1.") {
 		return &callError{ErrNoService, "driverd cannot be started: " + e.Error()}
 	}
+	if e.Name == "org.freedesktop.DBus.Error.TimedOut" { // 25 s have passed, of dbus-daemon's
+		return &callError{ErrNoService, "driverd is being started, and has not answered yet: try again in a moment"}
+	}
 	if notRunning(err) {
 		return ErrNoService
 	}
