@@ -263,13 +263,12 @@ func explain(err error) error {
 	if strings.HasPrefix(e.Name, "org.freedesktop.DBus.Error.Spawn.") || strings.HasPrefix(e.Name, "org.freedesktop.systemd1.") {
 		return &callError{ErrNoService, "driverd cannot be started: " + e.Error()}
 	}
-	if e.Name == "org.freedesktop.DBus.Error.TimedOut" { // 25 s have passed, of dbus-daemon's
-		return &callError{ErrNoService, "driverd is being started, and has not answered yet: try again in a moment"}
-	}
 	if notRunning(err) {
 		return ErrNoService
 	}
 	switch e.Name {
+	case "org.freedesktop.DBus.Error.TimedOut": // 25 s have passed, of dbus-daemon's
+		return &callError{ErrNoService, "driverd is being started, and has not answered yet: try again in a moment"}
 	case "org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.Disconnected":
 		return ErrNoService
 	case "org.freedesktop.DBus.Error.AccessDenied", "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired":

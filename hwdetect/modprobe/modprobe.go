@@ -127,7 +127,7 @@ func logicalLines(text string) iter.Seq2[int, string] {
 func (c *Configuration) line(words []string, why string) {
 	switch words[0] {
 	case "blacklist":
-		note(c.blacklist, kernelbuild.ModulePattern(words[1]), why)
+		c.forbid(words[1], why)
 	case "alias":
 		if len(words) > 2 {
 			c.aliases = append(c.aliases, directive{kernelbuild.ModulePattern(words[1]), kernelbuild.ModuleName(words[2]), why})
@@ -137,6 +137,11 @@ func (c *Configuration) line(words []string, why string) {
 			c.installs = append(c.installs, directive{pattern: kernelbuild.ModulePattern(words[1]), why: why})
 		}
 	}
+}
+
+// forbid puts a module on the blacklist, by its name as Denial spells it.
+func (c *Configuration) forbid(module, why string) {
+	note(c.blacklist, kernelbuild.ModulePattern(module), why)
 }
 
 // loadsNothing says whether a command is one of those that are written to keep a module out: a
@@ -179,7 +184,7 @@ func (c *Configuration) commandLine(text string) {
 		switch parameter(word) {
 		case parameters[0]:
 			for name := range strings.SplitSeq(names, ",") {
-				note(c.blacklist, kernelbuild.ModuleName(name), why)
+				c.forbid(name, why)
 			}
 		case parameters[1]:
 			if !forKernel {
