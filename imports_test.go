@@ -35,10 +35,10 @@ var mayImport = map[string][]string{
 	"daemon/config":  {"hwdetect", "hwdetect/modalias", "kernelbuild", "plan", "daemon/gate", "internal/tree"},
 	"daemon/gate":    {"reason", "hwdetect/sysfs"},
 	"daemon/jobs":    {"reason", "hwdetect", "daemon/ledger"},
-	"daemon/install": {"reason", "dnfbridge", "daemon/config", "hwdetect/firmware", "internal/printable", "kernelbuild", "plan"},
+	"daemon/install": {"reason", "dnfbridge", "daemon/config", "hwdetect/firmware", "internal/outcome", "internal/printable", "kernelbuild", "plan"},
 	"daemon/journal": {"reason"},
 	"daemon/ledger":  {"reason", "hwdetect"},
-	"daemon/load":    {"reason", "hwdetect", "hwdetect/modalias", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/sysfs", "kernelbuild", "plan", "internal/printable", "internal/redact"},
+	"daemon/load":    {"reason", "hwdetect", "hwdetect/modalias", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/sysfs", "kernelbuild", "plan", "internal/outcome", "internal/printable", "internal/redact"},
 	"daemon/outside": {},
 	"daemon/phase":   {"reason", "hwdetect", "hwdetect/firmware", "plan", "daemon/ledger"},
 	"daemon/state":   {"daemon", "dnfbridge", "internal/tree"},
@@ -47,6 +47,7 @@ var mayImport = map[string][]string{
 	"api":                {},
 	"internal/printable": {},
 	"internal/redact":    {},
+	"internal/outcome":   {},
 	"internal/tree":      {},
 	"internal/guest":     {"api", "daemon", "daemon/bus", "daemon/config", "daemon/gate", "daemon/state", "hwdetect", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/modprobe", "hwdetect/pciids", "hwdetect/sysfs", "plan", "internal/tree"},
 	"internal/image":     {"daemon", "daemon/config", "dnfbridge", "hwdetect/firmware", "hwdetect/kmod", "plan"},
@@ -181,7 +182,7 @@ func TestNoWayBack(t *testing.T) {
 		{[]string{"hwdetect", "dnfbridge", "plan", "daemon", "api", "internal/guest", "internal/service", "cmd/driverd"}, []string{"kernelsplit"}},
 		{[]string{"kernelsplit"}, []string{"hwdetect", "dnfbridge", "plan", "daemon", "api"}},
 		// Nothing that a guest runs knows of the lab, or of helpers of tests.
-		{[]string{"reason", "kernelbuild", "hwdetect", "dnfbridge", "plan", "daemon", "api", "kernelsplit", "internal/guest", "internal/image", "internal/printable", "internal/redact", "internal/report", "internal/service", "internal/tree", "cmd"}, []string{"lab", "internal/testbed", "internal/testbus", "internal/testtree", "internal/kerneltest"}},
+		{[]string{"reason", "kernelbuild", "hwdetect", "dnfbridge", "plan", "daemon", "api", "kernelsplit", "internal/guest", "internal/image", "internal/outcome", "internal/printable", "internal/redact", "internal/report", "internal/service", "internal/tree", "cmd"}, []string{"lab", "internal/testbed", "internal/testbus", "internal/testtree", "internal/kerneltest"}},
 	} {
 		for name, imports := range mayImport {
 			for _, imported := range imports {

@@ -38,14 +38,13 @@ var writes = []struct {
 	{"daemon/install/listener.go", "the socket in /run/driverd/jobs", []string{"net.Listen", "os.Chmod", "os.Remove"}},
 	{"daemon/install/backend.go", "takes requests away from /run/driverd/jobs", []string{"os.Remove"}},
 	{"daemon/install/request.go", "requests in /run/driverd/jobs", []string{"os.WriteFile"}},
-	{"daemon/install/outcome.go", "/run/driverd/install", []string{"os.Remove", "os.Rename", "os.WriteFile"}},
 	{"daemon/install/units.go", "has systemd start the install step", []string{systemd}},
 	{"daemon/journal/writer.go", "the journal", []string{journald}},
 	{"daemon/load/early.go", "a module root in the unit's private /tmp, and kmod's commands, each named where output is called", []string{
 		"exec ?", "os.MkdirAll", "os.MkdirTemp", "os.RemoveAll", "os.Symlink",
 	}},
 	{"daemon/load/offer.go", "drivers_probe of sysfs, which passes over a device that has a driver", []string{"os.OpenFile", "(*os.File).WriteString"}},
-	{"daemon/load/outcome.go", "/run/driverd/load", []string{"os.Remove", "os.Rename", "os.WriteFile"}},
+	{"internal/outcome", "/run/driverd/load and /run/driverd/install", []string{"os.Remove", "os.Rename", "os.WriteFile"}},
 	{"daemon/load/step.go", "the modules of the kernel: it is told to load, and never to remove", []string{"exec /sbin/modprobe"}},
 	{"daemon/load/units.go", "has systemd start the load step", []string{
 		systemd,

@@ -3,13 +3,10 @@
 package install
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 
+	outcomes "driverd/internal/outcome"
 	"driverd/internal/printable"
 	"driverd/reason"
 )
@@ -19,10 +16,8 @@ import (
 // would make the whole system degraded for a package that cannot be had.
 const outcomeDir = "/run/driverd/install"
 
-const (
-	maxOutcome = 64 << 10 // bytes
-	maxMessage = 2000     // characters
-)
+// maxMessage is how long a message is at most, in characters.
+const maxMessage = 2000
 
 // outcome is how a step has ended.
 type outcome struct {
@@ -33,15 +28,7 @@ type outcome struct {
 
 // write leaves an outcome for whoever reads it.
 func (o outcome) write(dir string, job uint64) error {
-	path := requestFile(dir, job)
-	text, err := json.Marshal(o)
-	if err == nil {
-		err = os.WriteFile(path+".new", text, 0o644)
-	}
-	if err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err != nil {
+	if err := outcomes.Write(requestFile(dir, job), o); err != nil {
 		return fmt.Errorf("cannot say how the step has ended: %w", err)
 	}
 	return nil
@@ -49,7 +36,7 @@ func (o outcome) write(dir string, job uint64) error {
 
 // forget takes away the outcome of a job of the same number.
 func forget(dir string, job uint64) error {
-	if err := os.Remove(requestFile(dir, job)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := outcomes.Remove(requestFile(dir, job)); err != nil {
 		return fmt.Errorf("cannot take away the last outcome: %w", err)
 	}
 	return nil
@@ -58,15 +45,7 @@ func forget(dir string, job uint64) error {
 // readOutcome reads what a step has left.
 func readOutcome(dir string, job uint64) (outcome, error) {
 	var o outcome
-	file, err := os.Open(requestFile(dir, job))
-	if err != nil {
-		return o, err
-	}
-	defer func() { _ = file.Close() }() // only read: nothing can be lost
-	text, err := io.ReadAll(io.LimitReader(file, maxOutcome))
-	if err == nil {
-		err = json.Unmarshal(text, &o)
-	}
+	err := outcomes.Read(requestFile(dir, job), &o)
 	o.Message = legible(o.Message)
 	return o, err
 }

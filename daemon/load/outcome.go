@@ -3,17 +3,15 @@
 package load
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
 	"driverd/hwdetect"
 	"driverd/hwdetect/firmware"
+	outcomes "driverd/internal/outcome"
 	"driverd/internal/printable"
 	"driverd/internal/redact"
 	"driverd/reason"
@@ -25,10 +23,9 @@ import (
 // not work.
 const outcomeDir = "/run/driverd/load"
 
-// maxOutcome bounds what is read of a file, maxMessage what is believed of it:
-// it quotes the kernel's log, and that quotes devices. maxFiles is of firmware.
+// maxMessage bounds what is believed of a file: it quotes the kernel's log, and that
+// quotes devices. maxFiles is of firmware.
 const (
-	maxOutcome = 64 << 10
 	maxMessage = 1000
 	maxFiles   = 8
 )
@@ -57,7 +54,7 @@ func (o Outcomes) path(slot hwdetect.Slot) string { return filepath.Join(o.Dir, 
 func (o Outcomes) Write(slot hwdetect.Slot, failed error) error {
 	path := o.path(slot)
 	if failed == nil {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := outcomes.Remove(path); err != nil {
 			return fmt.Errorf("cannot take away the last outcome: %w", err)
 		}
 		return nil
@@ -66,14 +63,7 @@ func (o Outcomes) Write(slot hwdetect.Slot, failed error) error {
 	if missing := (*firmware.MissingError)(nil); errors.As(failed, &missing) {
 		left.Firmware = missing.Files
 	}
-	text, err := json.Marshal(left)
-	if err == nil {
-		err = os.WriteFile(path+".new", text, 0o644)
-	}
-	if err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err != nil {
+	if err := outcomes.Write(path, left); err != nil {
 		return fmt.Errorf("cannot say why the step has failed: %w", err)
 	}
 	return nil
@@ -86,20 +76,11 @@ func (o Outcomes) Read(slot hwdetect.Slot) error {
 		return reason.With(reason.ProbeFailed,
 			fmt.Errorf("cannot read why the load step has failed: %w: see journalctl -u %s", err, unitName(slot)))
 	}
-	file, err := os.Open(o.path(slot))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return unreadable(err)
-	}
-	defer func() { _ = file.Close() }() // only read: nothing can be lost
-	text, err := io.ReadAll(io.LimitReader(file, maxOutcome))
-	if err != nil {
-		return unreadable(err)
-	}
 	var found outcome
-	if err := json.Unmarshal(text, &found); err != nil {
+	switch err := outcomes.Read(o.path(slot), &found); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
 		return unreadable(err)
 	}
 	if !slices.Contains(reasons, found.Reason) {
