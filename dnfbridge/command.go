@@ -110,11 +110,12 @@ func (c Command) query(ctx context.Context, query ...string) ([]map[string]dbus.
 }
 
 // Install runs a transaction, which is planned first and passes the same guard as one
-// of dnf5daemon's: dnf5 then carries out exactly that plan, or nothing. The files are
-// on the disk at the end.
+// of dnf5daemon's: dnf5 then carries out exactly that plan, or nothing. It takes what it
+// has stored for files that somebody has brought, whose signatures it checks only if told
+// so. The files are on the disk at the end.
 func (c Command) Install(ctx context.Context, t Transaction) error {
 	err := c.planned(ctx, t, func(options []string, plan string) error {
-		if _, err := c.run(ctx, append(options, "replay", plan)...); err != nil {
+		if _, err := c.run(ctx, append(options, "--setopt=localpkg_gpgcheck=1", "replay", plan)...); err != nil {
 			return err
 		}
 		return flush(filepath.Join(c.Root, "usr/lib/modules"))
@@ -246,13 +247,22 @@ func readPlan(file string) ([]item, error) {
 		dot := max(strings.LastIndexByte(evr, '.'), 0)
 		items = append(items, item{Type: "Package", Action: p.Action, Object: map[string]dbus.Variant{
 			"name": dbus.MakeVariant(name), "evr": dbus.MakeVariant(evr[:dot]), "arch": dbus.MakeVariant(strings.TrimPrefix(evr[dot:], ".")),
-			"repo_id": dbus.MakeVariant(p.Repo),
+			"repo_id": dbus.MakeVariant(repositoryOf(p.Repo)),
 		}})
 	}
 	for range len(stored.Groups) + len(stored.Environments) {
 		items = append(items, item{Type: "Group", Action: actionInstall})
 	}
 	return items, nil
+}
+
+// repositoryOf is the repository from which a package of a stored transaction came: dnf5
+// writes it as @stored_transaction(ID), as that is whence it will be installed.
+func repositoryOf(said string) string {
+	if id, ok := strings.CutPrefix(said, "@stored_transaction("); ok {
+		return strings.TrimSuffix(id, ")")
+	}
+	return said
 }
 
 // KeysOf returns where the keys of a repository are, as its configuration says.
