@@ -41,18 +41,17 @@ type HistoryFile interface {
 	Save([]Entry) error
 }
 
-// history is what was done, the oldest first.
+// history is what was done, the newest first.
 type history struct {
-	entries []Entry
+	entries []Entry // never changed: a new entry makes a new list
 	unsaved bool
 	saving  bool
 	failing bool // the last Save was in vain, and the journal knows
 }
 
-// History returns what was done, the newest first.
+// History returns what was done, the newest first, to be read only.
 func (e *Engine) History(ctx context.Context) (entries []Entry, err error) {
-	err = e.call(ctx, func() { entries = slices.Clone(e.history.entries) })
-	slices.Reverse(entries)
+	err = e.call(ctx, func() { entries = e.history.entries })
 	return entries, err
 }
 
@@ -63,7 +62,7 @@ func (e *Engine) restoreHistory() {
 	if err != nil {
 		e.Log.Error().Str("event", "history-unreadable").Msgf("the history begins anew: %v", err)
 	}
-	e.history.entries = entries
+	e.history.entries = reversed(entries)
 	for _, entry := range entries {
 		e.jobs.Numbered(entry.Job)
 	}
@@ -74,12 +73,12 @@ func (e *Engine) restoreHistory() {
 func (e *Engine) note(entry Entry) {
 	h := &e.history
 	entry.Time = time.Now()
-	if n := len(h.entries); n > 0 && entry.State == JobFailed && entry.repeats(h.entries[n-1]) {
-		entry.Began = h.entries[n-1].Began
-		h.entries = h.entries[:n-1]
+	before := h.entries
+	if len(before) > 0 && entry.State == JobFailed && entry.repeats(before[0]) {
+		entry.Began = before[0].Began
+		before = before[1:]
 	}
-	h.entries = append(h.entries, entry)
-	h.entries = slices.Clone(h.entries[max(0, len(h.entries)-keptEntries):]) // a Save reads the old ones
+	h.entries = slices.Concat([]Entry{entry}, before[:min(len(before), keptEntries-1)])
 	h.unsaved = true
 	e.saveHistory()
 }
@@ -99,7 +98,7 @@ func (e *Engine) saveHistory() {
 	h.saving, h.unsaved = true, false
 	entries := h.entries
 	e.saves.Go(func() {
-		err := e.HistoryFile.Save(entries)
+		err := e.HistoryFile.Save(reversed(entries))
 		e.post(func() {
 			again := h.unsaved
 			h.saving = false
@@ -126,14 +125,20 @@ func (e *Engine) savedHistory(err error) {
 func (e *Engine) closeHistory() {
 	e.saves.Wait()
 	if h := &e.history; h.unsaved || h.saving {
-		e.savedHistory(e.HistoryFile.Save(h.entries))
+		e.savedHistory(e.HistoryFile.Save(reversed(h.entries)))
 	}
 }
 
-// About returns the last of the entries that are about a slot, the newest first.
+func reversed(entries []Entry) []Entry {
+	entries = slices.Clone(entries)
+	slices.Reverse(entries)
+	return entries
+}
+
+// About returns the first few of the entries that are about a slot.
 func About(slot hwdetect.Slot, entries []Entry) []Entry {
 	var found []Entry
-	for _, entry := range slices.Backward(entries) {
+	for _, entry := range entries {
 		if slices.Contains(entry.Slots, slot.String()) && len(found) < explainedEntries {
 			found = append(found, entry)
 		}

@@ -61,6 +61,7 @@ func Prepare(ctx context.Context) error {
 		"-o", "Dir::State::Lists=" + filepath.Join(dir, "lists"),
 		"-o", "Acquire::Check-Valid-Until=false",
 		"-o", "APT::Sandbox::User=root",
+		"-o", "DPkg::Lock::Timeout=600", // seconds: somebody else may be installing
 	}
 	apt := func(args ...string) error {
 		argv := append(append(append(sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y"), conf...), args...)

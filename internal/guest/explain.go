@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"driverd/api"
 	"driverd/daemon"
@@ -68,6 +69,7 @@ func Explain(what string, subject plan.Subject, root string) (api.Explanation, e
 		if err != nil {
 			return api.Explanation{}, fmt.Errorf("cannot read the history: %w", err)
 		}
+		slices.Reverse(entries) // the newest first
 		x.History = daemon.About(device.Slot, entries)
 		d := x.Want
 		x.Device = &daemon.Device{
