@@ -50,6 +50,9 @@ fails driverd preinstall --root /mnt --group nic >/root/no-group
 
 for unit in driverd driverd-preinstall; do systemctl is-enabled $unit; done
 echo 'install = ["firmware(lab/none.bin)", "firmware(lab/card.bin)"]' >/etc/driverd/preinstall.d/50-image.toml
+fails driverd preinstall --root /mnt >/root/no-key
+fails test -e /lib/firmware/lab/card.bin.xz
+rpm --import /root/firmware/key.asc
 fails driverd preinstall --root /mnt >/root/no-firmware
 test -e /lib/firmware/lab/card.bin.xz
 sed -i 's/"firmware(lab.none.bin)", //' /etc/driverd/preinstall.d/50-image.toml
@@ -131,6 +134,7 @@ func TestGoldenImage(t *testing.T) {
 			"no-kernel": "there is no kernel 1.2.3 in /usr/lib/modules",
 			"no-group":  `cannot understand "nic": want a slot`,
 
+			"no-key":      "Signature verification failed",
 			"no-firmware": "no package that could be installed has /lib/firmware/lab/none.bin",
 		} {
 			if got := g.sh("cat /root/%s", file); !strings.Contains(got, want) {
