@@ -18,11 +18,13 @@ const (
 // How many bytes of replies callers may have left unread: of one, and of all together.
 // Nothing tells when a reply is read, so what was sent counts as unread for a time. The
 // bus keeps unread replies in its memory, and when those of one service come to 127 MB
-// (dbus-daemon: max_incoming_bytes) it reads no more of what that service sends.
+// (dbus-daemon: max_incoming_bytes) it reads no more of what that service sends. It also
+// reads one reply after another, and looks at each byte of it: what others may have sent
+// is what a caller waits for.
 const (
-	unreadOfSender = 8 << 20
-	unreadInAll    = 24 << 20
-	unreadShort    = 64 << 20 // in all, if the next reply is short
+	unreadOfSender = 4 << 20
+	unreadInAll    = 8 << 20
+	unreadShort    = 32 << 20 // in all, if the next reply is short
 	readOfSender   = 1 << 20  // per second, of what is unread
 	readInAll      = 1 << 20
 	shortReply     = 16 << 10
