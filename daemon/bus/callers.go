@@ -7,12 +7,14 @@ import (
 	"time"
 )
 
-// How many calls are being answered at once, and how many refusals sent: those hold
-// nothing of the call.
+// How many calls are being answered at once, and how many refusals sent, which hold
+// nothing of the call. Whoever has sent more calls than are refused hears nothing, and
+// keeps nobody else from hearing.
 const (
-	callsOfSender = 8
-	callsInAll    = 64
-	refusals      = 1024
+	callsOfSender    = 8
+	callsInAll       = 64
+	refusalsOfSender = 64
+	refusalsInAll    = 4096
 )
 
 // How many bytes of replies callers may have left unread: of one, and of all together.
@@ -34,16 +36,40 @@ const (
 // callers are those who have called: none of them may take what is there for all.
 type callers struct {
 	mu      sync.Mutex
-	active  map[string]int // calls that are being answered, by sender
-	all     int
-	refused int // that are being sent
+	active  tally // calls that are being answered
+	refused tally // refusals that are being sent
 	unread  map[string]*unread
 	inAll   unread
 	plans   map[uint32]bool // the users one of whose plans is being made
 }
 
 func newCallers() *callers {
-	return &callers{active: make(map[string]int), unread: make(map[string]*unread), plans: make(map[uint32]bool)}
+	return &callers{
+		active: tally{of: make(map[string]int)}, refused: tally{of: make(map[string]int)},
+		unread: make(map[string]*unread), plans: make(map[uint32]bool),
+	}
+}
+
+// tally counts what is done at once, of each sender and in all.
+type tally struct {
+	of    map[string]int
+	inAll int
+}
+
+func (t *tally) add(sender string, ofSender, inAll int) bool {
+	if t.inAll >= inAll || t.of[sender] >= ofSender {
+		return false
+	}
+	t.inAll++
+	t.of[sender]++
+	return true
+}
+
+func (t *tally) remove(sender string) {
+	t.inAll--
+	if t.of[sender]--; t.of[sender] == 0 {
+		delete(t.of, sender)
+	}
 }
 
 // unread is what was sent and may not be read yet.
@@ -63,28 +89,20 @@ func (u *unread) is(now time.Time, perSecond int64) int64 {
 func (c *callers) begin(sender string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.all >= callsInAll || c.active[sender] >= callsOfSender {
-		return false
-	}
-	c.all++
-	c.active[sender]++
-	return true
+	return c.active.add(sender, callsOfSender, callsInAll)
 }
 
 func (c *callers) end(sender string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.all--
-	if c.active[sender]--; c.active[sender] == 0 {
-		delete(c.active, sender)
-	}
+	c.active.remove(sender)
 }
 
 // waiting says whether a call is being answered.
 func (c *callers) waiting() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.all > 0
+	return c.active.inAll > 0
 }
 
 // beginRefusal says whether a caller is told that there are too many calls. Who is told
@@ -95,17 +113,13 @@ func (c *callers) beginRefusal(sender string) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.refused >= refusals {
-		return false
-	}
-	c.refused++
-	return true
+	return c.refused.add(sender, refusalsOfSender, refusalsInAll)
 }
 
-func (c *callers) endRefusal() {
+func (c *callers) endRefusal(sender string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.refused--
+	c.refused.remove(sender)
 }
 
 // replies says whether a reply of so many bytes may be sent, and counts it.

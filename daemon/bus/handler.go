@@ -63,7 +63,7 @@ func (s *Server) called(c call) {
 		c.body = nil
 		go func() {
 			defer s.calls.RUnlock()
-			defer s.callers.endRefusal()
+			defer s.callers.endRefusal(c.sender)
 			s.send(c, reply{}, errBusy)
 		}()
 	default:
