@@ -48,6 +48,11 @@ func TestFirmware(t *testing.T) {
 			t.Errorf("%s: found %q, want %q", name, got, test.want)
 		}
 	}
+	// Of a package whose name says nothing its files do.
+	from, err := d.Firmware(t.Context(), release, nil, []string{qed.NEVRA(), whence.NEVRA(), nevra("kernel-modules-sriov")})
+	if err != nil || len(from) != 1 || !slices.Equal(from[qed.NEVRA()], []string{"kernel"}) {
+		t.Errorf("firmware is %v, %v", from, err)
+	}
 	for _, p := range find("qed-firmware") {
 		if p.Installed || p.RepoID != "kernel" || p.DownloadSize == 0 {
 			t.Errorf("found %+v", p)

@@ -52,7 +52,7 @@ func build(release string) []rpmrepo.Package {
 var (
 	whence = rpmrepo.Package{Name: "linux-firmware-whence", Version: "20260221", Release: "1", PayloadBytes: 64}
 	qed    = rpmrepo.Package{
-		Name: "qed-firmware", Version: "20260221", Release: "1", PayloadBytes: 64,
+		Name: "qed-firmware", Version: "20260221", Release: "1",
 		Requires: []string{"linux-firmware-whence = 20260221-1"},
 		Files: map[string][]byte{
 			"/usr/lib/firmware/qed/init.bin.xz": []byte("x"), "/usr/lib/firmware/qed/plain.bin": []byte("x"),

@@ -17,8 +17,8 @@ import (
 	"text/template"
 )
 
-// Package describes one RPM, architecture x86_64. One of its files is of
-// PayloadBytes incompressible bytes.
+// Package describes one RPM, architecture x86_64. If PayloadBytes is not 0, one of its
+// files is of so many incompressible bytes.
 type Package struct {
 	Name    string
 	Epoch   int // 0 is written as no epoch, as most packages have it
@@ -77,8 +77,11 @@ Conflicts: {{.}}
 %description
 A test package.
 %install
+mkdir -p %{buildroot}
+{{- if .PayloadBytes}}
 mkdir -p %{buildroot}/opt/test
 head -c {{.PayloadBytes}} /dev/urandom >%{buildroot}/opt/test/{{.Name}}-{{.Version}}-{{.Release}}
+{{- end}}
 {{- if .Files}}
 cp -r %{_topdir}/files/. %{buildroot}
 {{- end}}
@@ -91,7 +94,9 @@ cp -r %{_topdir}/files/. %{buildroot}
 {{.Post}}
 {{- end}}
 %files
+{{- if .PayloadBytes}}
 /opt/test/*
+{{- end}}
 {{- range $path, $_ := .Files}}
 {{$path}}
 {{- end}}
