@@ -5,7 +5,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -37,12 +36,11 @@ func (e *Engine) run(j *jobs.Job) {
 		doing = "downloading"
 	}
 	e.Log.Info().Str("event", "job-started").Strs("packages", j.Packages).Msgf("%s %s", doing, strings.Join(slices.Concat(j.Packages, j.Files.Asked), " "))
-	release, catalog := e.Release, e.catalog
+	catalog := e.catalog
 	if j.Kind == jobs.ForNextKernel {
-		release, catalog = e.nextKernel.Release, e.nextKernel.catalog
+		catalog = e.nextKernel.catalog
 	}
 	w := &work{engine: e, job: j, files: j.Files, policy: e.config.Policy, transaction: dnfbridge.Transaction{
-		Into:         filepath.Join("/lib/modules", release),
 		Install:      j.Wanted,
 		Allowed:      e.config.Policy.NotHeld(catalog.known.NEVRAs()),
 		DownloadOnly: j.Kind == jobs.DownloadOnly,

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/rs/zerolog"
@@ -77,7 +78,7 @@ func (s Step) do(ctx context.Context) error {
 	t := dnfbridge.Transaction{
 		Install: r.Install, Allowed: configured.Policy.NotHeld(r.Allowed),
 		Reinstall: r.Reinstall, DownloadOnly: r.DownloadOnly,
-		Kernels: s.Kernels, Into: "/lib/modules",
+		Kernels: s.Kernels, Into: filepath.Join("/lib/modules", s.Kernels[0]), // may be a filesystem of its own
 		Veto:   func(nevra string, provides []string) error { return veto(configured.Policy, nevra, provides) },
 		Commit: func(coming []string) error { return line.Ask(ctx, coming) },
 	}

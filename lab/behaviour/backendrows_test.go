@@ -26,9 +26,12 @@ import ctypes, pathlib, signal
 sd = ctypes.CDLL("libsystemd.so.0")
 bus, reply, taken = ctypes.c_void_p(), ctypes.c_void_p(), 0
 sd.sd_bus_open_system(ctypes.byref(bus))
-while sd.sd_bus_call_method(bus, b"org.rpm.dnf.v0", b"/org/rpm/dnf/v0", b"org.rpm.dnf.v0.SessionManager",
-        b"open_session", None, ctypes.byref(reply), b"a{sv}", 0) >= 0:
-    taken += 1
+while True:
+    if sd.sd_bus_call_method(bus, b"org.rpm.dnf.v0", b"/org/rpm/dnf/v0", b"org.rpm.dnf.v0.SessionManager",
+            b"open_session", None, ctypes.byref(reply), b"a{sv}", 0) >= 0:
+        taken += 1
+    elif taken: # before that dnf5daemon may only be starting
+        break
 pathlib.Path("/run/sessions-taken").write_text(str(taken))
 signal.pause()
 `
