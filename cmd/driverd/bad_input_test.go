@@ -41,7 +41,7 @@ func TestBadInputIsWrongUsage(t *testing.T) {
 	t.Parallel()
 	takes := [][]string{
 		{}, {"status"}, {"explain"}, {"plan"}, {"install"}, {"rescan"}, {"mode"}, {"history"}, {"watch"}, {"wait"}, {"metrics"}, {"load"}, {"daemon"},
-		{"preinstall"}, {"record", "a"}, {"status", "--json", "--check"},
+		{"preinstall"}, {"image"}, {"image", "install"}, {"image", "download"}, {"record", "a"}, {"status", "--json", "--check"},
 		{"history", "-n"}, {"history", "--since"}, {"wait", "--timeout"}, {"status", "--color"}, {"mode", "--unset"},
 	}
 	for what, word := range bad {

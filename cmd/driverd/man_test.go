@@ -64,8 +64,8 @@ func TestManual(t *testing.T) {
 			t.Errorf("driverd(1) does not explain %s", flag)
 		}
 	}
-	for _, command := range root.Commands() {
-		name := command.Name()
+	for _, command := range leaves(root) {
+		name := strings.TrimPrefix(command.CommandPath(), "driverd ")
 		if slices.Contains(forUnits, name) {
 			if !strings.Contains(units["DESCRIPTION"], "driverd "+name) {
 				t.Errorf("driverd(8) does not tell of driverd %s", name)
@@ -102,6 +102,19 @@ func TestManual(t *testing.T) {
 			}
 		}
 	}
+}
+
+// leaves returns the commands that do something.
+func leaves(command *cobra.Command) []*cobra.Command {
+	var all []*cobra.Command
+	for _, c := range command.Commands() {
+		if c.HasSubCommands() {
+			all = append(all, leaves(c)...)
+		} else {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // flagsOf returns the flags of a command, as its help lists them.

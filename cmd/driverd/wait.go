@@ -22,7 +22,7 @@ import (
 const waitTime = 5 * time.Minute
 
 // errDeadline is why a wait ends that has taken too long.
-var errDeadline = errors.New("the time is up")
+var errDeadline = errors.New("the timeout has expired")
 
 func waitCommand(c console) *cobra.Command {
 	timeout := waitTime
