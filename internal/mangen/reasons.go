@@ -12,7 +12,7 @@ var (
 	emptyLine    = regexp.MustCompile(`\n\n+`)
 )
 
-// reasons sets the entries of reasons in a catalog.
+// reasons sets the entries of reasons in a catalog. Lines with an indent are commands.
 func reasons(catalog string) (string, error) {
 	var out strings.Builder
 	entries := catalogEntry.FindAllStringSubmatchIndex(catalog, -1)
@@ -25,8 +25,12 @@ func reasons(catalog string) (string, error) {
 			end = entries[i+1][0]
 		}
 		out.WriteString("*" + catalog[at[4]:at[5]] + "*\n")
-		text := catalog[at[6]:at[7]] + ". " + strings.TrimSpace(catalog[at[1]:end])
+		text := catalog[at[6]:at[7]] + ". " + strings.TrimRight(catalog[at[1]:end], "\n")
 		for _, p := range emptyLine.Split(text, -1) {
+			if commands, ok := strings.CutPrefix(p, "    "); ok {
+				out.WriteString("\t```\n\t" + strings.ReplaceAll(commands, "\n    ", "\n\t") + "\n\t```\n\n")
+				continue
+			}
 			out.WriteString(paragraph(p, 1))
 		}
 	}
