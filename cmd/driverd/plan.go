@@ -126,6 +126,11 @@ func offeredGroups() []string {
 	return offered
 }
 
+// completeSlots offers the slots of the devices.
+func (c console) completeSlots(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return c.slots(cmd.Context(), args), cobra.ShellCompDirectiveNoFileComp
+}
+
 // slots offers the slots of the devices, with their names, but for those given.
 func (c console) slots(ctx context.Context, given []string) []string {
 	var slots []string
