@@ -21,7 +21,7 @@ help: ## list the targets
 host: ## install what building and testing need (Debian 12)
 	@$(LAB) host
 
-docs: ## make what has its source elsewhere: parts of the man pages
+docs: ## write the parts of the man pages that have their source elsewhere
 	@go run ./internal/mangen
 
 rpm: host ## build dist/driverd-VERSION-RELEASE.x86_64.rpm

@@ -25,7 +25,8 @@ var writes = []struct {
 	}},
 	{"cmd/driverd/agent.go", "polkit's agent, which asks for a password", []string{"exec pkttyagent", "(*os.Process).Signal"}},
 	{"cmd/driverd/metrics.go", "a file that somebody names, as whoever that is", []string{renameio, "os.Chtimes"}},
-	{"cmd/driverd/preinstall.go", "a log, and what was done, before the service runs", []string{"os.OpenFile", "os.MkdirAll", renameio}},
+	{"cmd/driverd/preinstall.go", "what was done, before the service runs", []string{"os.MkdirAll", renameio}},
+	{"cmd/driverd/preinstall_report.go", "a log that somebody names", []string{"os.OpenFile"}},
 	{"daemon/bus/polkit.go", "asks polkit over the bus", []string{
 		"(*" + godbus + ".Conn).BusObject", "(*" + godbus + ".Conn).Object", "(" + godbus + ".BusObject).CallWithContext",
 	}},

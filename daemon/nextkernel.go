@@ -166,7 +166,7 @@ func (n *nextKernel) view() NextKernel {
 		words = append(words, "lacks "+strings.Join(lacks, ", and "))
 	}
 	if !v.Ready && len(l.groups) > 0 {
-		words = append(words, fmt.Sprintf("To install it: driverd preinstall --for %s --group %s", n.Release, strings.Join(l.groups, " --group ")))
+		words = append(words, fmt.Sprintf("To install it: driverd image install --for %s %s", n.Release, strings.Join(l.groups, " ")))
 	}
 	if n.Doubt != nil {
 		words = append(words, fmt.Sprintf("It is the newest of its variant, as the boot loader's choice cannot be read: %v", n.Doubt))

@@ -84,7 +84,7 @@ func TestNextKernelIsShown(t *testing.T) {
 		w.mode = daemon.Observe
 		engine, _ := w.run(t)
 		after(time.Second)
-		lacks := "lacks the driver of 0000:01:00.0, and what is loaded now: igb, xt_socket, nvidia. To install it: driverd preinstall --for " + nextRelease + " --group sriov"
+		lacks := "lacks the driver of 0000:01:00.0, and what is loaded now: igb, xt_socket, nvidia. To install it: driverd image install --for " + nextRelease + " sriov"
 		if got := w.view().NextKernel; got.Release != nextRelease || got.Ready || got.Message != lacks {
 			t.Errorf("at first: %+v", got)
 		}
@@ -98,7 +98,7 @@ func TestNextKernelIsShown(t *testing.T) {
 		after(5 * time.Second)
 		want := daemon.NextKernel{
 			Release: nextRelease, Packages: []string{"kernel-modules-2-1.x86_64", nextSRIOV},
-			Message: "lacks the driver of 0000:01:00.0, and what is loaded now: xt_socket, nvidia. To install it: driverd preinstall --for " + nextRelease + " --group hardware --group sriov",
+			Message: "lacks the driver of 0000:01:00.0, and what is loaded now: xt_socket, nvidia. To install it: driverd image install --for " + nextRelease + " hardware sriov",
 		}
 		if diff := cmp.Diff(want, w.view().NextKernel); diff != "" {
 			t.Error(diff)

@@ -77,7 +77,7 @@ func explain(err error) error {
 	case runLocked:
 		return reason.With(reason.BackendBusy, fmt.Errorf("another program holds the lock of the package database: %w", err))
 	case runUnsigned:
-		return reason.With(reason.UntrustedPackage, fmt.Errorf("a package is not signed, or by no key that is trusted here: %w", err))
+		return reason.With(reason.UntrustedPackage, fmt.Errorf("a package is not signed, or not with a key that this guest trusts: %w", err))
 	}
 	return reason.With(reason.TransactionFailed, err)
 }

@@ -95,7 +95,7 @@ func verifyWithRPM(ctx context.Context, files []string) error {
 		return context.Cause(ctx)
 	case errors.As(err, &failed):
 		return reason.With(reason.UntrustedPackage, fmt.Errorf(
-			"a package is not signed, or by no key that is trusted here, an administrator can import it: %s", oneLine(strings.TrimSpace(string(said)))))
+			"a package is not signed, or not with a key that this guest trusts; an administrator can import the key: %s", oneLine(strings.TrimSpace(string(said)))))
 	default:
 		return reason.With(reason.UntrustedPackage, fmt.Errorf("cannot check the signatures of packages: %w", err))
 	}

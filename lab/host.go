@@ -22,7 +22,7 @@ var hostPackages = []string{
 	"fish", "gcc", "gcc-aarch64-linux-gnu", "gcc-i686-linux-gnu", "gnupg", "kmod", "libc6-dev",
 	"libc6-dev-arm64-cross", "libc6-dev-i386-cross", "libkmod-dev", "libudev-dev", "libumockdev-dev",
 	"man-db", "mandoc", "mmdebstrap", "pciutils", "pkg-config", "polkitd", "qemu-user", "rpm",
-	"rpmlint", "umockdev", "xz-utils", "zsh",
+	"rpmlint", "scdoc", "umockdev", "xz-utils", "zsh",
 }
 
 // QEMU comes from backports: igb needs 8.0, its SR-IOV as tested here 10.

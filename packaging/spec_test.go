@@ -40,3 +40,26 @@ func TestBundled(t *testing.T) {
 		}
 	}
 }
+
+// TestSpecByDistribution sees that the package does by itself what rpm or the
+// distribution does not do, and no more.
+func TestSpecByDistribution(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		define          string
+		creates, preset bool // the user; a file of its own
+	}{{"fedora 41", true, false}, {"fedora 42", false, false}, {"rhel 10", true, true}, {"rhel 11", false, true}, {"none 1", true, true}} {
+		out, err := exec.Command("rpmspec", "--parse", "--load", "macros.fedora", "--load", "macros.systemd", "--load", "macros.golang",
+			"--define", "_sourcedir ../units", "--undefine", "fedora", "--undefine", "rhel", "--define", test.define, "driverd.spec").Output()
+		if err != nil {
+			t.Fatalf("cannot parse the spec where %s: %v", test.define, err)
+		}
+		spec := string(out)
+		if got := strings.Contains(spec, "\n%pre\n"); got != test.creates {
+			t.Errorf("where %s, %%pre creates the user: %v", test.define, got)
+		}
+		if got := strings.Contains(spec, "90-driverd.preset"); got != test.preset {
+			t.Errorf("where %s, the package has a preset: %v", test.define, got)
+		}
+	}
+}

@@ -128,7 +128,7 @@ func (f Facts) need(d hwdetect.Device) Want {
 	}
 	if f.Unbound {
 		return f.describe(d, stop(reason.Unbound,
-			"it had its driver, and has it no more: somebody has unbound it or removed the module, or the driver has given up; to bind it again: driverd rescan, or, while the module is loaded, write %s to /sys/bus/pci/drivers_probe",
+			"it has lost its driver: somebody has unbound it or removed the module, or the driver has given up; to bind it again: driverd rescan, or, while the module is loaded, write %s to /sys/bus/pci/drivers_probe",
 			d.Slot))
 	}
 	if d.Modalias == "" {

@@ -66,7 +66,7 @@ func (f Facts) forbidden(d hwdetect.Device) (Want, bool) {
 	if !all() || len(denied) == 0 || f.claimedByOthers(d, denied) {
 		return Want{}, false
 	}
-	want := stop(reason.Blacklisted, "%s must not be loaded: %s; to have this device driven, remove that, and run driverd rescan",
+	want := stop(reason.Blacklisted, "%s must not be loaded: %s; remove that, then run: driverd rescan",
 		strings.Join(denied, ", "), strings.Join(why, " and "))
 	want.Modules = denied
 	return f.describe(d, want), true

@@ -170,7 +170,7 @@ func (f Facts) apply(d hwdetect.Device, would Want) Want {
 		for _, nevra := range would.Packages {
 			if h := f.Policy.hold(nevra); h != nil {
 				return would.block(reason.Policy,
-					"%s has the driver, but %s says that it must not be installed: take it out there, or install it yourself", nevra, h.Origin)
+					"%s has the driver, but %s says that it must not be installed: remove it there, or install it yourself", nevra, h.Origin)
 			}
 		}
 	}
@@ -184,7 +184,7 @@ func (f Facts) apply(d hwdetect.Device, would Want) Want {
 	switch {
 	case f.PolicyProblem != nil:
 		return would.block(reason.ObserveOnly,
-			"there is a mistake in the configuration (see driverd check-config), without which driverd would %s", todo)
+			"the configuration has an error (see driverd check-config); without it driverd would %s", todo)
 	case !hasSlot(d):
 		return would.block(reason.ObserveOnly, "driverd only observes, and would otherwise %s; to let it: driverd mode auto", todo)
 	default:

@@ -40,8 +40,8 @@ var bad = map[string]string{
 func TestBadInputIsWrongUsage(t *testing.T) {
 	t.Parallel()
 	takes := [][]string{
-		{}, {"status"}, {"explain"}, {"plan"}, {"install"}, {"rescan"}, {"mode"}, {"history"}, {"watch"}, {"wait"}, {"metrics"}, {"load"}, {"daemon"},
-		{"preinstall"}, {"record", "a"}, {"status", "--json", "--check"},
+		{}, {"status"}, {"explain"}, {"plan"}, {"install"}, {"rescan"}, {"mode"}, {"history"}, {"watch"}, {"wait"}, {"cancel"}, {"metrics"}, {"load"}, {"daemon"},
+		{"preinstall"}, {"image"}, {"image", "install"}, {"image", "download"}, {"record", "a"}, {"status", "--json", "--check"},
 		{"history", "-n"}, {"history", "--since"}, {"wait", "--timeout"}, {"status", "--color"}, {"mode", "--unset"},
 	}
 	for what, word := range bad {
@@ -61,7 +61,7 @@ func TestNoServiceIsSaid(t *testing.T) {
 	empty := testbus.Start(t).Address
 	for _, args := range [][]string{
 		{}, {"status"}, {"plan"}, {"plan", "sriov"}, {"install", "--yes"}, {"install", "01:00.0"}, {"rescan"}, {"mode"}, {"mode", "auto"}, {"mode", "--unset"},
-		{"history"}, {"history", "01:00.0"}, {"watch"}, {"wait"}, {"wait", "01:00.0"}, {"metrics"}, {"status", "--json"}, {"install", "--json", "sriov"},
+		{"history"}, {"history", "01:00.0"}, {"watch"}, {"wait"}, {"wait", "01:00.0"}, {"cancel"}, {"cancel", "01:00.0"}, {"metrics"}, {"status", "--json"}, {"install", "--json", "sriov"},
 	} {
 		for address, want := range map[string]string{nowhere(t): "driverd: cannot reach the system bus: ", empty: "driverd is not running"} {
 			code, out, complaints := driverd(t, address, args...)

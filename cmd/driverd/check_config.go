@@ -20,10 +20,10 @@ func checkConfigCommand(c console) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "check-config",
-		Short: "Say whether the configuration is good, and if not, what is wrong",
-		Long: "Say whether driverd.toml(5) is good: what the service would say of it, which runs\n" +
+		Short: "Check the configuration, and show every error",
+		Long: "Check driverd.toml(5) as the service would, which runs\n" +
 			"as another user. It needs neither the service nor, if it may read the files, root.\n" +
-			"The exit status is 1 if something is wrong.",
+			"The exit status is 1 if there is an error.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.checkConfig(cmd.Context(), root, asJSON) },
 	}

@@ -85,7 +85,7 @@ func TestObserveMode(t *testing.T) {
 	}
 	testtree.Write(t, filepath.Join(s.root, "etc/driverd/driverd.toml"), "mdoe = 'auto'")
 	code, out, complaints = driverd(t, s.bus.Address, "explain", "0000:01:00.0", "--root", s.root)
-	if code != exitBlocked || !strings.Contains(out, "there is a mistake in the configuration") {
+	if code != exitBlocked || !strings.Contains(out, "the configuration has an error") {
 		t.Errorf("%d %s %s", code, out, complaints)
 	}
 	_, out, _ = driverd(t, s.bus.Address)

@@ -87,6 +87,7 @@ func TestTab(t *testing.T) {
 				{"driverd install sriov 0000:03", "driverd install sriov 0000:03:00.0"},
 				{"driverd wait 0000:03", "driverd wait 0000:03:00.0"},
 				{"driverd --color alw", "driverd --color always "},
+				{"driverd image install --root / sri", "driverd image install --root / sriov "},
 				{"driverd plan gp", "driverd plan gpu "},
 				{"driverd mode obs", "driverd mode observe "},
 				{"driverd explain --root /etc/pas --js", "--json"},

@@ -65,10 +65,10 @@ var hints = []struct {
 	of   error
 	text string
 }{
-	{api.ErrNoService, "Start it:      systemctl start driverd\nWhy it ended:  journalctl -u driverd\n"},
-	{api.ErrNotAuthorized, "Call it as root (sudo driverd ...), or let a polkit rule allow the action.\n"},
-	{api.ErrNoCandidate, "What is known about it:  driverd explain SLOT (or 8086:10c9)\n"},
-	{api.ErrBackendFailed, "Why, and when it is tried again:  journalctl -u driverd\nTo try again now:                 driverd rescan\n"},
+	{api.ErrNoService, "To start it:\n  systemctl start driverd\nTo see why it ended:\n  journalctl -u driverd\n"},
+	{api.ErrNotAuthorized, "Run the command as root (sudo), or allow the action with a polkit rule.\n"},
+	{api.ErrNoCandidate, "To see what is known about it:\n  driverd explain SLOT\n"},
+	{api.ErrBackendFailed, "To see why, and when driverd retries:\n  journalctl -u driverd\nTo retry now:\n  driverd rescan\n"},
 }
 
 // failure gives an error of the service its exit status.

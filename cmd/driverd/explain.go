@@ -20,9 +20,9 @@ func explainCommand(c console) *cobra.Command {
 	var root string
 	cmd := &cobra.Command{
 		Use:   "explain SLOT | MODALIAS | VENDOR:PRODUCT",
-		Short: "Say what a device needs, and why",
-		Long: "Say what a device needs, and why: which modules claim it by which alias, which\n" +
-			"package holds them, what was decided, and what became of it.",
+		Short: "Show what a device needs, and why",
+		Long: "Show what a device needs, and why: which modules claim it, which package holds\n" +
+			"them, what driverd decided, and what happened.",
 		Example: "  driverd explain 0000:01:00.0\n  driverd explain 8086:10c9",
 		Args:    cobra.ExactArgs(1),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -53,7 +53,7 @@ func explainCommand(c console) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "for programs; see driverd(1)")
-	cmd.Flags().StringVar(&root, "root", "", "read a recorded tree in `DIR`, and do not ask the service")
+	cmd.Flags().StringVar(&root, "root", "", "read the record in `DIR` instead of asking the service")
 	return cmd
 }
 
@@ -78,7 +78,7 @@ func (c console) explanation(ctx context.Context, what, root string) (x api.Expl
 		return err
 	})
 	if errors.Is(err, api.ErrNoService) {
-		_, _ = fmt.Fprintf(c.stderr, "driverd: %v: this is what it would decide\n", err)
+		_, _ = fmt.Fprintf(c.stderr, "driverd: %v: this is what the service would decide\n", err)
 		return explainLocally(ctx, what, c.root)
 	}
 	return x, err

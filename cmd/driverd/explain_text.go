@@ -182,7 +182,7 @@ func decision(action, state string) string {
 	case "await":
 		return "wait for the driver, which is built into the kernel"
 	case "learn":
-		return "first learn which packages this kernel has: the service does so when it runs"
+		return "first learn which packages this kernel has (the service does this when it runs)"
 	}
 	switch state {
 	case "bound":
@@ -216,7 +216,7 @@ func (f *fields) attempts(x api.Explanation) {
 		f.add(label, text)
 		label = ""
 		if a.Retry > 0 {
-			f.add("", fmt.Sprintf("tries so far: %d; next one: %s", a.Tries, moment(a.Retry)))
+			f.add("", fmt.Sprintf("tries so far: %d; next retry: %s", a.Tries, moment(a.Retry)))
 		}
 	}
 }

@@ -21,9 +21,9 @@ func installCommand(c console) *cobra.Command {
 	var i installation
 	cmd := &cobra.Command{
 		Use:   "install [SELECTOR...]",
-		Short: "Install and load what is selected",
-		Long: "Install and load what is selected, also in observe mode, and wait until it is\ndone. An interrupt (Ctrl-C) cancels it as long as nothing has been changed.\n" +
-			"Without a SELECTOR it says on a terminal what it will do, and asks.\n\n" +
+		Short: "Install drivers and load them",
+		Long: "Install and load what the selectors name, also in mode observe, and wait until the\ndevices are bound. Ctrl-C cancels it if nothing has been changed yet.\n" +
+			"Without a SELECTOR, on a terminal, it first shows what it will do and asks.\n\n" +
 			selectors,
 		Example:           "  driverd install 0000:01:00.0\n  driverd install sriov 'kmod(nvme.ko)'",
 		ValidArgsFunction: c.completeSelectors,
@@ -35,9 +35,9 @@ func installCommand(c console) *cobra.Command {
 			return i.run(cmd.Context())
 		},
 	}
-	cmd.Flags().BoolVar(&i.noWait, "no-wait", false, "only begin it, and print its D-Bus path")
-	cmd.Flags().BoolVar(&i.downloadOnly, "download-only", false, "leave the packages in the package manager's cache")
-	cmd.Flags().BoolVarP(&i.yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVar(&i.noWait, "no-wait", false, "start the job, print its D-Bus path and return")
+	cmd.Flags().BoolVar(&i.downloadOnly, "download-only", false, "only download, into the package manager's cache")
+	cmd.Flags().BoolVarP(&i.yes, "yes", "y", false, "do not ask for confirmation")
 	cmd.Flags().BoolVar(&i.asJSON, "json", false, "print the job for programs; see driverd(1)")
 	return cmd
 }
@@ -157,14 +157,14 @@ func (w *waiting) cancel(ctx context.Context) error {
 	case err == nil, errors.Is(err, api.ErrRefused), errors.Is(err, api.ErrNoSuchJob): // or it has ended meanwhile
 		return nil
 	default:
-		return status{exitFailed, fmt.Errorf("interrupted, but the job goes on: %w; to see how it ends: driverd history", err)}
+		return status{exitFailed, fmt.Errorf("interrupted, but the job continues: %w; to see how it ends: driverd history", err)}
 	}
 }
 
 // lost is the end of the waiting when nobody can say any more how the job ended.
 func (w *waiting) lost(err error) error {
 	if errors.Is(err, api.ErrNoService) || errors.Is(err, api.ErrNoSuchJob) {
-		return fmt.Errorf("the service has ended while the job ran, and continues when it is back; to see how it ends: driverd history: %w", err)
+		return fmt.Errorf("the service ended during the job, and continues it after its restart: %w; to see how it ends: driverd history", err)
 	}
 	return err
 }
@@ -186,7 +186,7 @@ func (w *waiting) ended(ctx context.Context, job api.Job) error {
 	if len(job.Devices) > 0 {
 		hint = "driverd explain " + job.Devices[0]
 	}
-	return status{exitOf(job), fmt.Errorf("%s; the whole story: %s", job.Message, hint)}
+	return status{exitOf(job), fmt.Errorf("%s; for details: %s", job.Message, hint)}
 }
 
 // done tells what was installed and which driver each device has, and of those

@@ -53,7 +53,7 @@ func loadStep(ctx context.Context, slot hwdetect.Slot, log zerolog.Logger) error
 	var configured config.Config
 	if err == nil {
 		if configured, err = config.Load("/"); err != nil {
-			err = reason.With(reason.ObserveOnly, fmt.Errorf("there is a mistake in the configuration, see driverd check-config: %w", err))
+			err = reason.With(reason.ObserveOnly, fmt.Errorf("the configuration has an error, see driverd check-config: %w", err))
 		}
 	}
 	if err == nil {

@@ -72,8 +72,8 @@ func rootCommand(c console) *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
-	root.AddCommand(statusCommand(c), explainCommand(c), planCommand(c), installCommand(c), rescanCommand(c), modeCommand(c),
-		preinstallCommand(c), historyCommand(c), watchCommand(c), waitCommand(c), metricsCommand(c), checkConfigCommand(c), recordCommand(c), daemonCommand(c), loadCommand(),
+	root.AddCommand(statusCommand(c), explainCommand(c), planCommand(c), installCommand(c), rescanCommand(c), cancelCommand(c), modeCommand(c),
+		preinstallCommand(c), imageCommand(c), historyCommand(c), watchCommand(c), waitCommand(c), metricsCommand(c), checkConfigCommand(c), recordCommand(c), daemonCommand(c), loadCommand(),
 		installStepCommand())
 	return root
 }

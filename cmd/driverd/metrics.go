@@ -27,7 +27,7 @@ func metricsCommand(c console) *cobra.Command {
 		Short: "Print the metrics of this guest, for Prometheus",
 		Long: "Print the metrics of this guest as OpenMetrics text, which node_exporter's\n" +
 			"textfile collector reads too. It only reads from the bus, and does not start the\n" +
-			"service. To have a file written every two minutes:\n\n" +
+			"service. To write them to a file every two minutes:\n\n" +
 			"  systemctl enable --now driverd-metrics.timer",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -17,11 +17,11 @@ func modeCommand(c console) *cobra.Command {
 	var asJSON, unset bool
 	cmd := &cobra.Command{
 		Use:   "mode [auto | observe]",
-		Short: "Say, or set for good, whether driverd acts by itself",
-		Long: "Say, or set for good, whether driverd acts by itself: auto installs and loads\n" +
-			"what devices need, observe only says what it would do.",
+		Short: "Print or set the mode: auto or observe",
+		Long: "Print the mode, or set it permanently. In mode auto driverd installs and loads\n" +
+			"what devices need. In mode observe it only reports what it would do.",
 		Args:      cobra.MaximumNArgs(1),
-		ValidArgs: []string{"auto\tinstall and load what devices need", "observe\tonly say what it would do"},
+		ValidArgs: []string{"auto\tinstall and load what devices need", "observe\tonly report what it would do"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			if unset && len(args) > 0 {
@@ -50,7 +50,7 @@ func modeCommand(c console) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "for programs; see driverd(1)")
-	cmd.Flags().BoolVar(&unset, "unset", false, "let the configuration say it again")
+	cmd.Flags().BoolVar(&unset, "unset", false, "use the mode of the configuration")
 	cmd.MarkFlagsMutuallyExclusive("json", "unset")
 	return cmd
 }

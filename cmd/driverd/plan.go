@@ -19,15 +19,15 @@ import (
 // selectors is what plan and install take, and say of it.
 var selectors = "A SELECTOR is a slot (0000:01:00.0), a modalias, vendor and product (8086:10c9),\n" +
 	"a group (" + strings.Join(kernelbuild.OptionalGroups(), ", ") + "), a module (igb, or\n" +
-	"kmod(igb.ko)), or a file of firmware, firmware(qed/init.bin). Without one it is\n" +
-	"about all that the devices of this guest need now."
+	"kmod(igb.ko)), or a firmware file, firmware(qed/init.bin).\n" +
+	"Without a SELECTOR: everything that this guest's devices need now."
 
 func planCommand(c console) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:               "plan [SELECTOR...]",
-		Short:             "Say what driverd install would do, and what it costs",
-		Long:              "Say what driverd install would do, and what it costs. The package manager is\nasked, and nothing is changed.\n\n" + selectors,
+		Short:             "Show what driverd install would do, and the sizes",
+		Long:              "Show what driverd install would do: packages, sizes and devices. The package\nmanager resolves the transaction and changes nothing.\n\n" + selectors,
 		Example:           "  driverd plan\n  driverd plan sriov\n  driverd plan 8086:10c9",
 		ValidArgsFunction: c.completeSelectors,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -60,7 +60,7 @@ func (c console) planText(p api.Plan, selectors []string) string {
 	if f.cost(p) {
 		f.add("to do it", "driverd install"+typed(selectors))
 	} else {
-		f.add("", "Nothing has to be installed.")
+		f.add("", "Nothing needs to be installed.")
 	}
 	return f.String()
 }
@@ -109,17 +109,26 @@ func (f *fields) planned(label string, packages []api.Package) {
 var groupSummaries = map[string]string{
 	kernelbuild.SRIOV:       "drivers of SR-IOV network cards",
 	kernelbuild.GPU:         "drivers of GPUs",
-	kernelbuild.Passthrough: "drivers of what else is passed through",
+	kernelbuild.Passthrough: "drivers of other passed-through devices",
 	kernelbuild.Hardware:    "drivers of all other hardware",
 }
 
 // completeSelectors offers the slots of the devices, and the groups.
 func (c console) completeSelectors(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	offered := c.slots(cmd.Context(), args)
+	return append(c.slots(cmd.Context(), args), offeredGroups()...), cobra.ShellCompDirectiveNoFileComp
+}
+
+func offeredGroups() []string {
+	var offered []string
 	for _, group := range kernelbuild.OptionalGroups() {
 		offered = append(offered, group+"\t"+groupSummaries[group])
 	}
-	return offered, cobra.ShellCompDirectiveNoFileComp
+	return offered
+}
+
+// completeSlots offers the slots of the devices.
+func (c console) completeSlots(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return c.slots(cmd.Context(), args), cobra.ShellCompDirectiveNoFileComp
 }
 
 // slots offers the slots of the devices, with their names, but for those given.

@@ -31,104 +31,44 @@ const (
 )
 
 func preinstallCommand(c console) *cobra.Command {
-	p := preinstall{console: c, done: preinstalled}
+	p := preinstall{console: c, name: "preinstall", done: preinstalled}
 	var i image.Image
-	var log string
-	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "preinstall",
 		Short: "Install what /etc/driverd/preinstall.d asks for, once",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if log != "" {
-				f, err := os.OpenFile(log, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
-				if err != nil {
-					return status{exitFailed, fmt.Errorf("cannot open the log: %w", err)}
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.reported(func(p preinstall) error {
+				if slices.ContainsFunc(ofImages, cmd.Flags().Changed) {
+					return p.image(cmd.Context(), i)
 				}
-				defer func() { _ = f.Close() }()
-				p.log = f
-			}
-			if asJSON {
-				p.report = &preinstallReport{Results: []preinstallResult{}, Messages: []string{}}
-				defer func() { err = errors.Join(err, p.printReport(err == nil)) }()
-			}
-			offline := slices.ContainsFunc([]string{"root", "for", "group", "download-only"}, cmd.Flags().Changed)
-			if !offline {
 				return p.run(cmd.Context())
-			}
-			i.Root = p.root
-			if client := p.service(cmd.Context(), i); client != nil {
-				defer func() { _ = client.Close() }()
-				return p.groups(cmd.Context(), client, i.Groups)
-			}
-			return p.build(cmd.Context(), i)
+			})
 		},
 	}
-	cmd.Flags().StringVar(&p.root, "root", c.root, "for an image: the tree in `DIR`")
-	cmd.Flags().StringVar(&i.Release, "for", "", "for an image: the `KERNEL` (default: the only one)")
-	cmd.Flags().StringSliceVar(&i.Groups, "group", nil, "for an image: a `GROUP` to install")
-	cmd.Flags().BoolVar(&i.DownloadOnly, "download-only", false, "for an image: lay the packages up in it")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "for programs; see driverd(1)")
-	cmd.Flags().StringVar(&log, "log", "", "append what is said to `FILE` too")
+	p.outputFlags(cmd)
+	// What driverd image does was once asked for so.
+	imageFlags(cmd, &i, c.root)
+	cmd.Flags().StringSliceVar(&i.Selectors, "group", nil, "")
+	cmd.Flags().BoolVar(&i.DownloadOnly, "download-only", false, "")
+	for _, flag := range ofImages {
+		_ = cmd.Flags().MarkHidden(flag) // the flag is there
+	}
 	return cmd
 }
+
+// ofImages are flags of driverd preinstall that have it do what driverd image does.
+var ofImages = []string{"root", "for", "group", "download-only"}
 
 // preinstall has the service install what files ask for.
 type preinstall struct {
 	console
-	done   string            // file that says what was done
-	log    io.Writer         // where what is said goes as well, nil for nowhere
-	report *preinstallReport // what is printed at the end instead, if it is for programs
-}
-
-// service is a client of the service if what is asked for is the business of one that
-// runs, or is at rest: for the running kernel of this very system. Else it is nil: where an image is
-// made, in a chroot, there is none.
-func (p preinstall) service(ctx context.Context, i image.Image) *api.Client {
-	release, err := guest.RunningKernel()
-	if err != nil || filepath.Clean(i.Root) != "/" || i.DownloadOnly || i.Release != "" && i.Release != release {
-		return nil
-	}
-	client, err := api.Connect(ctx, p.bus)
-	if err != nil {
-		return nil
-	}
-	client.Wake = p.atRest
-	if _, err := client.Manager(ctx); err != nil {
-		_ = client.Close()
-		return nil
-	}
-	return client
-}
-
-// groups has the service install groups, and what files ask for.
-func (p preinstall) groups(ctx context.Context, client *api.Client, groups []string) error {
-	wish, err := config.LoadPreinstall(p.root)
-	if err != nil {
-		return p.failed(exitUsage, err)
-	}
-	selectors := append(groups, wish.Selectors...)
-	if len(selectors) == 0 {
-		return p.failed(exitUsage, errors.New("nothing is asked for: say what with --group, or in /etc/driverd/preinstall.d"))
-	}
-	if code := p.ask(ctx, client, selectors); code != 0 {
-		return status{code: code}
-	}
-	return nil
-}
-
-// build installs into an image, and gives the result its exit status.
-func (p preinstall) build(ctx context.Context, i image.Image) error {
-	i.Say = p.say
-	result, err := i.Install(ctx)
-	code := map[image.Result]int{image.Failed: exitFailed, image.Misused: exitUsage, image.NotKnown: exitUnknown}[result]
-	switch {
-	case err != nil:
-		return p.failed(code, err)
-	case code != 0:
-		return status{code: code}
-	}
-	return nil
+	name    string // of the command
+	done    string // file that says what was done
+	logFile string // where what is said goes as well, empty for nowhere
+	asJSON  bool
+	log     io.Writer         // logFile, opened
+	report  *preinstallReport // what is printed at the end instead, if it is for programs
 }
 
 func (p preinstall) run(ctx context.Context) error {
@@ -266,7 +206,7 @@ func worse(a, b int) int {
 // say prints a line. Who reads it in the log of a boot wants to know whose it is.
 func (p preinstall) say(format string, args ...any) error {
 	text := printable.Text(fmt.Sprintf(format, args...))
-	line := "driverd preinstall: " + text + "\n"
+	line := "driverd " + p.name + ": " + text + "\n"
 	if p.log != nil {
 		if _, err := io.WriteString(p.log, line); err != nil {
 			return status{exitFailed, fmt.Errorf("cannot write to the log: %w", err)}

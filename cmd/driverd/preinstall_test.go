@@ -21,7 +21,7 @@ func preinstallOf(t *testing.T, s testService, done, text string) (code int, sai
 	root := t.TempDir()
 	testtree.Write(t, filepath.Join(root, "etc/driverd/preinstall.d/50.toml"), text)
 	var out bytes.Buffer
-	p := preinstall{console: console{stdout: &out, stderr: &out, root: root, bus: s.bus.Address}, done: done}
+	p := preinstall{name: "preinstall", console: console{stdout: &out, stderr: &out, root: root, bus: s.bus.Address}, done: done}
 	if err := p.run(t.Context()); err != nil {
 		var status status
 		if !errors.As(err, &status) {

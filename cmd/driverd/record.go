@@ -15,10 +15,10 @@ func recordCommand(c console) *cobra.Command {
 	return &cobra.Command{
 		Use:   "record DIR",
 		Short: "Write what a bug report needs into an empty folder",
-		Long: "Write what a bug report needs into an empty folder, which is made if need be:\n" +
+		Long: "Write what a bug report needs into an empty folder, which is created if missing:\n" +
 			"the devices, the module index, the catalog, the configuration, and what the\n" +
 			"service says and has logged. Addresses of the network and credentials are taken\n" +
-			"out of it, and nobody else may read it.\n\n" +
+			"out of it, and only its owner can read it.\n\n" +
 			"To read it:  driverd explain --root DIR SLOT",
 		Args: cobra.ExactArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

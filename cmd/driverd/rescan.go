@@ -13,7 +13,7 @@ func rescanCommand(c console) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "rescan",
-		Short: "Look at the hardware now, and try again what failed",
+		Short: "Look at the hardware now, and retry what failed",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
@@ -29,6 +29,6 @@ func rescanCommand(c console) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print what it has seen for programs; see driverd(1)")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the status for programs; see driverd(1)")
 	return cmd
 }

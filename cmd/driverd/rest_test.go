@@ -24,7 +24,7 @@ func TestCommandsWake(t *testing.T) {
 		"preinstall": func(c console) error {
 			return preinstall{console: c, done: filepath.Join(t.TempDir(), "done")}.run(t.Context())
 		},
-		"preinstall --group": func(c console) error {
+		"image install": func(c console) error {
 			if client := (preinstall{console: c}).service(t.Context(), image.Image{Root: "/"}); client != nil {
 				t.Error("there is a service")
 			}

@@ -42,8 +42,10 @@ Need help
     blocked (blacklisted)
     Intel Virtual Function
     igbvf is blacklisted
-  The whole story:  driverd explain SLOT
-  To try again:     driverd rescan
+  For details:
+    driverd explain SLOT
+  To retry now:
+    driverd rescan
 
 Bound
   0000:01:00.0  igbvf  and 59 more: Intel Virtual Function
@@ -62,8 +64,8 @@ func TestStatusOfNextKernel(t *testing.T) {
 	t.Parallel()
 	for want, next := range map[string]api.NextKernel{
 		"next kernel 7.3: ready\n": {Release: "7.3", Ready: true},
-		"next kernel 7.3: ready. The boot loader may start another one: permission denied\n":                              {Release: "7.3", Ready: true, Message: "The boot loader may start another one: permission denied"},
-		"next kernel 7.3: lacks the driver of 0000:01:00.0. To install it:\n  driverd preinstall --for 7.3 --group gpu\n": {Release: "7.3", Message: "lacks the driver of 0000:01:00.0. To install it: driverd preinstall --for 7.3 --group gpu"},
+		"next kernel 7.3: ready. The boot loader may start another one: permission denied\n":                         {Release: "7.3", Ready: true, Message: "The boot loader may start another one: permission denied"},
+		"next kernel 7.3: lacks the driver of 0000:01:00.0. To install it:\n  driverd image install --for 7.3 gpu\n": {Release: "7.3", Message: "lacks the driver of 0000:01:00.0. To install it: driverd image install --for 7.3 gpu"},
 	} {
 		got := console{}.statusText(report.Status{Manager: api.Manager{Status: "ready", NextKernel: &next}})
 		if !strings.Contains(got, want) {

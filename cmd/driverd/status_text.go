@@ -37,12 +37,12 @@ func (c console) statusText(m report.Status) string {
 	case m.Message != "":
 		fmt.Fprintf(&b, "%s\n", c.wrapped(m.Message, 0))
 	case m.Mode == "observe":
-		b.WriteString("It only says what it would do. To let it:\n  driverd mode auto\n")
+		b.WriteString("driverd only reports what it would do. To let it act:\n  driverd mode auto\n")
 	}
 	if help := needHelp(m.Devices); len(help) > 0 {
 		fmt.Fprintf(&b, "\n%s\n", c.paint(red, "Need help"))
 		b.WriteString(c.entries(help))
-		b.WriteString("  The whole story:  driverd explain SLOT\n  To try again:     driverd rescan\n")
+		b.WriteString("  For details:\n    driverd explain SLOT\n  To retry now:\n    driverd rescan\n")
 	}
 	if busy := by[inProgress]; len(busy) > 0 {
 		fmt.Fprintf(&b, "\n%s\n", c.paint(yellow, "In progress"))
@@ -61,7 +61,7 @@ func (c console) statusText(m report.Status) string {
 			names = append(names, cmp.Or(d.Driver, "none"))
 		}
 		slices.Sort(names)
-		text := fmt.Sprintf("Chipset: %d parts, which need no help (drivers: %s).", len(parts), strings.Join(slices.Compact(names), ", "))
+		text := fmt.Sprintf("Chipset: %d devices, which need no help (drivers: %s).", len(parts), strings.Join(slices.Compact(names), ", "))
 		fmt.Fprintf(&b, "\n%s\n", c.wrapped(text, 0))
 	}
 	return b.String()
@@ -95,7 +95,7 @@ func (c console) jobs(b *strings.Builder, jobs []api.Job) {
 	if len(running) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\n%s\n", c.paint(yellow, "At work"))
+	fmt.Fprintf(b, "\n%s\n", c.paint(yellow, "Jobs"))
 	for _, j := range running {
 		text := fmt.Sprintf("%s %3.0f %%", bar(j.Progress), 100*j.Progress)
 		if j.BytesTotal > 0 {
@@ -114,7 +114,11 @@ func (c console) jobs(b *strings.Builder, jobs []api.Job) {
 func (c console) summary(by map[concern][]api.Device) string {
 	var parts []string
 	if n := len(by[needsHelp]); n > 0 {
-		parts = append(parts, c.paint(red, fmt.Sprintf("%d need help", n)))
+		verb := "need"
+		if n == 1 {
+			verb = "needs"
+		}
+		parts = append(parts, c.paint(red, fmt.Sprintf("%d %s help", n, verb)))
 	}
 	if n := len(by[inProgress]); n > 0 {
 		parts = append(parts, fmt.Sprintf("%d in progress", n))

@@ -22,7 +22,7 @@ import (
 const waitTime = 5 * time.Minute
 
 // errDeadline is why a wait ends that has taken too long.
-var errDeadline = errors.New("the time is up")
+var errDeadline = errors.New("the timeout has expired")
 
 func waitCommand(c console) *cobra.Command {
 	timeout := waitTime
@@ -31,13 +31,11 @@ func waitCommand(c console) *cobra.Command {
 		Short: "Wait until the devices have settled, and none needs help",
 		Long: "Wait until the devices, or those in the given slots, have settled, and say which\n" +
 			"of them need help. A slot that is empty is waited for. The exit status is 0 if\n" +
-			"none needs help, 1 if one has failed or the time is up, 4 if one is blocked or\n" +
+			"none needs help, 1 if one has failed or after the timeout, 4 if one is blocked or\n" +
 			"unavailable, 3 if no driver is known for one or its slot is still empty, 5\n" +
 			"without the service.",
-		Example: "  driverd wait\n  driverd wait --timeout 90s 0000:01:00.0",
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			return c.slots(cmd.Context(), args), cobra.ShellCompDirectiveNoFileComp
-		},
+		Example:           "  driverd wait\n  driverd wait --timeout 90s 0000:01:00.0",
+		ValidArgsFunction: c.completeSlots,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for i, arg := range args {
 				var err error

@@ -112,7 +112,7 @@ func (w *watcher) tell(event string, d *api.Device) error {
 		}
 		return w.print(string(line) + "\n")
 	}
-	text := "driverd has stopped; waiting for it to come back\n"
+	text := "driverd has stopped; waiting until it is back\n"
 	switch {
 	case d != nil && event == "removed":
 		text = printable.Text(d.Slot) + "  is gone\n"

@@ -109,7 +109,7 @@ func (s Step) others(ctx context.Context, r Request) (map[string][]string, error
 func mayInstall(r Request, c config.Config, broken error) error {
 	switch held := c.Policy.Held(r.Install); {
 	case broken != nil:
-		return reason.With(reason.ObserveOnly, fmt.Errorf("there is a mistake in the configuration, see driverd check-config: %w", broken))
+		return reason.With(reason.ObserveOnly, fmt.Errorf("the configuration has an error, see driverd check-config: %w", broken))
 	case c.Observe && !r.Asked:
 		return reason.With(reason.ObserveOnly, fmt.Errorf("the configuration says that driverd only observes"))
 	case held != nil:

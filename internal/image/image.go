@@ -42,11 +42,14 @@ const (
 	NotKnown        // of a part nothing is known; the rest was done
 )
 
+// ErrNothing says that nothing is asked for.
+var ErrNothing = errors.New("nothing is asked for: name a group such as sriov, or write a file in /etc/driverd/preinstall.d of the image")
+
 // Image is the tree of a guest that does not run, and what is asked for in it.
 type Image struct {
 	Root         string
 	Release      string // of its kernel; empty for the only one
-	Groups       []string
+	Selectors    []string
 	DownloadOnly bool
 	Say          func(format string, args ...any) error // tells a person, a line each
 }
@@ -165,7 +168,7 @@ func (i *Image) read() (plan.Facts, []plan.Selector, error) {
 		return none, nil, err
 	}
 	var wanted []plan.Selector
-	for _, text := range append(i.Groups, wish.Selectors...) {
+	for _, text := range append(i.Selectors, wish.Selectors...) {
 		s, err := plan.ParseSelector(text)
 		if err != nil {
 			return none, nil, err
@@ -173,7 +176,7 @@ func (i *Image) read() (plan.Facts, []plan.Selector, error) {
 		wanted = append(wanted, s)
 	}
 	if len(wanted) == 0 {
-		return none, nil, errors.New("nothing is asked for: say what with --group, or in /etc/driverd/preinstall.d of the image")
+		return none, nil, ErrNothing
 	}
 	return plan.Facts{Release: i.Release, Kernel: index, Policy: configured.Policy, Asked: true}, wanted, nil
 }
@@ -204,7 +207,7 @@ func (i *Image) layUp(ctx context.Context, dnf dnfbridge.Command, packages []dnf
 	}
 	slices.Sort(keys)
 	// The cheapest of those that have the same package is used.
-	text := fmt.Sprintf(`# Made by driverd preinstall --download-only.
+	text := fmt.Sprintf(`# Made by driverd image download.
 [driverd-packages]
 name=Driver packages that wait for their devices
 baseurl=file://%s

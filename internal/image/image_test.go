@@ -24,9 +24,9 @@ func TestMisused(t *testing.T) {
 		"another kernel":    {map[string]string{kernel: ""}, image.Image{Release: "7.2.13"}, "there is no kernel 7.2.13"},
 		"two kernels":       {map[string]string{kernel: "", "usr/lib/modules/7.2.13/modules.alias": ""}, image.Image{}, "holds 2 kernels: say which with --for"},
 		"nothing asked for": {map[string]string{kernel: ""}, image.Image{}, "nothing is asked for"},
-		"no such group":     {map[string]string{kernel: ""}, image.Image{Groups: []string{"nic"}}, `cannot understand "nic"`},
+		"no such group":     {map[string]string{kernel: ""}, image.Image{Selectors: []string{"nic"}}, `cannot understand "nic"`},
 		"a mistake in a file": {
-			map[string]string{kernel: "", "etc/driverd/preinstall.d/50.toml": "isntall = ['gpu']\n"}, image.Image{Groups: []string{"gpu"}}, `unknown key "isntall"`,
+			map[string]string{kernel: "", "etc/driverd/preinstall.d/50.toml": "isntall = ['gpu']\n"}, image.Image{Selectors: []string{"gpu"}}, `unknown key "isntall"`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -36,26 +36,16 @@ type doc struct {
 
 type tag struct{ name, text string }
 
-// interfacePage returns the page of the D-Bus interface.
-func interfacePage(root string) (string, error) {
-	version, date, err := release(root)
-	if err != nil {
-		return "", err
-	}
-	description, err := read(root, "api/org.fedoraproject.Driverd1.xml")
-	if err != nil {
-		return "", err
-	}
-	interfaces, err := parse(description)
+// interfaces sets the interfaces of a description.
+func interfaces(description string) (string, error) {
+	all, err := parse(description)
 	if err != nil {
 		return "", err
 	}
 	var out strings.Builder
-	fmt.Fprintf(&out, head, date, version)
-	for _, i := range interfaces {
-		out.WriteString(i.roff())
+	for _, i := range all {
+		out.WriteString(i.text())
 	}
-	out.WriteString(tail)
 	return out.String(), nil
 }
 
@@ -142,16 +132,16 @@ func dedent(paragraph string) string {
 	return strings.Join(lines, "\n")
 }
 
-func (i dbusInterface) roff() string {
+func (i dbusInterface) text() string {
 	var out strings.Builder
 	title := strings.TrimPrefix(i.name, "org.fedoraproject.Driverd1.")
-	fmt.Fprintf(&out, ".SH %s INTERFACE\n", strings.ToUpper(title))
+	fmt.Fprintf(&out, "# %s INTERFACE\n\n", strings.ToUpper(title))
 	for _, t := range i.doc.tags {
 		if t.name == "short_description" {
-			fmt.Fprintf(&out, ".B %s\n\\(em\n%s", hyphens(i.name), fill(t.text+"."))
+			out.WriteString(paragraph("`"+i.name+"` \u2014 "+t.text+".", 0))
 		}
 	}
-	out.WriteString(paragraphs(i.doc.paragraphs, ".PP\n", true))
+	out.WriteString(paragraphs(i.doc.paragraphs, 0))
 	for _, kind := range []struct{ name, title string }{{"property", "Properties"}, {"method", "Methods"}, {"signal", "Signals"}} {
 		titled := false
 		for _, m := range i.members {
@@ -159,43 +149,38 @@ func (i dbusInterface) roff() string {
 				continue
 			}
 			if !titled {
-				fmt.Fprintf(&out, ".SS %s\n", kind.title)
+				fmt.Fprintf(&out, "## %s\n\n", kind.title)
 				titled = true
 			}
-			out.WriteString(m.roff())
+			out.WriteString(m.text())
 		}
 	}
 	return out.String()
 }
 
-func (m member) roff() string {
+func (m member) text() string {
 	var out strings.Builder
-	out.WriteString(".TP\n")
 	if m.kind == "property" {
-		fmt.Fprintf(&out, ".BR %s \" %s\"\n", m.name, m.signature)
+		fmt.Fprintf(&out, "*%s* %s\n", m.name, m.signature)
 	} else {
 		var in, back []string
 		for _, a := range m.arguments {
-			text := `\fI` + a.name + `\fR ` + a.signature
+			text := "_" + a.name + "_ " + a.signature
 			if a.direction == "out" {
 				back = append(back, text)
 			} else {
 				in = append(in, text)
 			}
 		}
-		fmt.Fprintf(&out, "\\fB%s\\fR(%s)", m.name, strings.Join(in, ", "))
+		fmt.Fprintf(&out, "*%s*(%s)", m.name, strings.Join(in, ", "))
 		if len(back) > 0 {
-			fmt.Fprintf(&out, " \\(-> %s", strings.Join(back, ", "))
+			fmt.Fprintf(&out, " \u2192 %s", strings.Join(back, ", "))
 		}
 		out.WriteString("\n")
 	}
-	out.WriteString(paragraphs(m.doc.paragraphs, ".IP\n", false))
-	if len(m.doc.tags) > 0 {
-		out.WriteString(".RS\n")
-		for _, t := range m.doc.tags {
-			fmt.Fprintf(&out, ".TP\n.I %s\n%s", t.name, fill(t.text))
-		}
-		out.WriteString(".RE\n")
+	out.WriteString(paragraphs(m.doc.paragraphs, 1))
+	for _, t := range m.doc.tags {
+		fmt.Fprintf(&out, "\t_%s_\n%s", t.name, paragraph(t.text, 2))
 	}
 	return out.String()
 }
@@ -206,29 +191,24 @@ var keyLine = regexp.MustCompile(`^("\w+"(?:, "\w+")* [a-z(){}]+): *(.*)`)
 
 // paragraphs sets the paragraphs of a comment; a paragraph of keys becomes a
 // list.
-func paragraphs(all []string, macro string, macroFirst bool) string {
+func paragraphs(all []string, indent int) string {
 	var out strings.Builder
-	for n, paragraph := range all {
-		if !keyLine.MatchString(paragraph) {
-			if n > 0 || macroFirst {
-				out.WriteString(macro)
-			}
-			out.WriteString(fill(paragraph))
+	for _, text := range all {
+		if !keyLine.MatchString(text) {
+			out.WriteString(paragraph(text, indent))
 			continue
 		}
 		var keys []tag
-		for line := range strings.SplitSeq(paragraph, "\n") {
+		for line := range strings.SplitSeq(text, "\n") {
 			if m := keyLine.FindStringSubmatch(line); m != nil {
 				keys = append(keys, tag{m[1], m[2]})
 			} else {
 				keys[len(keys)-1].text += " " + strings.TrimSpace(line)
 			}
 		}
-		out.WriteString(".RS\n")
 		for _, k := range keys {
-			fmt.Fprintf(&out, ".TP\n%s%s", fill(k.name), fill(k.text))
+			out.WriteString(strings.Repeat("\t", indent+1) + k.name + "\n" + paragraph(k.text, indent+2))
 		}
-		out.WriteString(".RE\n")
 	}
 	return out.String()
 }

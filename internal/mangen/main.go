@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command mangen makes what of the man pages has its source elsewhere: the page
-// of the D-Bus interface from its description, and the reasons in driverd(8)
-// from the journal's catalog. It is run in the root of the module; its test
-// sees that the files are what it makes.
+// Command mangen writes those parts of the manual pages that have their source
+// elsewhere: the reasons in driverd(8), from the journal's catalog, and the interfaces in
+// org.fedoraproject.Driverd1(5), from their description in XML. It runs in the root of the
+// module. Everything else of the pages is written by hand, in the language of scdoc(5).
 package main
 
 import (
@@ -12,103 +12,94 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"time"
 )
 
-// pages are the files that are made, in the root of the module.
-var pages = map[string]func(root string) (string, error){
-	"packaging/man/driverd.8":                    reasonsPage,
-	"packaging/man/org.fedoraproject.Driverd1.5": interfacePage,
+// part is what is made of a source, and stands in a page between two comments.
+type part struct {
+	page, source string
+	make         func(source string) (string, error)
+}
+
+var parts = []part{
+	{"packaging/man/driverd.8.scd", "units/driverd.catalog", reasons},
+	{"packaging/man/org.fedoraproject.Driverd1.5.scd", "api/org.fedoraproject.Driverd1.xml", interfaces},
 }
 
 func main() {
-	for path, page := range pages {
-		text, err := page(".")
+	for _, p := range parts {
+		text, err := p.text(".")
 		if err == nil {
-			err = os.WriteFile(path, []byte(text), 0o644)
+			err = os.WriteFile(p.page, []byte(text), 0o644)
 		}
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "mangen: cannot make %s: %v\n", path, err)
+			fmt.Fprintf(os.Stderr, "mangen: cannot make %s: %v\n", p.page, err)
 			os.Exit(1)
 		}
 	}
 }
 
-func read(root, path string) (string, error) {
-	text, err := os.ReadFile(filepath.Join(root, path))
-	return string(text), err
-}
-
-var (
-	specVersion = regexp.MustCompile(`(?m)^Version: +(\S+)$`)
-	specDate    = regexp.MustCompile(`(?m)^\* (\w{3} \w{3} \d\d \d{4}) `)
-)
-
-// release returns the version of driverd and its date, as the spec has them.
-func release(root string) (version, date string, err error) {
-	spec, err := read(root, "packaging/driverd.spec")
+// text returns the page with the part made anew.
+func (p part) text(root string) (string, error) {
+	page, err := os.ReadFile(filepath.Join(root, p.page))
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
-	v, d := specVersion.FindStringSubmatch(spec), specDate.FindStringSubmatch(spec)
-	if v == nil || d == nil {
-		return "", "", fmt.Errorf("packaging/driverd.spec has no version or no changelog")
+	source, err := os.ReadFile(filepath.Join(root, p.source))
+	if err != nil {
+		return "", err
 	}
-	day, err := time.Parse("Mon Jan 02 2006", d[1])
-	return v[1], day.Format(time.DateOnly), err
+	begin, end := "; Made by make docs from "+p.source+": write there.\n", "; End of what make docs makes.\n"
+	before, rest, begins := strings.Cut(string(page), begin)
+	_, after, ends := strings.Cut(rest, end)
+	if !begins || !ends {
+		return "", fmt.Errorf("it lacks the lines between which the part is:\n%s%s", begin, end)
+	}
+	made, err := p.make(string(source))
+	return before + begin + "\n" + made + end + after, err
 }
 
 // width is how long a line of a page's source may be.
-const width = 78
+const width = 88
 
 var (
-	escapes = strings.NewReplacer(`\`, `\e`, "~", `\(ti`, "^", `\(ha`)
-	// What is set in bold: `commands` and pages(8); in italics: the names of files.
+	// Within a word _ means itself.
+	escapes = regexp.MustCompile(`[\\*]|\b_|_\b`)
+	// What is set in bold: `commands` and pages(8); underlined: the names of files.
 	markup = regexp.MustCompile("`([^`]+)`" + `|\b([\w.-]+)(\(\d\))|(^|[ (])(/[\w/.@-]*\w)`)
+	amount = regexp.MustCompile(`(\d) (kB|MB|GB)\b`)
+	// A line that begins so is more than text.
+	special = regexp.MustCompile(`^[-#.;\[|\]]`)
 )
 
-// roff sets a piece of plain text.
-func roff(text string) string {
-	text = strings.ReplaceAll(escapes.Replace(text), "--", `\-\-`)
+// marked is a piece of plain text in scdoc's language. A number and its unit stay on one line.
+func marked(text string) string {
+	text = amount.ReplaceAllString(escapes.ReplaceAllString(text, `\$0`), "$1\u00a0$2")
 	return markup.ReplaceAllStringFunc(text, func(match string) string {
 		m := markup.FindStringSubmatch(match)
 		switch {
 		case m[1] != "":
-			return `\fB` + hyphens(m[1]) + `\fR`
+			return "*" + m[1] + "*"
 		case m[2] != "":
-			return `\fB` + hyphens(m[2]) + `\fR` + m[3]
+			return "*" + m[2] + "*" + m[3]
 		default:
-			return m[4] + `\fI` + hyphens(m[5]) + `\fR`
+			return m[4] + "_" + m[5] + "_"
 		}
 	})
 }
 
-// hyphens keeps what is typed from being set with typographic hyphens.
-func hyphens(text string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(text, `\-`, "-"), "-", `\-`)
-}
-
-// fill breaks text into lines of the source, none of which is a request.
-func fill(text string) string {
+// paragraph sets a paragraph of plain text behind an indent of so many tabs.
+func paragraph(text string, indent int) string {
+	tabs := strings.Repeat("\t", indent)
 	var out, line strings.Builder
-	flush := func() {
-		if line.Len() > 0 {
-			out.WriteString(line.String() + "\n")
+	for _, word := range strings.FieldsFunc(marked(text), func(r rune) bool { return r == ' ' || r == '\n' }) {
+		if line.Len() > 0 && line.Len()+1+len(word) > width-4*indent && !special.MatchString(word) {
+			out.WriteString(tabs + line.String() + "\n")
 			line.Reset()
 		}
-	}
-	for _, word := range strings.Fields(roff(text)) {
-		if line.Len()+1+len(word) > width {
-			flush()
-		}
-		switch {
-		case line.Len() > 0:
+		if line.Len() > 0 {
 			line.WriteByte(' ')
-		case strings.HasPrefix(word, ".") || strings.HasPrefix(word, "'"):
-			line.WriteString(`\&`)
 		}
 		line.WriteString(word)
 	}
-	flush()
-	return out.String()
+	return out.String() + tabs + line.String() + "\n\n"
 }

@@ -3,15 +3,8 @@
 package main
 
 import (
-	"errors"
 	"regexp"
 	"strings"
-)
-
-// The lines in driverd(8) between which the reasons are.
-const (
-	reasonsBegin = `.\" Made by make docs from units/driverd.catalog: write there.` + "\n"
-	reasonsEnd   = `.\" End of what make docs makes.` + "\n"
 )
 
 var (
@@ -19,27 +12,8 @@ var (
 	emptyLine    = regexp.MustCompile(`\n\n+`)
 )
 
-// reasonsPage returns driverd(8) with the reasons as the journal's catalog
-// explains them.
-func reasonsPage(root string) (string, error) {
-	page, err := read(root, "packaging/man/driverd.8")
-	if err != nil {
-		return "", err
-	}
-	before, rest, begins := strings.Cut(page, reasonsBegin)
-	_, after, ends := strings.Cut(rest, reasonsEnd)
-	if !begins || !ends {
-		return "", errors.New("it lacks the lines between which the reasons are")
-	}
-	catalog, err := read(root, "units/driverd.catalog")
-	if err != nil {
-		return "", err
-	}
-	return before + reasonsBegin + reasons(catalog) + reasonsEnd + after, nil
-}
-
-// reasons sets the entries of reasons in a catalog.
-func reasons(catalog string) string {
+// reasons sets the entries of reasons in a catalog. Lines with an indent are commands.
+func reasons(catalog string) (string, error) {
 	var out strings.Builder
 	entries := catalogEntry.FindAllStringSubmatchIndex(catalog, -1)
 	for i, at := range entries {
@@ -50,14 +24,15 @@ func reasons(catalog string) string {
 		if i+1 < len(entries) {
 			end = entries[i+1][0]
 		}
-		out.WriteString(".TP\n.B " + hyphens(catalog[at[4]:at[5]]) + "\n")
-		text := catalog[at[6]:at[7]] + ". " + strings.TrimSpace(catalog[at[1]:end])
-		for n, paragraph := range emptyLine.Split(text, -1) {
-			if n > 0 {
-				out.WriteString(".IP\n")
+		out.WriteString("*" + catalog[at[4]:at[5]] + "*\n")
+		text := catalog[at[6]:at[7]] + ". " + strings.TrimRight(catalog[at[1]:end], "\n")
+		for _, p := range emptyLine.Split(text, -1) {
+			if commands, ok := strings.CutPrefix(p, "    "); ok {
+				out.WriteString("\t```\n\t" + strings.ReplaceAll(commands, "\n    ", "\n\t") + "\n\t```\n\n")
+				continue
 			}
-			out.WriteString(fill(paragraph))
+			out.WriteString(paragraph(p, 1))
 		}
 	}
-	return out.String()
+	return out.String(), nil
 }

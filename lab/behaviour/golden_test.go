@@ -40,12 +40,12 @@ dnf() { dnf5 -y "$@"; }
 const golden = `
 kernel=$(basename /usr/lib/modules/*)
 fails() { if "$@"; then exit 1; fi; }
-driverd preinstall --for "$kernel" --root /mnt --group passthrough | grep 'is installed for kernel'
+driverd image install --for "$kernel" --root /mnt passthrough | grep 'is installed for kernel'
 driverd preinstall --group passthrough | grep 'is installed for kernel'
 rpm -q kernel-modules-passthrough
 fails rpm -q kernel-modules-sriov
-fails driverd preinstall --root /etc --group sriov >/root/no-root
-fails driverd preinstall --for 1.2.3 --group sriov >/root/no-kernel
+fails driverd image install --root /etc sriov >/root/no-root
+fails driverd image install --for 1.2.3 sriov >/root/no-kernel
 fails driverd preinstall --root /mnt --group nic >/root/no-group
 
 for unit in driverd driverd-preinstall; do systemctl is-enabled $unit; done
@@ -56,7 +56,7 @@ rpm --import /root/firmware/key.asc
 fails driverd preinstall --root /mnt >/root/no-firmware
 test -e /lib/firmware/lab/card.bin.xz
 sed -i 's/"firmware(lab.none.bin)", //' /etc/driverd/preinstall.d/50-image.toml
-driverd preinstall --root /mnt | grep 'all that is asked for is installed'
+driverd image install --root /mnt | grep 'all that is asked for is installed'
 rm /etc/driverd/preinstall.d/50-image.toml /etc/yum.repos.d/image.repo
 `
 

@@ -154,7 +154,7 @@ func TestLifecycle(t *testing.T) {
 		g.sh("driverd install %s", card)
 		g.bound(card, "bochs-drm")
 		g.installed("kernel-modules-gpu", image.Release)
-		want := "next kernel " + next + ": lacks the driver of " + card.String() + ". To install it: driverd preinstall --for " + next + " --group gpu"
+		want := "next kernel " + next + ": lacks the driver of " + card.String() + ". To install it: driverd image install --for " + next + " gpu"
 		if got := g.sh("driverd status | tr -s '\n ' ' '"); !strings.Contains(got, want) {
 			t.Errorf("it says %s", got)
 		}
