@@ -58,7 +58,7 @@ guest-test: dist/packaged ## run one test in a guest with the program as it is n
 	@go build -trimpath -buildmode=pie -o dist/driverd ./cmd/driverd
 	@DRIVERD_PROGRAM=$(CURDIR)/dist/driverd go test -tags lab,long -count=1 -v -timeout 1h -run '^$(RUN)$$' ./lab/behaviour
 
-dist/packaged: $(shell git ls-files packaging units api | grep -v '\.go$$')
+dist/packaged: $(shell git ls-files packaging units api cockpit | grep -v '\.go$$')
 	@$(MAKE) --no-print-directory guest
 	@touch $@
 

@@ -65,14 +65,14 @@ export function App() {
     if (!service || !view)
         return (
             <Page className="no-masthead">
-                <PageSection>
+                <PageSection variant="secondary">
                     {notice ?? <EmptyState titleText={_("Reading the devices")} headingLevel="h1" icon={Spinner} />}
                 </PageSection>
             </Page>
         );
     return (
         <Page className="no-masthead">
-            <PageSection aria-label={_("Drivers")}>
+            <PageSection variant="secondary" aria-label={_("Drivers")}>
                 <Stack hasGutter>
                     {notice}
                     {limited && (

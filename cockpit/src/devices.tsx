@@ -81,22 +81,26 @@ function Row({ device, row, isOpen, onToggle, onInstall }: RowProps) {
             <Tr>
                 <Td expand={{ rowIndex: row, isExpanded: isOpen, onToggle, expandId: "device" }} />
                 <Td dataLabel={_("Device")} modifier="breakWord">
-                    <bdi>{name}</bdi>
-                    {name !== device.Slot && <div className="secondary">{device.Slot}</div>}
+                    <div>
+                        <bdi>{name}</bdi>
+                        {name !== device.Slot && <div className="secondary">{device.Slot}</div>}
+                    </div>
                 </Td>
                 <Td dataLabel={_("State")} modifier="breakWord">
-                    <Label color={color(device)}>{device.State}</Label>
-                    {device.Reason && <> {device.Reason}</>}
-                    {device.Message && <p className="message">{device.Message}</p>}
-                    {device.Driver === "" && device.Job === none && (
-                        <Button variant="link" isInline aria-label={cockpit.format(_("Install a driver for $0"), device.Slot)} onClick={onInstall}>
-                            {_("Install a driver…")}
-                        </Button>
-                    )}
+                    <div>
+                        <Label color={color(device)}>{device.State}</Label>
+                        {device.Reason && <> {device.Reason}</>}
+                        {device.Message && <p className="message">{device.Message}</p>}
+                        {device.Driver === "" && device.Job === none && (
+                            <Button variant="link" isInline aria-label={cockpit.format(_("Install a driver for $0"), device.Slot)} onClick={onInstall}>
+                                {_("Install a driver…")}
+                            </Button>
+                        )}
+                    </div>
                 </Td>
                 <Td dataLabel={_("Driver")}>{device.Driver}</Td>
                 <Td dataLabel={_("Gives")} modifier="breakWord">
-                    {device.Functions.map(each => <div key={each}>{each}</div>)}
+                    {device.Functions.length > 0 && <div>{device.Functions.map(each => <div key={each}>{each}</div>)}</div>}
                 </Td>
             </Tr>
             <Tr isExpanded={isOpen}>

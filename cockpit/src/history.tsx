@@ -48,13 +48,15 @@ export function History({ view, service }: { view: View; service: Service }) {
                         <Tbody>
                             {entries.slice(0, shown).map(entry => (
                                 <Tr key={`${entry.Time} ${entry.Action}`}>
-                                    <Td dataLabel={_("When")}>{time(entry.Time)}</Td>
+                                    <Td dataLabel={_("When")} modifier="nowrap">{time(entry.Time)}</Td>
                                     <Td dataLabel={_("What")}>{entry.Action}</Td>
                                     <Td dataLabel={_("Who asked")}>{entry.Origin}</Td>
                                     <Td dataLabel={_("Of")} modifier="breakWord">{list(entry.Packages) || list(entry.Slots)}</Td>
                                     <Td dataLabel={_("How it ended")} modifier="breakWord">
-                                        <Label color={entry.Reason ? "orange" : "grey"}>{entry.State}</Label>
-                                        {entry.Message && <p className="message">{entry.Message}</p>}
+                                        <div>
+                                            <Label color={entry.Reason ? "orange" : "grey"}>{entry.State}</Label>
+                                            {entry.Message && <p className="message">{entry.Message}</p>}
+                                        </div>
                                     </Td>
                                 </Tr>
                             ))}

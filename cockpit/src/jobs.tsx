@@ -53,7 +53,7 @@ function Running({ job, onCancel }: { job: Job; onCancel: () => void }) {
         ? cockpit.format(_("$0 of $1"), cockpit.format_bytes(job.BytesDone), cockpit.format_bytes(job.BytesTotal))
         : "";
     return (
-        <Flex alignItems={{ default: "alignItemsFlexEnd" }} flexWrap={{ default: "wrap", md: "nowrap" }}>
+        <Flex alignItems={{ default: "alignItemsCenter" }} flexWrap={{ default: "wrap", md: "nowrap" }}>
             <FlexItem grow={{ default: "grow" }} className="progress">
                 <Progress title={subject(job)} aria-label={subject(job)} value={Math.round(job.Progress * 100)}
                     helperText={[job.Phase, bytes].filter(each => each).join(" · ")} />

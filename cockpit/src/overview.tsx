@@ -39,7 +39,7 @@ export function Overview({ view: { manager }, service, act, onInstall }: Props) 
     );
     return (
         <Card component="section">
-            <CardHeader actions={{ actions, hasNoOffset: true }}>
+            <CardHeader actions={{ actions, hasNoOffset: true }} hasWrap>
                 <CardTitle component="h1">{_("Drivers")}</CardTitle>
             </CardHeader>
             <CardBody>
