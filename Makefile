@@ -37,8 +37,8 @@ repo: host ## build the guest's root and its package repository, if they are not
 guest:
 	@$(MAKE) --no-print-directory -j2 rpm repo
 
-demo: guest ## show the main job in a real guest: plug in a card, watch its driver arrive
-	@$(GO_RUN) ./lab/cmd/demo dist/driverd-[0-9]*.x86_64.rpm
+demo: guest ## show the main job in a real guest: plug in a card, watch its driver arrive (KEEP=1: look at it in Cockpit)
+	@$(GO_RUN) ./lab/cmd/demo dist/driverd-[0-9]*.x86_64.rpm $(if $(KEEP),dist/cockpit-driverd-*.rpm)
 
 test: guest ## run the tests of every day: lint, unit, a real dnf5daemon, and the main things in real guests
 	@$(TESTS) test
