@@ -13,7 +13,7 @@ SOAK = 30m
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -ec
 .DEFAULT_GOAL = help
-.PHONY: help host docs rpm repo srpm guest demo test test-all test-rest test-long guest-test faults lint unit fuzz bench split-report index clean
+.PHONY: help host docs pot rpm repo srpm guest demo test test-all test-rest test-long guest-test faults lint unit fuzz bench split-report index clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -24,10 +24,16 @@ host: ## install what building and testing need (Debian 12)
 docs: ## make what has its source elsewhere: parts of the man pages
 	@go run ./internal/mangen
 
+pot: host ## collect the texts of the page for translators: cockpit/po/driverd.pot
+	@cp "$$($(LAB) page)/driverd.pot" cockpit/po/
+
 rpm: host ## build dist/driverd-VERSION-RELEASE.x86_64.rpm
 	@packaging/build-rpm
 
-srpm: host ## build dist/driverd-VERSION-RELEASE.src.rpm, which builds offline
+spot: host ## collect the texts of the page for translators: cockpit/po/driverd.pot
+	@cp "$$($(LAB) page)/driverd.pot" cockpit/po/
+
+rpm: host ## build dist/driverd-VERSION-RELEASE.src.rpm, which builds offline
 	@packaging/build-rpm -s
 
 repo: host ## build the guest's root and its package repository, if they are not there
