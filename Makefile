@@ -13,7 +13,7 @@ SOAK = 30m
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -ec
 .DEFAULT_GOAL = help
-.PHONY: help host docs rpm repo srpm guest demo test test-all test-rest test-long guest-test faults lint unit fuzz bench split-report index clean
+.PHONY: help host docs pot rpm repo srpm guest demo test test-all test-rest test-long guest-test faults lint unit fuzz bench split-report index clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -23,6 +23,9 @@ host: ## install what building and testing need (Debian 12)
 
 docs: ## write the parts of the man pages that have their source elsewhere
 	@go run ./internal/mangen
+
+pot: host ## collect the texts of the page for translators: cockpit/po/driverd.pot
+	@cp "$$($(LAB) page)/driverd.pot" cockpit/po/
 
 rpm: host ## build dist/driverd-VERSION-RELEASE.x86_64.rpm
 	@packaging/build-rpm
@@ -37,8 +40,8 @@ repo: host ## build the guest's root and its package repository, if they are not
 guest:
 	@$(MAKE) --no-print-directory -j2 rpm repo
 
-demo: guest ## show the main job in a real guest: plug in a card, watch its driver arrive
-	@$(GO_RUN) ./lab/cmd/demo dist/driverd-[0-9]*.x86_64.rpm
+demo: guest ## show the main job in a real guest: plug in a card, watch its driver arrive (KEEP=1: look at it in Cockpit)
+	@$(GO_RUN) ./lab/cmd/demo dist/driverd-[0-9]*.x86_64.rpm $(if $(KEEP),dist/cockpit-driverd-*.rpm)
 
 test: guest ## run the tests of every day: lint, unit, a real dnf5daemon, and the main things in real guests
 	@$(TESTS) test
@@ -58,7 +61,7 @@ guest-test: dist/packaged ## run one test in a guest with the program as it is n
 	@go build -trimpath -buildmode=pie -o dist/driverd ./cmd/driverd
 	@DRIVERD_PROGRAM=$(CURDIR)/dist/driverd go test -tags lab,long -count=1 -v -timeout 1h -run '^$(RUN)$$' ./lab/behaviour
 
-dist/packaged: $(shell git ls-files packaging units api | grep -v '\.go$$')
+dist/packaged: $(shell git ls-files packaging units api cockpit | grep -v '\.go$$')
 	@$(MAKE) --no-print-directory guest
 	@touch $@
 

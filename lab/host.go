@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -34,14 +35,18 @@ var (
 	debianSecurity = "http://deb.debian.org/debian-security"
 )
 
-// Prepare installs the packages that the lab needs and that are missing, after
-// saying which. It uses a private apt configuration, so that the machine's own
+// Prepare installs the packages that the lab needs and that are missing, and more if
+// they are asked for, after saying which. It uses a private apt configuration, so that the machine's own
 // sources and package lists stay untouched. It needs root for that, or a sudo
 // that asks no password; with nothing missing it needs neither.
-func Prepare(ctx context.Context) error {
-	missing, err := missingPackages(ctx)
+func Prepare(ctx context.Context, more ...string) error {
+	missing, err := missingPackages(ctx, slices.Concat(hostPackages, more))
 	if err != nil {
 		return err
+	}
+	// Debian's npm is made of hundreds of packages, and a Node.js from elsewhere has its own.
+	if _, err := exec.LookPath("npm"); err != nil {
+		missing = append(missing, "nodejs", "npm")
 	}
 	old := qemuVersion(ctx) < oldestQEMU
 	if len(missing) == 0 && !old {
@@ -114,10 +119,9 @@ func aptDir() (string, error) {
 	return dir, nil
 }
 
-// missingPackages returns those of hostPackages that dpkg does not know as
-// installed.
-func missingPackages(ctx context.Context) ([]string, error) {
-	cmd := exec.CommandContext(ctx, "dpkg-query", append([]string{"-W", "-f", "${binary:Package} ${db:Status-Status}\n"}, hostPackages...)...)
+// missingPackages returns those of the packages that dpkg does not know as installed.
+func missingPackages(ctx context.Context, packages []string) ([]string, error) {
+	cmd := exec.CommandContext(ctx, "dpkg-query", append([]string{"-W", "-f", "${binary:Package} ${db:Status-Status}\n"}, packages...)...)
 	out, err := cmd.Output()
 	// Exit status 1 says that some package is unknown to dpkg: dpkg-query(1).
 	if exit := (*exec.ExitError)(nil); err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1) {
@@ -130,7 +134,7 @@ func missingPackages(ctx context.Context) ([]string, error) {
 		installed[name] = status == "installed"
 	}
 	var missing []string
-	for _, name := range hostPackages {
+	for _, name := range packages {
 		if !installed[name] {
 			missing = append(missing, name)
 		}

@@ -19,7 +19,7 @@ import (
 func packages(t *testing.T) []string {
 	t.Helper()
 	var found []string
-	for _, pattern := range []string{"../dist/driverd-*.rpm", "../dist/packagers/driverd-*.rpm"} {
+	for _, pattern := range []string{"../dist/driverd-*.rpm", "../dist/cockpit-driverd-*.rpm", "../dist/packagers/driverd-*.rpm"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

@@ -89,6 +89,7 @@ func parts(soak time.Duration) []part {
 		guest(rest, behaviour, "TestFlood", 120),
 		guest(rest, behaviour, "TestEveryUnit", 500),
 		guest(rest, behaviour, "TestFirmware", 180),
+		guest(rest, behaviour, "TestCockpit", 300),
 		guest(rest, behaviour, "TestFromUnsplitToSplit", 240),
 		guest(rest, behaviour, "TestGoldenImage", 180),
 		guest(rest, "lab", "TestGroups", 300),

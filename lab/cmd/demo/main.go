@@ -4,7 +4,9 @@
 // card is plugged in, and its driver, which the guest does not have, arrives; then a
 // USB controller with a disk, which needs drivers of its own.
 //
-//	go run ./lab/cmd/demo RPM
+//	go run ./lab/cmd/demo RPM         the guest ends with the show
+//	go run ./lab/cmd/demo RPM PAGE    it has Cockpit too, with our page of that
+//	                                  package, and goes on until Ctrl-C
 package main
 
 import (
@@ -26,12 +28,12 @@ import (
 const patience = 5 * time.Minute
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: demo RPM")
+	if len(os.Args) != 2 && len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "usage: demo RPM [PAGE]")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := show(ctx, os.Args[1])
+	err := show(ctx, os.Args[1:])
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -39,12 +41,18 @@ func main() {
 	}
 }
 
-func show(ctx context.Context, rpm string) (err error) {
+func show(ctx context.Context, rpms []string) (err error) {
+	keep := len(rpms) > 1
 	heading("A guest that runs: built and booted once, then restored")
 	if err := lab.Prepare(ctx); err != nil {
 		return err
 	}
-	image, err := lab.BuildImage(ctx, rpm)
+	var image *lab.Image
+	if keep {
+		image, err = lab.BuildCockpitImage(ctx, rpms...)
+	} else {
+		image, err = lab.BuildImage(ctx, rpms[0])
+	}
 	if err != nil {
 		return err
 	}
@@ -76,11 +84,29 @@ func show(ctx context.Context, rpm string) (err error) {
 	if err := d.run(ctx, "driverd status", "driverd history"); err != nil {
 		return err
 	}
+	if keep {
+		return d.keep(ctx)
+	}
 	heading("Done: the guest ends here")
 	return nil
 }
 
 type demo struct{ guest *lab.Guest }
+
+// keep says how the guest is looked at in a browser, and waits for Ctrl-C.
+func (d demo) keep(ctx context.Context) error {
+	address, err := d.guest.Forward(ctx, 9090)
+	if err != nil {
+		return err
+	}
+	heading("Done: the guest goes on until Ctrl-C")
+	fmt.Printf("Look at http://%s/driverd\nlog in as %s, who may become root, or as %s; the password is %s\n",
+		address, lab.CockpitAdmin, lab.CockpitVisitor, lab.CockpitPassword)
+	if err := d.guest.Wait(ctx); ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
 
 // plug plugs igb in and shows how it gets its driver.
 func (d demo) plug(ctx context.Context) (hwdetect.Slot, error) {

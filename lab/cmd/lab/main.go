@@ -4,6 +4,7 @@
 // person to look around. It is run inside driverd's source tree:
 //
 //	go run ./lab/cmd/lab host          install what is needed on this machine
+//	go run ./lab/cmd/lab page          build the page for Cockpit, and print its folder
 //	go run ./lab/cmd/lab repo          the same, and build what is needed of no RPM
 //	go run ./lab/cmd/lab build [RPM]   the same, and build every stage
 //	go run ./lab/cmd/lab boot [RPM]    the same, then a guest on this terminal,
@@ -23,7 +24,7 @@ import (
 	"driverd/lab"
 )
 
-const usage = "usage: lab host | repo | build [RPM] | boot [RPM]"
+const usage = "usage: lab host | page | repo | build [RPM] | boot [RPM]"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -52,6 +53,12 @@ func run(ctx context.Context, args []string) error {
 	switch {
 	case args[0] == "host" && rpm == "":
 		return lab.Prepare(ctx)
+	case args[0] == "page" && rpm == "":
+		dir, err := lab.Page(ctx)
+		if err == nil {
+			fmt.Println(dir)
+		}
+		return err
 	case args[0] == "repo" && rpm == "":
 		if err := lab.Prepare(ctx); err != nil {
 			return err

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+	"regexp"
+
+	"driverd/lab/rpmrepo"
+	"driverd/lab/stage"
+)
+
+// The users of a guest with Cockpit. The first may become root.
+const (
+	CockpitAdmin    = "admin"
+	CockpitVisitor  = "visitor"
+	CockpitPassword = "driverd-lab" //nolint:gosec // of guests that nobody else can reach
+)
+
+// cockpitScript makes Cockpit's users, and has it answer without TLS: it is asked by
+// way of the host's loopback only.
+const cockpitScript = `useradd -m -s /bin/bash -G sudo ` + CockpitAdmin + `
+useradd -m -s /bin/bash ` + CockpitVisitor + `
+printf '%s:` + CockpitPassword + `\n' ` + CockpitAdmin + ` ` + CockpitVisitor + ` | chpasswd
+mkdir -p /etc/cockpit
+printf '[WebService]\nAllowUnencrypted = true\n' >/etc/cockpit/cockpit.conf
+systemctl enable cockpit.socket
+`
+
+// BuildCockpitImage makes the disk of a guest like BuildImage's that has Debian's Cockpit
+// too, and these packages: driverd's, and that of its page.
+func BuildCockpitImage(ctx context.Context, rpms ...string) (*Image, error) {
+	bridge := rpmrepo.Package{Name: "cockpit-bridge", Version: "1", Release: "1", Unsigned: true}
+	// It speaks for Debian's, of which RPM knows nothing.
+	dir, err := stage.Get(ctx, "cockpit-bridge", []string{bridge.NEVRA()}, func(ctx context.Context, dir string) error {
+		return rpmrepo.Build(ctx, dir, nil, []rpmrepo.Package{bridge})
+	})
+	if err != nil {
+		return nil, err
+	}
+	rpms = append(rpms, filepath.Join(dir, bridge.NEVRA()+".rpm"))
+	debian := []string{"cockpit-bridge", "cockpit-system", "cockpit-ws", "sudo"}
+	return buildRicherImage(ctx, "cockpit-", "cockpit-root", debian, cockpitScript, rpms...)
+}
+
+// forwarded matches what QEMU says of a port of the host's that leads to one of the guest.
+var forwarded = regexp.MustCompile(`TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+(\d+)\s`)
+
+// Forward makes a port of the guest reachable by the host's loopback, and returns the
+// address there.
+func (g *Guest) Forward(ctx context.Context, port int) (string, error) {
+	monitor := func(command string) (said string, err error) {
+		err = g.qmp.execute(ctx, "human-monitor-command", map[string]any{"command-line": command}, &said)
+		return said, err
+	}
+	said, err := monitor(fmt.Sprintf("hostfwd_add net tcp:127.0.0.1:0-:%d", port))
+	if err != nil {
+		return "", err
+	}
+	table, err := monitor("info usernet")
+	if err != nil {
+		return "", err
+	}
+	for _, m := range forwarded.FindAllStringSubmatch(table, -1) {
+		if m[2] == fmt.Sprint(port) {
+			return net.JoinHostPort("127.0.0.1", m[1]), nil
+		}
+	}
+	return "", fmt.Errorf("cannot forward port %d of the guest: QEMU says %q, and shows %q", port, said, table)
+}
