@@ -305,7 +305,7 @@ func (e *Early) read(text []byte, modules []string) {
 			case "depends":
 				l.needs = append(l.needs, strings.FieldsFunc(value, func(r rune) bool { return r == ',' })...)
 			case "softdep":
-				l.softdep += " " + value
+				l.softdep = strings.TrimSpace(l.softdep + " " + value)
 			}
 			e.fresh[modules[n]] = l
 		}
