@@ -42,7 +42,7 @@ var writes = []struct {
 	{"daemon/install/units.go", "has systemd start the install step", []string{systemd}},
 	{"daemon/journal/writer.go", "the journal", []string{journald}},
 	{"daemon/load/early.go", "a module root in the unit's private /tmp, and kmod's commands, each named where output is called", []string{
-		"exec ?", "os.MkdirAll", "os.MkdirTemp", "os.RemoveAll", "os.Symlink",
+		"exec ?", "os.MkdirAll", "os.MkdirTemp", "os.RemoveAll", "os.Symlink", "os.WriteFile",
 	}},
 	{"daemon/load/offer.go", "drivers_probe of sysfs, which passes over a device that has a driver", []string{"os.OpenFile", "(*os.File).WriteString"}},
 	{"internal/outcome", "/run/driverd/load and /run/driverd/install", []string{"os.Remove", "os.Rename", "os.WriteFile"}},

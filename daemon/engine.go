@@ -22,9 +22,9 @@ import (
 
 // How long the engine waits for what. A burst of events ends with one look at
 // the hardware, settleTime after its last event, but maxSettleTime after its
-// first at the latest.
+// first at the latest. What comes after that look joins the job that it began.
 const (
-	settleTime    = 250 * time.Millisecond
+	settleTime    = 40 * time.Millisecond
 	maxSettleTime = 2 * time.Second
 	// Events can be lost; the hardware cannot.
 	resyncTime = time.Minute

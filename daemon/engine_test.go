@@ -80,6 +80,59 @@ func TestInstalledDriverCostsNoTransaction(t *testing.T) {
 	})
 }
 
+// A device that comes alone does not wait for others.
+func TestLoneDevice(t *testing.T) {
+	for name, installed := range map[string]bool{"its driver is installed": true, "its package is missing": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				if installed {
+					w.installed.installed[igb.alias] = igb.module
+				}
+				engine, _ := w.run(t)
+				after(time.Second)
+				w.plug(1, igb.alias)
+				engine.Kick()
+				after(50 * time.Millisecond)
+				w.change(func() {
+					if len(w.loads)+len(w.installs) != 1 {
+						t.Errorf("after 50 ms: %d load steps, %d transactions", len(w.loads), len(w.installs))
+					}
+				})
+			})
+		})
+	}
+}
+
+// Nothing is said against a device that a driver is about to take, by an id that somebody has
+// given to it.
+func TestDriverThatNobodyKnows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		var states []plan.State
+		w.onPublish = func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, d := range w.published.Devices {
+				states = append(states, d.State)
+			}
+		}
+		engine, _ := w.run(t)
+		after(time.Second)
+		w.plug(1, edu)
+		engine.Kick()
+		after(200 * time.Millisecond)
+		expect(t, w.device(1), plan.Pending, "")
+		w.change(func() { w.offer(slot(1), "vfio-pci") })
+		engine.Kick()
+		after(time.Minute)
+		expect(t, w.device(1), plan.Bound, "")
+		if slices.Contains(states, plan.Unsupported) {
+			t.Errorf("it was %v", states)
+		}
+	})
+}
+
 func TestBuiltInDriverIsAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
@@ -118,7 +171,7 @@ func TestBurstIsOneLookAndOneTransaction(t *testing.T) {
 			engine.Kick()
 			after(10 * time.Millisecond)
 		}
-		after(200 * time.Millisecond)
+		after(20 * time.Millisecond)
 		if looks := w.looked() - before; looks != 0 {
 			t.Fatalf("%d looks while the burst lasts", looks)
 		}

@@ -10,6 +10,7 @@ import (
 	"driverd/daemon/ledger"
 	"driverd/daemon/phase"
 	"driverd/hwdetect"
+	"driverd/plan"
 )
 
 // need is something that a job is to bring, and for which devices.
@@ -112,7 +113,7 @@ func (e *Engine) take(j *jobs.Job, n need) {
 // join has a job serve the devices that came later, and need what it brings.
 func (e *Engine) join(j *jobs.Job, devices []*device) {
 	for _, d := range devices {
-		if j.Active() && d.cancelled == "" && !d.next.Settled() &&
+		if j.Active() && d.cancelled == "" && d.want.Action != plan.Nothing && !d.next.Settled() &&
 			(slices.Contains(j.Tries, ledger.Packages(d.want.Packages)) || slices.Contains(j.Tries, ledger.Firmware(d.missing))) {
 			j.Serve(d.stay)
 		}

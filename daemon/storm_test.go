@@ -67,6 +67,37 @@ func TestStorm(t *testing.T) {
 	})
 }
 
+// Functions that come one after another for two seconds, of two kinds, cost one transaction,
+// which begins when the first is there.
+func TestStormIsOneTransaction(t *testing.T) {
+	for name, gap := range map[string]time.Duration{"close": 16 * time.Millisecond, "far apart": 100 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				engine, _ := w.run(t)
+				after(time.Second)
+				functions := uint8(120)
+				if gap*time.Duration(functions) > 2*time.Second {
+					functions = uint8(2 * time.Second / gap)
+				}
+				for n := range functions {
+					w.plug(n, []string{igb.alias, mega.alias}[n%2])
+					engine.Kick()
+					after(gap)
+				}
+				after(time.Minute)
+				for n := range functions {
+					expect(t, w.device(n), plan.Bound, "")
+				}
+				fmt.Printf("\ntable: %d functions, one every %s: %d transactions begun, %d carried out\n", functions, gap, len(w.installs), w.commits) // make test shows it
+				if w.commits != 1 || len(w.installs) > 2 {
+					t.Errorf("%d transactions were carried out, of %v", w.commits, w.installs)
+				}
+			})
+		})
+	}
+}
+
 // Of cards that are not alike, four get their drivers at once.
 func TestLoadStepsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -137,4 +168,4 @@ func TestStormOfFailures(t *testing.T) {
 }
 
 // settled is the time after which a burst is looked at.
-const settled = 260 * time.Millisecond
+const settled = 50 * time.Millisecond

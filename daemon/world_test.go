@@ -47,6 +47,7 @@ type world struct {
 	listings int
 	renewals int // listings with the metadata renewed
 	installs [][]string
+	commits  int      // of them that were carried out
 	allowed  []string // in the last of them
 	loads    []hwdetect.Slot
 	inKernel []string // modules that were loaded before
@@ -311,6 +312,7 @@ func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress f
 			return err
 		}
 	}
+	w.change(func() { w.commits++ })
 	progress(dnfbridge.Progress{Phase: dnfbridge.PhaseInstall, BytesDone: 100, BytesTotal: 100, Fraction: 0.5})
 	if err := spend(ctx, 2*time.Second); err != nil {
 		return err

@@ -134,7 +134,11 @@ func (c *childStep) try(ctx context.Context, kinds []hwdetect.Child) error {
 // loadEarly loads modules before depmod has indexed them. What is not certain waits for
 // the index.
 func (c *childStep) loadEarly(ctx context.Context, identities, modules []string) {
-	root, err := prepareEarly(ctx, c.dir, modules, identities)
+	build, err := readBuild(c.dir)
+	if err != nil {
+		return
+	}
+	root, err := prepareEarly(ctx, c.dir, build, modules, identities)
 	if err != nil {
 		return
 	}
@@ -150,7 +154,7 @@ func (c *childStep) loadEarly(ctx context.Context, identities, modules []string)
 func (c *childStep) modprobe(ctx context.Context, root, identity string, modules []string) {
 	v := &Evidence{Slot: c.device.Slot, Generation: c.device.Generation, Modules: modules}
 	c.said = append(c.said, c.log.Read()...)
-	v.Complaint = modprobe(ctx, root, identity)
+	v.Complaint = runModprobe(ctx, root, identity)
 	v.Log = c.log.Read()
 	c.said = append(c.said, v.Log...)
 	v.Missing = v.notLoaded()

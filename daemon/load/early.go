@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,13 +19,14 @@ import (
 
 	"driverd/hwdetect/kmod"
 	"driverd/hwdetect/modalias"
+	"driverd/hwdetect/modprobe"
 	"driverd/kernelbuild"
 )
 
 // Early lets modprobe load a driver before depmod(8) has indexed it: a
 // package's files are on the disk long before its transaction ends. It makes a
-// module root of its own, which holds links to the modules that claim a device
-// and to all that modprobe may load for them, and nothing else.
+// module root of its own, with indexes of the modules that claim a device and of all
+// that modprobe may load for them, and nothing else.
 //
 // It is an offer, not a promise. Whatever is not certain is an error, and the
 // device then waits for the index.
@@ -34,39 +36,50 @@ type Early struct {
 
 	dir   string // /lib/modules/RELEASE
 	tree  *kmod.Tree
-	fresh map[string]lesson // by module, of those that were looked into
+	build kmod.Build
+	law   *modprobe.Configuration
+	fresh map[string]lesson   // by module, of those that are known
+	needs map[string][]string // by module of the closure, what it needs itself
+
+	builtIn []entry // what the modules of the closure need that is a part of the kernel
 }
 
-// lesson is what must be known of a fresh module, by its own word.
+// lesson is what must be known of a fresh module.
 type lesson struct {
 	aliases []string
-	needs   []string // hard dependencies and soft ones
+	needs   []string
+	softdep string // "pre: NAME... post: NAME..."
 }
 
 // PrepareEarly makes the root for the modules below dir, /lib/modules/RELEASE,
 // that claim the device with this modalias, and that depmod has not seen yet.
-// Where the kernel came with an index of its whole build, only those are looked
-// into that claim the device by its word: with hundreds it takes seconds. Close
-// removes the root.
+// Where the kernel came with an index of its whole build, that says which they are, and
+// what they need; else all of them are looked into, and with hundreds it takes seconds.
+// Close removes the root.
 func PrepareEarly(ctx context.Context, dir, device string) (*Early, error) {
-	shipped, _ := kmod.Shipped(dir, device) // an index that is not understood names none
-	var names []string
-	for _, c := range shipped {
-		if !slices.Contains(names, c.Module.Name) {
-			names = append(names, c.Module.Name)
-		}
+	build, err := readBuild(dir)
+	if err != nil {
+		return nil, err
 	}
-	return prepareEarly(ctx, dir, names, []string{device})
+	return prepareEarly(ctx, dir, build, build.Claiming(device), []string{device})
+}
+
+// readBuild reads the index of the kernel's build, which is zero if there is none.
+func readBuild(dir string) (kmod.Build, error) {
+	if err := trusted(filepath.Join(dir, kmod.BuildFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return kmod.Build{}, err
+	}
+	return kmod.ReadBuild(dir)
 }
 
 // prepareEarly is PrepareEarly for devices of any bus, and those of some modules that
 // are fresh, or of all that are fresh if there are none.
-func prepareEarly(ctx context.Context, dir string, modules, devices []string) (_ *Early, err error) {
+func prepareEarly(ctx context.Context, dir string, build kmod.Build, modules, devices []string) (_ *Early, err error) {
 	tree, err := kmod.ReadTree(dir)
 	if err != nil {
 		return nil, err
 	}
-	e := &Early{dir: dir, tree: tree, fresh: make(map[string]lesson)}
+	e := &Early{dir: dir, tree: tree, build: build, law: modprobe.Read("/"), fresh: make(map[string]lesson), needs: make(map[string][]string)}
 	names := slices.DeleteFunc(slices.Clone(modules), func(m string) bool { return !tree.IsFresh(m) })
 	if len(modules) == 0 {
 		if names, err = tree.Fresh(); err != nil {
@@ -76,8 +89,10 @@ func prepareEarly(ctx context.Context, dir string, modules, devices []string) (_
 	if err := e.learn(ctx, names); err != nil {
 		return nil, err
 	}
+	var aliases []entry
 	for _, device := range devices {
-		for _, name := range e.claiming(device) {
+		for name, pattern := range e.claims(device) {
+			aliases = append(aliases, entry{pattern, name, uint32(tree.Rank(name))})
 			if !slices.Contains(e.Modules, name) {
 				e.Modules = append(e.Modules, name)
 			}
@@ -86,131 +101,170 @@ func prepareEarly(ctx context.Context, dir string, modules, devices []string) (_
 	if len(e.Modules) == 0 {
 		return nil, errors.New("none that depmod has yet to index does")
 	}
-	if e.Root, err = os.MkdirTemp("", "driverd-load-"); err != nil {
-		return nil, fmt.Errorf("cannot make a module root: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, e.Close())
-		}
-	}()
-	all, err := e.closure(ctx)
+	slices.Sort(e.Modules)
+	order, err := e.closure(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return e, e.fill(ctx, all)
+	if e.Root, err = os.MkdirTemp("", "driverd-load-"); err != nil {
+		return nil, fmt.Errorf("cannot make a module root: %w", err)
+	}
+	if err := e.fill(order, aliases); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
 }
 
-// claiming are the fresh modules that were looked into and claim a device, in order.
-func (e *Early) claiming(device string) (names []string) {
+// claims are the fresh modules that are known and claim a device, each with a pattern of
+// its that does.
+func (e *Early) claims(device string) map[string]string {
+	claims := make(map[string]string)
 	for name, l := range e.fresh {
-		if slices.ContainsFunc(l.aliases, func(a string) bool { return modalias.Match(a, device) }) {
-			names = append(names, name)
+		if i := slices.IndexFunc(l.aliases, func(a string) bool { return modalias.Match(a, device) }); i >= 0 {
+			claims[name] = l.aliases[i]
 		}
 	}
-	slices.Sort(names)
-	return names
+	return claims
 }
+
+// claiming are the modules that claim a device, in order.
+func (e *Early) claiming(device string) []string { return slices.Sorted(maps.Keys(e.claims(device))) }
 
 // Close removes the root.
 func (e *Early) Close() error { return os.RemoveAll(e.Root) }
 
 // closure returns the modules that modprobe may load for those that claim the
 // device: what they depend on, and what they softly depend on by their own word
-// or by that of modprobe's configuration.
-func (e *Early) closure(ctx context.Context) ([]string, error) {
-	// In a root that is still empty, the configuration is all there is to show.
-	config, err := output(ctx, "/sbin/modprobe", "--dirname", e.Root, "--showconfig")
-	if err != nil {
-		return nil, err
+// or by that of modprobe's configuration. Each comes after those that it needs.
+func (e *Early) closure(ctx context.Context) (order []string, err error) {
+	seen := make(map[string]bool)
+	var add func(names ...string) error
+	add = func(names ...string) error {
+		for _, name := range names {
+			if seen[name] {
+				continue
+			}
+			seen[name] = true
+			needs, soft, err := e.needsOf(ctx, name)
+			if err != nil {
+				return err
+			}
+			if err := add(needs...); err != nil {
+				return err
+			}
+			e.needs[name], order = needs, append(order, name)
+			if err := add(soft...); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	soft := kmod.Softdeps(config)
-	all := slices.Clone(e.Modules)
-	for i := 0; i < len(all); i++ { // all grows
-		name := all[i]
-		if command := installCommand(config, name); command != "" {
-			return nil, fmt.Errorf("%s is loaded by a command, which needs the index: %s", name, command)
+	return order, add(e.Modules...)
+}
+
+// needsOf returns the modules that one needs itself, and those that it softly needs.
+func (e *Early) needsOf(ctx context.Context, name string) (needs, soft []string, err error) {
+	if command := e.law.Command(name); command != "" {
+		return nil, nil, fmt.Errorf("%s is loaded by a command, which needs the index: %s", name, command)
+	}
+	if e.tree.IsFresh(name) {
+		if err := e.learn(ctx, []string{name}); err != nil {
+			return nil, nil, err
 		}
-		known := soft
-		var needs []string
-		if e.tree.IsFresh(name) {
-			if err := e.learn(ctx, []string{name}); err != nil {
-				return nil, err
-			}
-			needs = e.fresh[name].needs
-		} else {
-			needs = e.tree.Depends(name)
-			known = slices.Concat(soft, e.tree.Softdeps())
-		}
-		for _, s := range known {
-			if modalias.Match(s.Pattern, name) {
-				needs = slices.Concat(needs, s.Modules)
-			}
-		}
-		for _, need := range needs {
-			need = kernelbuild.ModuleName(need)
-			switch {
-			case slices.Contains(all, need) || e.tree.BuiltIn(need):
+		needs, soft = e.fresh[name].needs, kmod.SoftdepModules(e.fresh[name].softdep)
+	} else {
+		needs, soft = e.tree.Depends(name), e.tree.Softdeps(name)
+	}
+	here := func(names []string) (modules []string, err error) {
+		for _, need := range names {
+			switch need = kernelbuild.ModuleName(need); {
+			case e.tree.BuiltIn(need):
+				e.builtIn = append(e.builtIn, entry{key: need})
 			case e.tree.Path(need) == "":
 				return nil, fmt.Errorf("%s needs %s, which is not here (yet)", name, need)
 			default:
-				all = append(all, need)
+				modules = append(modules, need)
 			}
 		}
+		return modules, nil
 	}
-	return all, nil
+	if needs, err = here(needs); err != nil {
+		return nil, nil, err
+	}
+	soft, err = here(slices.Concat(soft, e.law.Softdeps(name)))
+	return needs, soft, err
 }
 
-// installCommand returns the command that modprobe's configuration has for
-// loading a module, empty if it has none.
-func installCommand(config []byte, module string) string {
-	for line := range strings.Lines(string(config)) {
-		words := strings.SplitN(strings.TrimSpace(line), " ", 3)
-		if len(words) == 3 && words[0] == "install" && modalias.Match(words[1], module) {
-			return words[2]
-		}
-	}
-	return ""
-}
-
-// fill links the modules, and what the kernel's build says of them, into the
-// root, and has depmod index it.
-func (e *Early) fill(ctx context.Context, modules []string) error {
+// fill writes indexes of the modules, each of which comes after those that it needs, as
+// depmod would (kmod: tools/depmod.c).
+func (e *Early) fill(order []string, aliases []entry) error {
 	release := filepath.Base(e.dir)
-	links := []string{"modules.builtin", "modules.builtin.modinfo", "modules.order"}
-	for _, m := range modules {
-		links = append(links, e.tree.Path(m))
-	}
+	dir := filepath.Join(e.Root, "usr/lib/modules", release)
 	// kmod looks in lib/modules or in usr/lib/modules, as it was built.
-	if err := errors.Join(os.MkdirAll(filepath.Join(e.Root, "usr/lib"), 0o755), os.Symlink("usr/lib", filepath.Join(e.Root, "lib"))); err != nil {
+	if err := errors.Join(os.MkdirAll(dir, 0o755), os.Symlink("usr/lib", filepath.Join(e.Root, "lib"))); err != nil {
 		return err
 	}
-	for i, link := range links {
-		target := filepath.Join(e.dir, link)
-		info, err := os.Lstat(target)
-		if errors.Is(err, fs.ErrNotExist) && i < 3 {
-			continue // depmod does without, as it does in dir
-		}
-		if err != nil {
+	softdeps := e.tree.SoftdepFile()
+	var modules []entry
+	for i, name := range order {
+		file := filepath.Join(e.dir, e.tree.Path(name))
+		if err := trusted(file); err != nil {
 			return err
 		}
-		// Root's own: nobody else can have put it there, or change it.
-		if owner := info.Sys().(*syscall.Stat_t).Uid; int(owner) != os.Geteuid() || !info.Mode().IsRegular() || info.Mode().Perm()&0o022 != 0 {
-			return fmt.Errorf("%s is not a file that only root can write to", target)
+		// FILE: FILE..., of all that the module needs: what is loaded first is last.
+		line, needed := file+":", []string{name}
+		for _, other := range slices.Backward(order[:i]) {
+			if slices.ContainsFunc(needed, func(m string) bool { return slices.Contains(e.needs[m], other) }) {
+				needed = append(needed, other)
+				line += " " + filepath.Join(e.dir, e.tree.Path(other))
+			}
 		}
-		name := filepath.Join(e.Root, "usr/lib/modules", release, link)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.Symlink(target, name)); err != nil {
+		modules = append(modules, entry{key: name, value: line})
+		if softdep := e.fresh[name].softdep; softdep != "" {
+			softdeps = fmt.Appendf(softdeps, "softdep %s %s\n", name, softdep)
+		}
+	}
+	for name, text := range map[string][]byte{
+		"modules.dep.bin":     encodeIndex(modules),
+		"modules.alias.bin":   encodeIndex(aliases),
+		"modules.builtin.bin": encodeIndex(e.builtIn),
+		"modules.softdep":     softdeps,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
 			return err
 		}
 	}
-	_, err := output(ctx, "/sbin/depmod", "-b", e.Root, release)
-	return err
+	return nil
 }
 
-// learn has modinfo(8), which reads what modprobe can read, look into those of
-// the fresh modules that are not known yet.
+// trusted is an error unless a file is root's own: nobody else can have put it there, or
+// change it.
+func trusted(file string) error {
+	info, err := os.Lstat(file)
+	if err != nil {
+		return err
+	}
+	if owner := info.Sys().(*syscall.Stat_t).Uid; int(owner) != os.Geteuid() || !info.Mode().IsRegular() || info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s is not a file that only root can write to", file)
+	}
+	if strings.ContainsAny(file, ": \t\n") {
+		return fmt.Errorf("%q cannot stand in an index of modules", file)
+	}
+	return nil
+}
+
+// learn finds out about those of the fresh modules that are not known yet. The index of
+// the build tells, but for the order of soft dependencies, which few modules have; else
+// modinfo(8) looks into them, which reads what modprobe can read.
 func (e *Early) learn(ctx context.Context, modules []string) error {
-	modules = slices.DeleteFunc(slices.Clone(modules), func(m string) bool { _, known := e.fresh[m]; return known })
+	modules = slices.DeleteFunc(slices.Clone(modules), func(name string) bool {
+		m, known := e.build.Module(name)
+		if known && !m.Soft && m.File == e.tree.Path(name) {
+			e.fresh[name] = lesson{aliases: m.Aliases, needs: m.Depends}
+		}
+		_, known = e.fresh[name]
+		return known
+	})
 	if len(modules) == 0 {
 		return nil
 	}
@@ -251,7 +305,7 @@ func (e *Early) read(text []byte, modules []string) {
 			case "depends":
 				l.needs = append(l.needs, strings.FieldsFunc(value, func(r rune) bool { return r == ',' })...)
 			case "softdep":
-				l.needs = append(l.needs, kmod.SoftdepModules(value)...)
+				l.softdep = strings.TrimSpace(l.softdep + " " + value)
 			}
 			e.fresh[modules[n]] = l
 		}

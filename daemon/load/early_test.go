@@ -42,6 +42,31 @@ func unpacked(t *testing.T, installed []*kernel.Module, fresh ...*kernel.Module)
 	return dir
 }
 
+// index writes the index of the build of modules, as it ships with a kernel.
+func index(t *testing.T, dir string, modules []*kernel.Module) {
+	t.Helper()
+	known := make(map[string]*kernel.Module)
+	for _, m := range modules {
+		known[m.Name()] = m
+	}
+	text := "# driverd modules 1 of Linux " + release + "\n"
+	for _, m := range modules {
+		all := slices.Clone(m.Depends)
+		for i := 0; i < len(all); i++ { // all grows
+			if d := known[all[i]]; d != nil {
+				all = append(all, d.Depends...)
+			}
+		}
+		text += "\nmodule " + m.Name() + "\ngroup sriov\nfile " + m.Path + "\n"
+		for key, values := range map[string][]string{"depends": all, "softdep": m.SoftDepends, "alias": m.Aliases} {
+			for _, v := range values {
+				text += key + " " + v + "\n"
+			}
+		}
+	}
+	kerneltest.Write(t, filepath.Join(dir, "modules.catalog"), []byte(text+"\n# end\n"))
+}
+
 // loads returns what modprobe would load for a device, in its order.
 func loads(t *testing.T, e *load.Early, device string) []string {
 	t.Helper()
@@ -108,21 +133,24 @@ func TestEarly(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			dir := unpacked(t, test.installed, test.fresh...)
-			e, err := load.PrepareEarly(t.Context(), dir, igb)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(test.modules, e.Modules); diff != "" {
-				t.Errorf("claimants (-want +got):\n%s", diff)
-			}
-			if diff := cmp.Diff(test.loads, loads(t, e, igb)); diff != "" {
-				t.Errorf("modprobe loads (-want +got):\n%s", diff)
-			}
-			if err := e.Close(); err != nil {
-				t.Error(err)
-			}
-			if _, err := os.Lstat(e.Root); !os.IsNotExist(err) {
-				t.Errorf("the module root is still there: %v", err)
+			for _, of := range []string{"the modules", "the index of the build"} { // what they say is one
+				e, err := load.PrepareEarly(t.Context(), dir, igb)
+				if err != nil {
+					t.Fatalf("by %s: %v", of, err)
+				}
+				if diff := cmp.Diff(test.modules, e.Modules); diff != "" {
+					t.Errorf("claimants by %s (-want +got):\n%s", of, diff)
+				}
+				if diff := cmp.Diff(test.loads, loads(t, e, igb)); diff != "" {
+					t.Errorf("modprobe loads by %s (-want +got):\n%s", of, diff)
+				}
+				if err := e.Close(); err != nil {
+					t.Error(err)
+				}
+				if _, err := os.Lstat(e.Root); !os.IsNotExist(err) {
+					t.Errorf("the module root is still there: %v", err)
+				}
+				index(t, dir, slices.Concat(test.installed, test.fresh))
 			}
 		})
 	}
@@ -161,6 +189,44 @@ func TestEarlyWithShippedIndex(t *testing.T) {
 	catalog("dca")
 	if e, err := load.PrepareEarly(t.Context(), dir, igb); err == nil {
 		t.Errorf("dca does not claim it: %+v", e)
+	}
+}
+
+// What the index of the build tells is not looked for in the modules: here they are none.
+func TestEarlyByTheIndexAlone(t *testing.T) {
+	t.Parallel()
+	modules := []*kernel.Module{
+		{Path: "kernel/drivers/net/igb.ko.xz", Aliases: []string{igbs, "pci:v00008086d000010C8sv*sd*bc*sc*i*"}, Depends: []string{"ptp", "dca"}},
+		{Path: "kernel/drivers/dca/dca.ko.xz"},
+		{Path: "kernel/drivers/ptp/ptp.ko.xz", Depends: []string{"pps_core"}},
+		{Path: "kernel/drivers/pps/pps-core.ko.xz"},
+		{Path: "kernel/drivers/net/igbvf.ko.xz", Aliases: []string{"pci:v00008086d000010CAsv*sd*bc*sc*i*"}},
+	}
+	dir := unpacked(t, nil, modules...)
+	for _, m := range modules {
+		if err := os.WriteFile(filepath.Join(dir, m.Path), []byte("no module"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if e, err := load.PrepareEarly(t.Context(), dir, igb); err == nil {
+		t.Errorf("without the index: %+v, want an error", e)
+	}
+	index(t, dir, modules)
+	e, err := load.PrepareEarly(t.Context(), dir, igb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"pps-core", "ptp", "dca", "igb"}, loads(t, e, igb)); diff != "" {
+		t.Error(diff)
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := os.Chmod(filepath.Join(dir, "modules.catalog"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if e, err := load.PrepareEarly(t.Context(), dir, igb); err == nil || !strings.Contains(err.Error(), "only root can write") {
+		t.Errorf("anybody can write to the index: %+v, %v", e, err)
 	}
 }
 

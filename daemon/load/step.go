@@ -83,7 +83,7 @@ func Step(ctx context.Context, release string, slot hwdetect.Slot, log *kmsg.Log
 	}
 	v.Modules = modules
 	missing := v.notLoaded()
-	v.Complaint = modprobe(ctx, root, device.Modalias)
+	v.Complaint = runModprobe(ctx, root, device.Modalias)
 	v.Missing = v.notLoaded()
 	patience := probeTime
 	if len(missing) == 0 && v.Supplied(firmware.Guest{Root: "/", Release: release}) && Offer("/", slot) {
@@ -148,10 +148,10 @@ func (v *Evidence) age() time.Duration {
 // environment is all that kmod's commands get of ours.
 var environment = []string{"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 
-// modprobe loads every module of a module root that claims modalias, as udev
+// runModprobe loads every module of a module root that claims modalias, as udev
 // does, under the law of modprobe.d(5). It returns what modprobe complains of,
 // empty if of nothing.
-func modprobe(ctx context.Context, root, modalias string) string {
+func runModprobe(ctx context.Context, root, modalias string) string {
 	command := exec.CommandContext(ctx, "/sbin/modprobe", "--dirname", root, "--use-blacklist", "--", modalias)
 	command.Env = environment
 	output, err := command.CombinedOutput()

@@ -11,7 +11,7 @@ import (
 func Table() string {
 	var rows []string
 	for _, name := range []Name{
-		Decided, Learning, AwaitingBuiltIn, WaitingForJob, Installing, InstallFailed, Cancelled, Reinstalling,
+		Settling, Decided, Learning, AwaitingBuiltIn, WaitingForJob, Installing, InstallFailed, Cancelled, Reinstalling,
 		WaitingToLoad, LoadingDriver, AwaitingDriver, LoadFailed, WaitingToBring, Bringing, FirmwareFailed,
 	} {
 		shows := "what the error says"

@@ -20,10 +20,15 @@ import (
 // its chance.
 const BindTime = 2 * time.Second
 
+// SettleTime is how long a device for which nothing is to be done is not called anything: a
+// driver that driverd does not know of may be about to take it.
+const SettleTime = 250 * time.Millisecond
+
 // Device is what the phase of a device follows from.
 type Device struct {
 	Slot hwdetect.Slot
 	Seen time.Time
+	Came time.Time // before Seen, if the service was started since
 	Want plan.Want
 
 	Install  ledger.Try // of its packages
@@ -63,6 +68,11 @@ func Of(d Device, now time.Time) Phase {
 	}
 	if d.Want.State == plan.Bound {
 		return d.bound(now)
+	}
+	if deadline := d.Came.Add(SettleTime); now.Before(deadline) {
+		p := in(Settling, Wait)
+		p.Wake = deadline
+		return p
 	}
 	return Phase{Name: Decided, State: d.Want.State, Reason: d.Want.Reason, Message: d.Want.Message}
 }

@@ -72,6 +72,8 @@ func TestManual(t *testing.T) {
 	}{
 		{"it has its driver", phase.Device{Want: plan.Want{State: plan.Bound}}, phase.Decided, plan.Bound, "", phase.Wait, time.Time{}, ""},
 		{"a rule denies it", phase.Device{Want: plan.Want{State: plan.Blocked, Reason: reason.Policy, Message: "the rule"}}, phase.Decided, plan.Blocked, reason.Policy, phase.Wait, time.Time{}, "the rule"},
+		{"nothing is known of it, and it has just come", phase.Device{Want: plan.Want{State: plan.Unsupported, Reason: reason.NoDriver}, Came: ago(100 * time.Millisecond)}, phase.Settling, plan.Pending, "", phase.Wait, now.Add(150 * time.Millisecond), ""},
+		{"but what is known is begun at once", phase.Device{Want: install, Came: ago(100 * time.Millisecond)}, phase.WaitingForJob, plan.Pending, "", phase.Install, time.Time{}, ""},
 		{"its packages are not known yet", phase.Device{Want: plan.Want{Action: plan.Learn}}, phase.Learning, plan.Pending, "", phase.Wait, time.Time{}, ""},
 		{"its driver is built in, and it has just come", phase.Device{Want: plan.Want{Action: plan.Await}, Seen: ago(time.Second)}, phase.AwaitingBuiltIn, plan.Loading, "", phase.Wait, now.Add(time.Second), ""},
 		{"its driver is built in, and does not take it", phase.Device{Want: plan.Want{Action: plan.Await}, Seen: ago(time.Hour)}, phase.LoadFailed, plan.Failed, reason.ProbeFailed, phase.Wait, time.Time{}, "--grep 0000:01:00.0"},

@@ -29,6 +29,7 @@ type Name string
 // The phases of a device. ARCHITECTURE.md shows them as a table; a test keeps both
 // equal.
 const (
+	Settling        Name = "settling"
 	Decided         Name = "decided"
 	Learning        Name = "learning"
 	AwaitingBuiltIn Name = "awaiting built-in driver"
@@ -52,6 +53,7 @@ var phases = map[Name]struct {
 	Shows plan.State
 	Until string
 }{
+	Settling:        {plan.Pending, "a driver takes the device; 250 ms have passed since it came"},
 	Decided:         {"", "the device, the modules, the repositories or the configuration are others"},
 	Learning:        {plan.Pending, "the catalog is learned, or cannot be"},
 	AwaitingBuiltIn: {plan.Loading, "a driver takes the device; 2 s have passed since it came: another driver is tried, if there is one"},

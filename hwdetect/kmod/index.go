@@ -36,6 +36,9 @@ const (
 	shippedFile = "modules.catalog"
 )
 
+// BuildFile is the index of the kernel's build below /lib/modules/RELEASE.
+const BuildFile = shippedFile
+
 // Files are those of /lib/modules/RELEASE that an Index is made of. depmod writes
 // modules.dep with modules.alias, and it only says where the modules are.
 var Files = [...]string{aliasFile, builtInFile, shippedFile}
@@ -130,13 +133,6 @@ func readInstalled(dir, prefix string) (owners, error) {
 func Installed(dir, name string) ([]string, error) {
 	installed, err := readInstalled(dir, prefixOf(name))
 	return installed.there(name), err
-}
-
-// Shipped returns what Claims of an Index of dir says of the modules of the build, for
-// who asks once.
-func Shipped(dir, name string) ([]hwdetect.Claim, error) {
-	shipped, err := readShipped(dir, prefixOf(name))
-	return shipped.claims(name, hwdetect.Shipped), err
 }
 
 // aliases are the patterns of a modules.alias that may match what begins with a

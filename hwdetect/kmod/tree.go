@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"driverd/hwdetect/modalias"
 	"driverd/kernelbuild"
 )
 
@@ -25,7 +26,7 @@ type Tree struct {
 	indexed map[string]string
 	depends map[string][]string // names by the name of an indexed module
 	builtIn map[string]bool
-	soft    []Softdep
+	soft    []byte // modules.softdep
 }
 
 // own is the folder of the modules that modules.order lists: the kernel's own
@@ -55,10 +56,9 @@ func ReadTree(dir string) (*Tree, error) {
 	if t.builtIn, err = builtInModules(dir); err != nil {
 		return nil, err
 	}
-	if text, err = readFile(dir, "modules.softdep"); err != nil {
+	if t.soft, err = readFile(dir, "modules.softdep"); err != nil {
 		return nil, err
 	}
-	t.soft = Softdeps(text)
 	if text, err = readFile(dir, "modules.order"); err != nil {
 		return nil, err
 	}
@@ -188,31 +188,31 @@ func (t *Tree) BuiltIn(module string) bool { return t.builtIn[kernelbuild.Module
 // Depends returns the modules that an indexed one needs, by depmod's word.
 func (t *Tree) Depends(module string) []string { return t.depends[kernelbuild.ModuleName(module)] }
 
-// Softdeps returns the soft dependencies of the indexed modules.
-func (t *Tree) Softdeps() []Softdep { return t.soft }
-
-// Softdep is what modprobe loads before and after the modules whose name
-// matches a pattern, if it is there ("softdep" in modprobe.d(5)).
-type Softdep struct {
-	Pattern string
-	Modules []string
+// Rank is where modules.order has a module, and so depmod: of several that claim a device,
+// modprobe loads them in that order, and last what is not there.
+func (t *Tree) Rank(module string) int {
+	stem, _, _ := strings.Cut(t.Path(module), ".ko")
+	if at := strings.Index(t.order, stem+".ko\n"); at >= 0 {
+		return at
+	}
+	return len(t.order)
 }
 
-// Softdeps reads the softdep lines of modules.softdep, or of modprobe's
-// configuration.
-func Softdeps(text []byte) []Softdep {
-	var all []Softdep
-	for line := range bytes.Lines(text) {
+// SoftdepFile is what depmod has written of the soft dependencies of the indexed modules.
+func (t *Tree) SoftdepFile() []byte { return t.soft }
+
+// Softdeps returns the modules that go with an indexed one, by depmod's word.
+func (t *Tree) Softdeps(module string) (names []string) {
+	for line := range bytes.Lines(t.soft) {
 		words := strings.Fields(string(line))
-		if len(words) > 2 && words[0] == "softdep" {
-			all = append(all, Softdep{Pattern: kernelbuild.ModulePattern(words[1]), Modules: SoftdepModules(strings.Join(words[2:], " "))})
+		if len(words) > 2 && words[0] == "softdep" && modalias.Match(kernelbuild.ModulePattern(words[1]), kernelbuild.ModuleName(module)) {
+			names = append(names, SoftdepModules(strings.Join(words[2:], " "))...)
 		}
 	}
-	return all
+	return names
 }
 
-// notNames are what else is in a soft dependency. modprobe --showconfig leaves
-// no space before "post:" (kmod: libkmod/libkmod-config.c).
+// notNames are what else is in a soft dependency. Words need no space between them and it.
 var notNames = strings.NewReplacer("pre:", " ", "post:", " ")
 
 // SoftdepModules returns the names in "pre: NAME... post: NAME...".

@@ -21,13 +21,14 @@ type Configuration struct {
 	blacklist map[string]string // why, by module
 	kernel    map[string]string // the same, of what the kernel itself denies
 	aliases   []directive
-	installs  []directive // that load nothing
+	installs  []directive
+	softdeps  []directive
 }
 
-// directive is an alias line, or an install line.
+// directive is a line that holds for what matches a pattern.
 type directive struct {
 	pattern string
-	module  string // of an alias
+	words   []string // what follows: the module of an alias, a command, soft dependencies
 	why     string
 }
 
@@ -56,11 +57,38 @@ func (c *Configuration) Denial(device, module string) string {
 		return why
 	}
 	for _, d := range c.installs {
-		if modalias.Match(d.pattern, name) {
+		if loadsNothing(d.words) && modalias.Match(d.pattern, name) {
 			return d.why
 		}
 	}
 	return c.kernel[name]
+}
+
+// Command returns the command that modprobe runs instead of loading a module, empty if
+// there is none.
+func (c *Configuration) Command(module string) string {
+	for _, d := range c.installs {
+		if modalias.Match(d.pattern, kernelbuild.ModulePattern(module)) {
+			return strings.Join(d.words, " ")
+		}
+	}
+	return ""
+}
+
+// Softdeps returns the modules that modprobe loads before and after a module, if they
+// are there.
+func (c *Configuration) Softdeps(module string) (names []string) {
+	for _, d := range c.softdeps {
+		if !modalias.Match(d.pattern, kernelbuild.ModulePattern(module)) {
+			continue
+		}
+		for _, word := range d.words {
+			if word != "pre:" && word != "post:" {
+				names = append(names, kernelbuild.ModuleName(word))
+			}
+		}
+	}
+	return names
 }
 
 // redirected says which alias line gives a device to other modules. modprobe asks the
@@ -71,7 +99,7 @@ func (c *Configuration) redirected(device, module string) (why string) {
 		if !modalias.Match(d.pattern, device) {
 			continue
 		}
-		if d.module == module {
+		if kernelbuild.ModuleName(d.words[0]) == module {
 			return ""
 		}
 		if why == "" {
@@ -125,17 +153,20 @@ func logicalLines(text string) iter.Seq2[int, string] {
 
 // line takes in the words of one line, of which there are two at least.
 func (c *Configuration) line(words []string, why string) {
-	switch words[0] {
-	case "blacklist":
+	if words[0] == "blacklist" {
 		c.forbid(words[1], why)
+	}
+	if len(words) < 3 {
+		return
+	}
+	d := directive{kernelbuild.ModulePattern(words[1]), words[2:], why}
+	switch words[0] {
 	case "alias":
-		if len(words) > 2 {
-			c.aliases = append(c.aliases, directive{kernelbuild.ModulePattern(words[1]), kernelbuild.ModuleName(words[2]), why})
-		}
+		c.aliases = append(c.aliases, d)
 	case "install":
-		if loadsNothing(words[2:]) {
-			c.installs = append(c.installs, directive{pattern: kernelbuild.ModulePattern(words[1]), why: why})
-		}
+		c.installs = append(c.installs, d)
+	case "softdep":
+		c.softdeps = append(c.softdeps, d)
 	}
 }
 

@@ -13,8 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
+	"driverd/hwdetect/modalias"
 	"driverd/hwdetect/modprobe"
 	"driverd/internal/testtree"
+	"driverd/kernelbuild"
 )
 
 const iavf = "pci:v00008086d00001889sv00008086sd00000000bc02sc00i00"
@@ -94,7 +96,7 @@ func TestHostileFiles(t *testing.T) {
 // The lines mean what they mean to modprobe.
 func TestAsModprobeReadsIt(t *testing.T) {
 	t.Parallel()
-	word := rapid.SampledFrom([]string{"blacklist", "install", "alias", "options", "iavf", "snd-hda", "/bin/true", "pci:v*", " ", "\t", "\n", "\\\n", "\\", "#", "x[a-b]-c"})
+	word := rapid.SampledFrom([]string{"blacklist", "install", "alias", "options", "softdep", "pre:", "post:", "iavf", "snd-hda", "/bin/true", "pci:v*", " ", "\t", "\n", "\\\n", "\\", "#", "x[a-b]-c"})
 	rapid.Check(t, func(t *rapid.T) {
 		text := strings.Join(rapid.SliceOfN(word, 0, 20).Draw(t, "words"), "")
 		if strings.HasSuffix(text, "\\") {
@@ -121,6 +123,27 @@ func TestAsModprobeReadsIt(t *testing.T) {
 			want := slices.Contains(strings.Split(string(shown), "\n"), "blacklist "+module)
 			if got := strings.HasPrefix(c.Denial("usb:", module), `"blacklist `); got != want {
 				t.Fatalf("%q: %s is blacklisted: %v, want %v", text, module, got, want)
+			}
+			var command string
+			var soft []string
+			for line := range strings.Lines(string(shown)) {
+				words := strings.Fields(strings.NewReplacer("pre:", " ", "post:", " ").Replace(line))
+				switch {
+				case len(words) < 3 || !modalias.Match(words[1], module):
+				case words[0] == "install" && command == "":
+					command = strings.Join(words[2:], " ")
+				case words[0] == "softdep":
+					soft = append(soft, words[2:]...)
+				}
+			}
+			known := c.Softdeps(module)
+			for _, name := range soft {
+				if !slices.Contains(known, kernelbuild.ModuleName(name)) {
+					t.Fatalf("%q: %s needs softly %q, want %q", text, module, known, soft)
+				}
+			}
+			if got := c.Command(module); !strings.Contains(text, "pre:") && !strings.Contains(text, "post:") && got != command {
+				t.Fatalf("%q: %s is loaded by %q, want %q", text, module, got, command)
 			}
 		}
 	})

@@ -6,6 +6,7 @@
 package tree
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -44,20 +45,29 @@ func (t Tree) Folder(name string) (string, error) {
 // Read returns what is in a file. The error is fs.ErrNotExist if there is none; it is
 // an error as well if what is there is no regular file, or of more than limit bytes.
 func (t Tree) Read(name string, limit int64) ([]byte, error) {
-	file, err := t.Open(name, limit)
+	file, err := t.open(name, limit)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }() // only read: nothing can be lost
-	text, err := io.ReadAll(file)
-	if err != nil {
+	// In room for all of it: the indexes of a kernel are of megabytes.
+	text := bytes.NewBuffer(make([]byte, 0, file.size+bytes.MinRead))
+	if _, err := text.ReadFrom(file); err != nil {
 		return nil, t.failed(name, err)
 	}
-	return text, nil
+	return text.Bytes(), nil
 }
 
 // Open opens a file as Read does. What is added to it meanwhile is not read.
 func (t Tree) Open(name string, limit int64) (io.ReadCloser, error) {
+	file, err := t.open(name, limit)
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
+}
+
+func (t Tree) open(name string, limit int64) (*bounded, error) {
 	// A FIFO, or a device, is not even opened; nor if it has just come there.
 	info, err := t.Stat(name)
 	if err != nil {
@@ -91,7 +101,7 @@ func (t Tree) Open(name string, limit int64) (io.ReadCloser, error) {
 		_ = file.Close() // only read: nothing can be lost
 		return nil, t.failed(name, err)
 	}
-	return bounded{io.LimitReader(file, limit), file}, nil
+	return &bounded{io.LimitReader(file, limit), file, info.Size()}, nil
 }
 
 var errNotRegular = errors.New("it is not a regular file")
@@ -100,6 +110,7 @@ var errNotRegular = errors.New("it is not a regular file")
 type bounded struct {
 	io.Reader
 	io.Closer
+	size int64
 }
 
 // Names lists what is in a folder, sorted. The error is fs.ErrNotExist if there is

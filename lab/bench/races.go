@@ -13,7 +13,7 @@ import (
 const rootShell = "root shell: dnf5, modprobe"
 
 // settleTime is for how long driverd waits on purpose, for more devices to come.
-const settleTime = 0.25
+const settleTime = 0.04
 
 // Races races for one card, as often as is asked for, in one guest.
 func Races(ctx context.Context, o Options) (Report, error) {
