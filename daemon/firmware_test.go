@@ -37,6 +37,11 @@ func (w *world) Lacking(files []string) []string {
 	return slices.DeleteFunc(slices.Clone(files), func(f string) bool { return !slices.Contains(w.lacking, f) })
 }
 
+// VendorPackages finds what the world has of a vendor's driver for a kernel.
+func (w *world) VendorPackages(_ context.Context, release string, v dnfbridge.Vendor, fresh bool) (dnfbridge.VendorListing, error) {
+	return w.vendorPackages(release, v, fresh)
+}
+
 func (w *world) Find(_ context.Context, what []string, fresh bool) (found []dnfbridge.Package, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -37,11 +37,11 @@ func (e *Engine) run(j *jobs.Job) {
 		doing = "downloading"
 	}
 	e.Log.Info().Str("event", "job-started").Strs("packages", j.Packages).Msgf("%s %s", doing, strings.Join(slices.Concat(j.Packages, j.Files.Asked), " "))
-	release, catalog := e.Release, e.catalog
+	release, catalog, offers := e.Release, e.catalog, e.offers
 	if j.Kind == jobs.ForNextKernel {
-		release, catalog = e.nextKernel.Release, e.nextKernel.catalog
+		release, catalog, offers = e.nextKernel.Release, e.nextKernel.catalog, e.nextKernel.offers
 	}
-	w := &work{engine: e, job: j, files: j.Files, policy: e.config.Policy, transaction: dnfbridge.Transaction{
+	w := &work{engine: e, job: j, offers: offers, files: j.Files, policy: e.config.Policy, transaction: dnfbridge.Transaction{
 		Into:         filepath.Join("/lib/modules", release),
 		Install:      j.Wanted,
 		Allowed:      e.config.Policy.NotHeld(catalog.known.NEVRAs()),
@@ -52,10 +52,16 @@ func (e *Engine) run(j *jobs.Job) {
 	if j.Kind == jobs.Interrupted {
 		w.transaction.Others = notAmong(catalog.known.NEVRAs(), j.Wanted)
 	}
+	offers.transaction(&w.transaction)
 	w.transaction.Commit = w.commit
 	e.start(
 		func(context.Context) error { return withReason(reason.TransactionFailed, w.do(ctx)) },
-		func(err error) { e.finish(j, catalog, err) })
+		func(err error) {
+			if err == nil && j.Kind != jobs.DownloadOnly {
+				offers.installed(j.Wanted)
+			}
+			e.finish(j, catalog, err)
+		})
 }
 
 // notAmong are the packages that are not of a kernel, whose packages are these: they
@@ -74,6 +80,7 @@ func notAmong(ofKernel, nevras []string) map[string][]string {
 type work struct {
 	engine      *Engine
 	job         *jobs.Job
+	offers      *offers // of the kernel that it is for
 	transaction dnfbridge.Transaction
 	files       jobs.Files
 	policy      plan.Policy
@@ -89,7 +96,7 @@ func (w *work) do(ctx context.Context) error {
 	}
 	lacks, err := e.withFirmware(ctx, w.transaction, w.files, w.policy, install)
 	for errors.Is(err, errTakesIn) {
-		if err := e.call(e.ctx, func() { w.transaction.Install, w.files = j.Wanted, j.Files }); err != nil {
+		if err := e.call(e.ctx, func() { w.transaction.Install, w.files = j.Wanted, j.Files; w.offers.transaction(&w.transaction) }); err != nil {
 			return err
 		}
 		lacks, err = e.withFirmware(ctx, w.transaction, w.files, w.policy, install)

@@ -182,6 +182,43 @@ func (f Facts) offerVendors(d hwdetect.Device, want Want) Want {
 	return no
 }
 
+// VendorNote is what is known about a vendor's driver for a device.
+type VendorNote struct {
+	Name    string
+	Enabled bool
+	Texts   []string // a sentence each: what it is, and what there is of it
+}
+
+// vendorNotes are about all vendors' drivers for a device.
+func (f Facts) vendorNotes(d hwdetect.Device) []VendorNote {
+	var all []VendorNote
+	for _, v := range f.Vendors {
+		if !v.Drives(d) {
+			continue
+		}
+		texts := []string{v.Description}
+		offer, learned := f.Offers[v.Name]
+		for _, p := range offer.Packages {
+			text := p.NEVRA
+			switch {
+			case p.Installed:
+				text += " is installed"
+			case p.Repo != "":
+				text += " is in repository " + p.Repo
+			}
+			texts = append(texts, text)
+		}
+		texts = append(texts, offer.Refused...)
+		if offer.Problem != nil {
+			texts = append(texts, offer.Problem.Error())
+		} else if learned && len(texts) == 1 {
+			texts = append(texts, "no repository has one of "+strings.Join(v.Kmods, ", "))
+		}
+		all = append(all, VendorNote{v.Name, v.Enabled, texts})
+	}
+	return all
+}
+
 // held is what to say of a device whose driver keeps an enabled vendor's from it.
 func (f Facts) held(d hwdetect.Device) string {
 	v, ok := f.enabled(d)
