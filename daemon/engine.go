@@ -217,7 +217,11 @@ func (e *Engine) Rescan(ctx context.Context) error {
 	return e.change(ctx, func() {
 		e.ledger.ForgetAll()
 		e.catalog.renew()
-		e.offers.forget()
+		for _, o := range []*offers{e.offers, e.nextKernel.offers} {
+			if o != nil {
+				o.forget()
+			}
+		}
 		for _, d := range e.devices {
 			d.cancelled, d.tenure = "", tenure{}
 		}

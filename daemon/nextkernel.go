@@ -151,13 +151,14 @@ func (n *nextKernel) lacksVendor(d hwdetect.Device, f plan.Facts, l *lacking) bo
 	n.offers.want(v.Name)
 	d.Driver = ""
 	want := plan.Decide(d, f)
-	l.slots = append(l.slots, d.Slot.String())
-	if want.State == plan.Unavailable {
+	switch {
+	case want.State == plan.Unavailable:
 		l.vendors = union(l.vendors, []string{v.Name})
-	}
-	if want.Action == plan.Install { // the catalog has nothing to say of it
+		return true
+	case want.Action == plan.Install:
 		l.packages = union(l.packages, want.Packages)
 	}
+	l.slots = append(l.slots, d.Slot.String())
 	return true
 }
 
@@ -185,7 +186,7 @@ func (n *nextKernel) view() NextKernel {
 		return NextKernel{}
 	}
 	l := n.lacking
-	v := NextKernel{Release: n.Release, Ready: len(l.slots)+len(l.modules) == 0, Packages: l.packages}
+	v := NextKernel{Release: n.Release, Ready: len(l.slots)+len(l.modules)+len(l.vendors) == 0, Packages: l.packages}
 	var lacks, words []string
 	if len(l.slots) > 0 {
 		lacks = append(lacks, "the driver of "+strings.Join(l.slots, ", "))
@@ -200,7 +201,7 @@ func (n *nextKernel) view() NextKernel {
 	if len(l.vendors) > 0 {
 		words = append(words, strings.Join(l.vendors, ", ")+" not built for it yet")
 	}
-	if !v.Ready {
+	if len(lacks) > 0 {
 		words = append(words, "lacks "+strings.Join(lacks, ", and "))
 	}
 	if !v.Ready && len(l.groups) > 0 {

@@ -12,11 +12,11 @@ import (
 // Explanation is a decision with what it rests on.
 type Explanation struct {
 	Want     Want
-	Claims   []Claim  // everything that claims the device, whatever the decision
-	Packages []Holder // that the claims name
-	Firmware []string // files that the modules of the build which claim it may ask for
+	Claims   []Claim      // everything that claims the device, whatever the decision
+	Packages []Holder     // that the claims name
+	Firmware []string     // files that the modules of the build which claim it may ask for
 	Vendors  []VendorNote // drivers from outside the kernel's build that are for the device
-	Rule     *Rule    // of the policy that matches, whether there is something to do or not; nil if none does
+	Rule     *Rule        // of the policy that matches, whether there is something to do or not; nil if none does
 }
 
 // Explain says what is known about the driver of a device. Unlike Decide,
