@@ -57,7 +57,9 @@ func (o *offers) Step(now time.Time) (wake time.Time) {
 		o.known = nil
 	}
 	var missing []plan.Vendor
+	concerned := false
 	for _, v := range e.config.Vendors {
+		concerned = concerned || o.wanted[v.Name]
 		if offer, ok := o.known[v.Name]; o.wanted[v.Name] && (!ok || offer.Problem != nil && try.Due(now, e.changes)) {
 			missing = append(missing, v)
 		}
@@ -68,6 +70,8 @@ func (o *offers) Step(now time.Time) (wake time.Time) {
 		return time.Time{}
 	case try.Failed():
 		return try.RetryAt
+	case !concerned: // by what has no drop-in any more
+		return time.Time{}
 	}
 	return o.at.Add(catalogAge)
 }
