@@ -26,6 +26,9 @@ var writes = []struct {
 	{"cmd/driverd/agent.go", "polkit's agent, which asks for a password", []string{"exec pkttyagent", "(*os.Process).Signal"}},
 	{"cmd/driverd/metrics.go", "a file that somebody names, as whoever that is", []string{renameio, "os.Chtimes"}},
 	{"cmd/driverd/preinstall.go", "a log, and what was done, before the service runs", []string{"os.OpenFile", "os.MkdirAll", renameio}},
+	{"cmd/driverd/vendor.go", "the two files that enable a vendor's driver, as root, or has systemd ask for that", []string{
+		"exec systemctl", "os.MkdirAll", "os.Remove", renameio,
+	}},
 	{"daemon/bus/polkit.go", "asks polkit over the bus", []string{
 		"(*" + godbus + ".Conn).BusObject", "(*" + godbus + ".Conn).Object", "(" + godbus + ".BusObject).CallWithContext",
 	}},
