@@ -27,6 +27,9 @@ var writes = []struct {
 	{"cmd/driverd/metrics.go", "a file that somebody names, as whoever that is", []string{renameio, "os.Chtimes"}},
 	{"cmd/driverd/preinstall.go", "what was done, before the service runs", []string{"os.MkdirAll", renameio}},
 	{"cmd/driverd/preinstall_report.go", "a log that somebody names", []string{"os.OpenFile"}},
+	{"cmd/driverd/vendor.go", "the two files that enable a vendor's driver, as root, or has systemd ask for that", []string{
+		"exec systemctl", "os.MkdirAll", "os.Remove", renameio,
+	}},
 	{"daemon/bus/polkit.go", "asks polkit over the bus", []string{
 		"(*" + godbus + ".Conn).BusObject", "(*" + godbus + ".Conn).Object", "(" + godbus + ".BusObject).CallWithContext",
 	}},

@@ -14,6 +14,7 @@ type Explanation struct {
 	Claims        []Claim   `json:"claims"`
 	Packages      []Package `json:"packages"`
 	Firmware      []File    `json:"firmware"`       // that its driver may ask for
+	Vendors       []Vendor  `json:"vendors"`        // drivers from outside the kernel's build that are for it
 	Rule          *Rule     `json:"rule,omitempty"` // if one matches
 	Action        string    `json:"action"`
 	Group         string    `json:"group"`
@@ -53,6 +54,13 @@ type File struct {
 	Package string `json:"package"` // name of what has it, empty if it is not known or not lacking
 }
 
+// Vendor is a driver from outside the kernel's build.
+type Vendor struct {
+	Name    string   `json:"name"`
+	Enabled bool     `json:"enabled"`
+	Texts   []string `json:"texts"` // what it is, and what there is of it, a sentence each
+}
+
 // Rule is the rule of the policy that decides about the device.
 type Rule struct {
 	Action string `json:"action"` // "allow" or "deny"
@@ -73,7 +81,7 @@ type Attempt struct {
 
 // NewExplanation reads the dictionary that Manager.Explain returns.
 func NewExplanation(from map[string]dbus.Variant) (Explanation, error) {
-	x := Explanation{Claims: []Claim{}, Packages: []Package{}, Firmware: []File{}} // lists in JSON, never null
+	x := Explanation{Claims: []Claim{}, Packages: []Package{}, Firmware: []File{}, Vendors: []Vendor{}} // lists in JSON, never null
 	r := reader{from: from}
 	r.read("What", &x.What)
 	r.read("Modalias", &x.Modalias)
@@ -95,6 +103,13 @@ func NewExplanation(from map[string]dbus.Variant) (Explanation, error) {
 		r.read("Lacking", &f.Lacking)
 		r.read("Package", &f.Package)
 		x.Firmware = append(x.Firmware, f)
+	})
+	r.list("Vendors", func(r *reader) {
+		v := Vendor{Texts: []string{}}
+		r.read("Name", &v.Name)
+		r.read("Enabled", &v.Enabled)
+		r.read("Texts", &v.Texts)
+		x.Vendors = append(x.Vendors, v)
 	})
 	r.dictionary("Rule", func(r *reader) {
 		x.Rule = &Rule{}

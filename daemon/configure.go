@@ -27,6 +27,7 @@ func (e *Engine) configure() {
 		e.Log.Info().Str("event", "config-read").Msgf("the configuration is read from %s", cmp.Or(strings.Join(c.Files, ", "), "no file"))
 	}
 	e.config, e.misconfigured = c, nil
+	e.noteVendors()
 }
 
 // misconfiguration is what is wrong with the configuration, in one line.

@@ -57,6 +57,7 @@ func (e *Engine) Plan(ctx context.Context, texts []string) (Plan, error) {
 		if known != nil {
 			t.Allowed = known.NEVRAs()
 		}
+		e.offers.transaction(&t)
 	}); err != nil {
 		return Plan{}, err
 	}

@@ -59,6 +59,7 @@ type Backend interface {
 	Name() string
 	KernelPackages(ctx context.Context, release string, fresh bool) (dnfbridge.Listing, error)
 	Find(ctx context.Context, what []string, fresh bool) ([]dnfbridge.Package, error)
+	VendorFinder
 	Resolve(ctx context.Context, t dnfbridge.Transaction) ([]dnfbridge.Package, error)
 	Install(ctx context.Context, t dnfbridge.Transaction, progress func(dnfbridge.Progress)) error
 	// StopIfUnused stops what the package manager has kept running for this engine, unless
@@ -156,6 +157,7 @@ type Engine struct {
 
 	network     *network
 	catalog     *catalog
+	offers      *offers
 	nextKernel  *nextKernel
 	interrupted *interrupted
 	idleBackend *idleBackend
@@ -190,6 +192,7 @@ func New(c Config) *Engine {
 	}
 	e.network = &network{engine: e}
 	e.catalog = &catalog{engine: e, release: c.Release, cache: c.Cache}
+	e.offers = &offers{engine: e, release: c.Release}
 	e.children = &children{engine: e}
 	e.nextKernel = &nextKernel{engine: e}
 	e.interrupted = &interrupted{engine: e}
@@ -214,6 +217,11 @@ func (e *Engine) Rescan(ctx context.Context) error {
 	return e.change(ctx, func() {
 		e.ledger.ForgetAll()
 		e.catalog.renew()
+		for _, o := range []*offers{e.offers, e.nextKernel.offers} {
+			if o != nil {
+				o.forget()
+			}
+		}
 		for _, d := range e.devices {
 			d.cancelled, d.tenure = "", tenure{}
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -40,7 +41,8 @@ func (e *Engine) withFirmware(ctx context.Context, t dnfbridge.Transaction, f jo
 		all := t
 		all.Install = slices.Concat(t.Install, add.Install)
 		all.Allowed = slices.Concat(t.Allowed, add.Allowed)
-		all.Others = add.Others
+		all.Others = maps.Clone(add.Others)
+		maps.Copy(all.Others, t.Others)
 		err := do(all, add.Install)
 		why := reason.Of(err)
 		if len(t.Install) == 0 || !ofOnePackage(why) && why != reason.RepoUnreachable && why != reason.NoSpace {

@@ -37,6 +37,22 @@ func (w *world) Lacking(files []string) []string {
 	return slices.DeleteFunc(slices.Clone(files), func(f string) bool { return !slices.Contains(w.lacking, f) })
 }
 
+// VendorPackages finds what the world has of a vendor's driver for a kernel.
+func (w *world) VendorPackages(_ context.Context, release string, v dnfbridge.Vendor, fresh bool) (dnfbridge.VendorListing, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.vendorsAsked = append(w.vendorsAsked, release)
+	if w.badVendor != nil {
+		return dnfbridge.VendorListing{}, w.badVendor
+	}
+	l := dnfbridge.VendorListing{Refused: []string{"kmod-other-1-1.x86_64 is made for kernel 1"}}
+	for _, p := range w.vendor[release] {
+		l.Packages = append(l.Packages, p)
+		l.Allowed = map[string][]string{p.NEVRA: {p.RepoID}}
+	}
+	return l, nil
+}
+
 func (w *world) Find(_ context.Context, what []string, fresh bool) (found []dnfbridge.Package, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -34,6 +34,7 @@ func (e *Engine) look() {
 		e.endJobs(began)
 	}
 	e.wakeAt(e.catalog.Step(began))
+	e.wakeAt(e.offers.Step(began))
 	e.wakeAt(e.idleBackend.Step(began))
 	e.rest = e.restful(began)
 	e.publisher.put(e.view())
@@ -101,9 +102,12 @@ func (e *Engine) decide(devices []*device, now time.Time) {
 		facts.Tried = e.tried(d, alike, now)
 		d.want = plan.Decide(d.Device, e.factsFor(d, facts))
 		e.noteTenure(d, now)
-		if d.want.Action == plan.Learn {
+		if d.want.Vendor != "" {
+			e.offers.want(d.want.Vendor)
+		}
+		if d.want.Action == plan.Learn && d.want.Vendor == "" {
 			e.catalog.renewFor(d.came)
-		} else {
+		} else if d.want.Action != plan.Learn {
 			d.mark("decided")
 		}
 	}
@@ -200,6 +204,8 @@ func (e *Engine) facts() plan.Facts {
 		CatalogProblem: e.catalog.problem,
 		Disabled:       e.catalog.last.Disabled,
 		Incomplete:     e.interrupted.left(),
+		Vendors:        e.config.Vendors,
+		Offers:         e.offers.known,
 		Law:            e.law,
 		Policy:         e.config.Policy,
 		Observe:        e.modeNow() == Observe,

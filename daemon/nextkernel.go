@@ -41,6 +41,7 @@ type nextKernel struct {
 	Next
 	engine  *Engine
 	catalog *catalog
+	offers  *offers
 	lacking lacking
 	tried   ledger.Key // what was installed for it last
 }
@@ -51,6 +52,7 @@ type lacking struct {
 	modules  []string // that are loaded now, and that no driver brings along
 	packages []string // that hold them, as far as known
 	groups   []string // of those
+	vendors  []string // whose drivers there are not for it
 	learn    bool     // its packages are to be learned first
 }
 
@@ -61,7 +63,7 @@ func (n *nextKernel) Step(now time.Time) (wake time.Time) {
 	next := e.Next()
 	if next.Release != n.Release || next.Kernel != n.Kernel {
 		e.ledger.Forget(n.tried)
-		n.catalog = &catalog{engine: e, release: next.Release}
+		n.catalog, n.offers = &catalog{engine: e, release: next.Release}, &offers{engine: e, release: next.Release}
 	}
 	n.Next, n.lacking = next, lacking{}
 	if n.Release == "" {
@@ -73,6 +75,9 @@ func (n *nextKernel) Step(now time.Time) (wake time.Time) {
 	}
 	if n.lacking.learn || n.catalog.problem != nil || n.catalog.known != nil {
 		wake = n.catalog.Step(now)
+	}
+	if at := n.offers.Step(now); wake.IsZero() || !at.IsZero() && at.Before(wake) {
+		wake = at
 	}
 	packages := n.lacking.packages
 	if len(packages) == 0 || n.lacking.learn {
@@ -95,11 +100,14 @@ func (n *nextKernel) lacks() lacking {
 	e := n.engine
 	f := plan.Facts{
 		Release: n.Release, Kernel: n.Kernel, Catalog: n.catalog.known, CatalogProblem: n.catalog.problem,
-		Law: e.law, Policy: e.config.Policy,
+		Law: e.law, Policy: e.config.Policy, Vendors: e.config.Vendors, Offers: n.offers.known,
 	}
 	var l lacking
 	for _, known := range e.sorted() {
 		d := known.Device
+		if n.lacksVendor(d, f, &l) {
+			continue
+		}
 		// A driver that is no module of the running kernel's is none there.
 		if d.Driver == "" || d.Modalias == "" || len(e.kernel.Installed(d.Modalias)) == 0 || n.has(d.Modalias) {
 			continue
@@ -112,6 +120,9 @@ func (n *nextKernel) lacks() lacking {
 	}
 	brought := l.packages
 	for _, module := range n.Lacks {
+		if slices.ContainsFunc(e.config.Vendors, func(v plan.Vendor) bool { return v.Enabled && slices.Contains(v.Modules, module) }) {
+			continue // which devices need it for is known
+		}
 		s, err := plan.ParseSelector("kmod(" + module + ".ko)")
 		if err != nil {
 			continue // no name of a module
@@ -124,6 +135,31 @@ func (n *nextKernel) lacks() lacking {
 		l.add(selection.Want)
 	}
 	return l
+}
+
+// lacksVendor says whether a device is one that an enabled vendor's driver is for, and notes
+// what the next kernel lacks of that.
+func (n *nextKernel) lacksVendor(d hwdetect.Device, f plan.Facts, l *lacking) bool {
+	i := slices.IndexFunc(f.Vendors, func(v plan.Vendor) bool { return v.Enabled && d.Modalias != "" && v.Drives(d) })
+	if i < 0 {
+		return false
+	}
+	v := f.Vendors[i]
+	if slices.ContainsFunc(n.Kernel.Installed(d.Modalias), func(m string) bool { return slices.Contains(v.Modules, m) }) {
+		return true
+	}
+	n.offers.want(v.Name)
+	d.Driver = ""
+	want := plan.Decide(d, f)
+	switch {
+	case want.State == plan.Unavailable:
+		l.vendors = union(l.vendors, []string{v.Name})
+		return true
+	case want.Action == plan.Install:
+		l.packages = union(l.packages, want.Packages)
+	}
+	l.slots = append(l.slots, d.Slot.String())
+	return true
 }
 
 // add takes in what is wanted for a device, or for a module.
@@ -150,7 +186,7 @@ func (n *nextKernel) view() NextKernel {
 		return NextKernel{}
 	}
 	l := n.lacking
-	v := NextKernel{Release: n.Release, Ready: len(l.slots)+len(l.modules) == 0, Packages: l.packages}
+	v := NextKernel{Release: n.Release, Ready: len(l.slots)+len(l.modules)+len(l.vendors) == 0, Packages: l.packages}
 	var lacks, words []string
 	if len(l.slots) > 0 {
 		lacks = append(lacks, "the driver of "+strings.Join(l.slots, ", "))
@@ -162,7 +198,10 @@ func (n *nextKernel) view() NextKernel {
 		}
 		lacks = append(lacks, "what is loaded now: "+text)
 	}
-	if !v.Ready {
+	if len(l.vendors) > 0 {
+		words = append(words, strings.Join(l.vendors, ", ")+" not built for it yet")
+	}
+	if len(lacks) > 0 {
 		words = append(words, "lacks "+strings.Join(lacks, ", and "))
 	}
 	if !v.Ready && len(l.groups) > 0 {

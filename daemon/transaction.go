@@ -36,11 +36,11 @@ func (e *Engine) run(j *jobs.Job) {
 		doing = "downloading"
 	}
 	e.Log.Info().Str("event", "job-started").Strs("packages", j.Packages).Msgf("%s %s", doing, strings.Join(slices.Concat(j.Packages, j.Files.Asked), " "))
-	catalog := e.catalog
+	catalog, offers := e.catalog, e.offers
 	if j.Kind == jobs.ForNextKernel {
-		catalog = e.nextKernel.catalog
+		catalog, offers = e.nextKernel.catalog, e.nextKernel.offers
 	}
-	w := &work{engine: e, job: j, files: j.Files, policy: e.config.Policy, transaction: dnfbridge.Transaction{
+	w := &work{engine: e, job: j, offers: offers, files: j.Files, policy: e.config.Policy, transaction: dnfbridge.Transaction{
 		Install:      j.Wanted,
 		Allowed:      e.config.Policy.NotHeld(catalog.known.NEVRAs()),
 		DownloadOnly: j.Kind == jobs.DownloadOnly,
@@ -50,10 +50,16 @@ func (e *Engine) run(j *jobs.Job) {
 	if j.Kind == jobs.Interrupted {
 		w.transaction.Others = notAmong(catalog.known.NEVRAs(), j.Wanted)
 	}
+	offers.transaction(&w.transaction)
 	w.transaction.Commit = w.commit
 	e.start(
 		func(context.Context) error { return withReason(reason.TransactionFailed, w.do(ctx)) },
-		func(err error) { e.finish(j, catalog, err) })
+		func(err error) {
+			if err == nil && j.Kind != jobs.DownloadOnly {
+				offers.installed(j.Wanted)
+			}
+			e.finish(j, catalog, err)
+		})
 }
 
 // notAmong are the packages that are not of a kernel, whose packages are these: they
@@ -72,6 +78,7 @@ func notAmong(ofKernel, nevras []string) map[string][]string {
 type work struct {
 	engine      *Engine
 	job         *jobs.Job
+	offers      *offers // of the kernel that it is for
 	transaction dnfbridge.Transaction
 	files       jobs.Files
 	policy      plan.Policy
@@ -87,7 +94,7 @@ func (w *work) do(ctx context.Context) error {
 	}
 	lacks, err := e.withFirmware(ctx, w.transaction, w.files, w.policy, install)
 	for errors.Is(err, errTakesIn) {
-		if err := e.call(e.ctx, func() { w.transaction.Install, w.files = j.Wanted, j.Files }); err != nil {
+		if err := e.call(e.ctx, func() { w.transaction.Install, w.files = j.Wanted, j.Files; w.offers.transaction(&w.transaction) }); err != nil {
 			return err
 		}
 		lacks, err = e.withFirmware(ctx, w.transaction, w.files, w.policy, install)

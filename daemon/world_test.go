@@ -52,6 +52,10 @@ type world struct {
 	loads    []hwdetect.Slot
 	inKernel []string // modules that were loaded before
 
+	vendor       map[string][]dnfbridge.Package // of a vendor's driver, by the kernel
+	vendorsAsked []string                       // kernels
+	badVendor    error
+
 	lacking  []string            // files of firmware
 	firmware []dnfbridge.Package // that the repositories have
 	holds    map[string]string   // the names of their packages, by file

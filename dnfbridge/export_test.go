@@ -4,6 +4,7 @@ package dnfbridge
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -36,3 +37,29 @@ func Verify(root string, verify func(ctx context.Context, files []string) error)
 
 // ReadNEVRA reads which package a file holds.
 var ReadNEVRA = readNEVRA
+
+// Offered is a package as a repository offers it. Its repository checks signatures unless it
+// is Unchecked.
+type Offered struct {
+	NEVRA              string
+	Provides, Requires []string
+	Unchecked          bool
+}
+
+// ListVendor sorts packages as VendorPackages does, given what a kernel exports, and lists of files.
+func ListVendor(offered []Offered, release string, v Vendor, symbols map[string]bool, files map[string][]string) (VendorListing, error) {
+	var found []offeredPackage
+	for _, o := range offered {
+		name := nameOf(o.NEVRA)
+		version, rest, _ := strings.Cut(strings.TrimPrefix(o.NEVRA, name+"-"), "-")
+		if _, after, ok := strings.Cut(version, ":"); ok {
+			version = after
+		}
+		p := Package{NEVRA: o.NEVRA, Name: name, RepoID: "repo", Provides: o.Provides}
+		found = append(found, offeredPackage{Package: p, version: version, release: rest[:strings.LastIndexByte(rest, '.')], requires: o.Requires, checked: !o.Unchecked})
+	}
+	return vendorListing(found, release, v, func() (map[string]bool, error) { return symbols, nil }, func(nevra string) ([]string, error) { return files[nevra], nil })
+}
+
+// CompareVersions compares versions as rpm does.
+var CompareVersions = compareVersions

@@ -60,6 +60,22 @@ var (
 	}
 )
 
+// card is a vendor's driver: for both builds, and one that compiles.
+func card() []rpmrepo.Package {
+	kmod := func(release, version string) rpmrepo.Package {
+		return rpmrepo.Package{
+			Name: "kmod-card-" + release, Version: version, Release: "1", Vendor: "Maker", PayloadBytes: 64,
+			Provides: []string{"kmod(card.ko)", "modalias(pci:v00001234d000011E8sv*sd*bc*sc*i*)", "installonlypkg(kernel-module)"},
+			Requires: []string{"kernel-uname-r = " + release, "card-common"},
+		}
+	}
+	tool := rpmrepo.Package{Name: "card-tool", Version: "2", Release: "1", PayloadBytes: 64}
+	return []rpmrepo.Package{
+		kmod(release, "1"), kmod(release, "2"), kmod(newer, "3"), {Name: "akmod-card", Version: "9", Release: "1", Requires: []string{"akmods"}},
+		tool, with(tool, func(p *rpmrepo.Package) { p.Version = "3" }), {Name: "card-common", Version: "1", Release: "1"},
+	}
+}
+
 // world is everything in the repository.
 func world() []rpmrepo.Package {
 	all := append(build(release), build(newer)...)
@@ -69,7 +85,7 @@ func world() []rpmrepo.Package {
 	for _, old := range olderReleases {
 		all = append(all, with(subpackage("kernel-modules-sriov", old), func(p *rpmrepo.Package) { p.Requires = nil }))
 	}
-	return append(all,
+	return append(append(all, card()...),
 		// What a build may contain that driverd must survive.
 		with(subpackage("kernel-modules-garbage", release), func(p *rpmrepo.Package) {
 			p.Provides = append(p.Provides, "modalias(pci:v[)", "kmod()", "modalias()", "kmod(a b.ko)", "kernel-other-uname-r = 1")

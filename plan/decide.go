@@ -70,6 +70,11 @@ type Facts struct {
 	// taken it away.
 	Unbound bool
 
+	// Vendors are the drivers from outside the kernel's build that are known, and Offers what
+	// there is of them, by their names, as far as that is known.
+	Vendors []Vendor
+	Offers  map[string]VendorOffer
+
 	Law     Law // nil forbids nothing
 	Policy  Policy
 	Observe bool // only say what would be done
@@ -94,13 +99,14 @@ type Want struct {
 	Incomplete []string
 
 	Group    string   // of those packages, empty if unknown
+	Vendor   string   // whose driver this is about; empty if it is the kernel's
 	Firmware []string // files that the modules to be installed may ask for, as far as known
 }
 
 // Decide says what should happen to a device: what it needs, if the policy and
 // the mode allow it.
 func Decide(d hwdetect.Device, f Facts) Want {
-	want := f.apply(d, f.need(d))
+	want := f.offerVendors(d, f.apply(d, f.need(d)))
 	if want.Action == Load {
 		for _, nevra := range want.Packages {
 			if slices.Contains(f.Incomplete, nevra) {
@@ -114,7 +120,7 @@ func Decide(d hwdetect.Device, f Facts) Want {
 // need asks in a fixed order what the device needs; the first answer wins.
 func (f Facts) need(d hwdetect.Device) Want {
 	if d.Driver != "" {
-		return f.describe(d, Want{State: Bound})
+		return f.describe(d, Want{State: Bound, Message: f.held(d)})
 	}
 	if d.DriverOverride != "" {
 		return stop(reason.DriverOverride,
@@ -133,6 +139,11 @@ func (f Facts) need(d hwdetect.Device) Want {
 	}
 	if d.Modalias == "" {
 		return stop(reason.NoDriver, "the kernel gives this device no identity that a driver could be found by: %v", d.Problem)
+	}
+	if v, ok := f.enabled(d); ok {
+		if want, ok := f.ofVendor(d, v); ok {
+			return want
+		}
 	}
 	if f.Law != nil {
 		if want, forbidden := f.forbidden(d); forbidden {

@@ -12,10 +12,11 @@ import (
 // Explanation is a decision with what it rests on.
 type Explanation struct {
 	Want     Want
-	Claims   []Claim  // everything that claims the device, whatever the decision
-	Packages []Holder // that the claims name
-	Firmware []string // files that the modules of the build which claim it may ask for
-	Rule     *Rule    // of the policy that matches, whether there is something to do or not; nil if none does
+	Claims   []Claim      // everything that claims the device, whatever the decision
+	Packages []Holder     // that the claims name
+	Firmware []string     // files that the modules of the build which claim it may ask for
+	Vendors  []VendorNote // drivers from outside the kernel's build that are for the device
+	Rule     *Rule        // of the policy that matches, whether there is something to do or not; nil if none does
 }
 
 // Explain says what is known about the driver of a device. Unlike Decide,
@@ -26,6 +27,7 @@ func Explain(d hwdetect.Device, f Facts) Explanation {
 	if d.Modalias == "" {
 		return x
 	}
+	x.Vendors = f.vendorNotes(d)
 	onGuest, indexes := f.onGuest(d.Modalias), allIndexes
 	if c, ok := best(onGuest); ok && c.specificity() == modalias.OfProduct {
 		indexes = ofBuild // other kernels have nothing to add

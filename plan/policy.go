@@ -196,7 +196,7 @@ func (f Facts) apply(d hwdetect.Device, would Want) Want {
 // block turns a decision down, and keeps what is known about the driver.
 func (would Want) block(r reason.Reason, format string, args ...any) Want {
 	no := stop(r, format, args...)
-	no.Modules, no.Packages, no.Group, no.Firmware = would.Modules, would.Packages, would.Group, would.Firmware
+	no.Modules, no.Packages, no.Group, no.Firmware, no.Vendor = would.Modules, would.Packages, would.Group, would.Firmware, would.Vendor
 	return no
 }
 

@@ -32,7 +32,7 @@ func StateOf(r reason.Reason) State {
 	case reason.NotAuthorized, reason.TransactionRefused, reason.UntrustedPackage,
 		reason.Policy, reason.ObserveOnly, reason.Blacklisted, reason.ModulesDisabled,
 		reason.KeyRejected, reason.Lockdown, reason.DriverOverride, reason.Unbound, reason.ForeignKernel,
-		reason.Container, reason.NoModuleSupport, reason.ImageMode:
+		reason.Container, reason.NoModuleSupport, reason.ImageMode, reason.VendorDriver:
 		return Blocked
 	default:
 		return Failed

@@ -42,6 +42,7 @@ const (
 	Container          Reason = "container"
 	NoModuleSupport    Reason = "no-module-support"
 	ImageMode          Reason = "image-mode"
+	VendorDriver       Reason = "vendor-driver"
 )
 
 // ErrNotStarted is found by errors.Is in what NotStarted marks.

@@ -141,7 +141,7 @@ func (c console) wrapped(text string, indent int) string {
 
 // command matches what a message tells the reader to type. Others wrote the message, for
 // one line.
-var command = regexp.MustCompile(`: ((?:driverd (?:daemon|explain|history|image|install|mode|plan|preinstall|rescan|status|watch)|echo \S+ \| tee)` +
+var command = regexp.MustCompile(`: ((?:driverd (?:daemon|explain|history|image|install|mode|plan|preinstall|rescan|status|vendor|watch)|echo \S+ \| tee)` +
 	`(?: [^;,]*?)?)(?:[;,:.] |$)`)
 
 // lines breaks text into lines that fit the terminal behind an indent. A command that the

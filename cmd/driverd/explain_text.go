@@ -51,6 +51,7 @@ func (c console) explanationText(x api.Explanation) string {
 	f.claims(x)
 	f.packages(x.Packages)
 	f.firmware(x.Firmware)
+	f.vendors(x.Vendors)
 	if r := x.Rule; r != nil {
 		f.add("rule", fmt.Sprintf("%s, by %s:%d", r.Action, r.File, r.Line))
 	}
@@ -169,6 +170,20 @@ func (f *fields) firmware(files []api.File) {
 	}
 	if more := len(lacking) - maxLacking; more > 0 {
 		f.add("", fmt.Sprintf("and %d more", more))
+	}
+}
+
+func (f *fields) vendors(vendors []api.Vendor) {
+	for _, v := range vendors {
+		state := ", disabled: "
+		if v.Enabled {
+			state = ", enabled: "
+		}
+		label, text := "vendor", v.Name+state
+		for _, each := range v.Texts {
+			f.add(label, text+each)
+			label, text = "", ""
+		}
 	}
 }
 

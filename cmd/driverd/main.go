@@ -73,7 +73,7 @@ func rootCommand(c console) *cobra.Command {
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
 	root.AddCommand(statusCommand(c), explainCommand(c), planCommand(c), installCommand(c), rescanCommand(c), cancelCommand(c), modeCommand(c),
-		preinstallCommand(c), imageCommand(c), historyCommand(c), watchCommand(c), waitCommand(c), metricsCommand(c), checkConfigCommand(c), recordCommand(c), daemonCommand(c), loadCommand(),
-		installStepCommand())
+		preinstallCommand(c), imageCommand(c), historyCommand(c), watchCommand(c), waitCommand(c), metricsCommand(c), checkConfigCommand(c), recordCommand(c), vendorCommand(c), daemonCommand(c), loadCommand(),
+		installStepCommand(), vendorStepCommand(c))
 	return root
 }

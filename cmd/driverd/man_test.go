@@ -49,7 +49,7 @@ func manual(t *testing.T, page string) map[string]string {
 }
 
 // forUnits are the commands that units run; driverd(8) is about them.
-var forUnits = []string{"daemon", "load", "install-step"}
+var forUnits = []string{"daemon", "load", "install-step", "vendor-step"}
 
 // TestManual sees that driverd(1) tells of every command and flag that there
 // is, in its synopsis and where it explains them, and of no other.

@@ -169,6 +169,11 @@ func (b *backend) KernelPackages(context.Context, string, bool) (dnfbridge.Listi
 // Find finds no firmware: no driver of the tree names any.
 func (b *backend) Find(context.Context, []string, bool) ([]dnfbridge.Package, error) { return nil, nil }
 
+// VendorPackages finds none.
+func (b *backend) VendorPackages(context.Context, string, dnfbridge.Vendor, bool) (dnfbridge.VendorListing, error) {
+	return dnfbridge.VendorListing{}, nil
+}
+
 func (b *backend) StopIfUnused(context.Context) (bool, error) { return true, nil }
 
 func (b *backend) Resolve(_ context.Context, t dnfbridge.Transaction) ([]dnfbridge.Package, error) {

@@ -37,6 +37,7 @@ func Explanation(x daemon.Explanation) map[string]dbus.Variant {
 		"Claims":        dbus.MakeVariant(claims(x)),
 		"Packages":      dbus.MakeVariant(packages(x.Packages)),
 		"Firmware":      dbus.MakeVariant(firmwareFiles(x)),
+		"Vendors":       dbus.MakeVariant(vendors(x.Vendors)),
 		"Rule":          dbus.MakeVariant(rule(x)),
 		"Action":        dbus.MakeVariant(d.Action.String()),
 		"Group":         dbus.MakeVariant(d.Group),
@@ -99,6 +100,20 @@ func firmwareFiles(x daemon.Explanation) []map[string]dbus.Variant {
 			"File":    dbus.MakeVariant(text(file)),
 			"Lacking": dbus.MakeVariant(lacking),
 			"Package": dbus.MakeVariant(in),
+		})
+	}
+	return all
+}
+
+func vendors(notes []plan.VendorNote) []map[string]dbus.Variant {
+	all := []map[string]dbus.Variant{}
+	for _, n := range notes {
+		texts := []string{}
+		for _, t := range n.Texts {
+			texts = append(texts, text(t))
+		}
+		all = append(all, map[string]dbus.Variant{
+			"Name": dbus.MakeVariant(n.Name), "Enabled": dbus.MakeVariant(n.Enabled), "Texts": dbus.MakeVariant(texts),
 		})
 	}
 	return all

@@ -24,12 +24,16 @@ const (
 )
 
 // Folders are those that the files are in, below the root of a guest.
-var Folders = []string{vendorDir, filepath.Dir(mainFile), localDir}
+var Folders = []string{vendorDir, filepath.Dir(mainFile), localDir, shippedVendors, localVendors}
 
 // Config is what the files say together.
 type Config struct {
 	Observe bool // do nothing, and say what would be done
 	Policy  plan.Policy
+
+	// Vendors are the drivers from outside the kernel's build that drop-ins describe, some
+	// of them enabled.
+	Vendors []plan.Vendor
 
 	// StopBackend says whether the package manager's service is stopped after it
 	// was used; nil leaves it to the guest's memory.
@@ -55,6 +59,9 @@ func Load(root string) (Config, error) {
 	}
 	var c Config
 	var problems []error
+	if c.Vendors, err = Vendors(root); err != nil {
+		problems = append(problems, err)
+	}
 	for _, name := range names {
 		if err := c.read(root, name); err != nil {
 			problems = append(problems, err)
@@ -63,16 +70,23 @@ func Load(root string) (Config, error) {
 	if len(problems) > 0 {
 		return Config{}, errors.Join(problems...)
 	}
+	if len(c.Vendors) == 0 {
+		c.Vendors = nil
+	}
 	return c, nil
 }
 
-// Files returns the files under root that Load reads, in their order.
+// Files returns the files under root that Load reads, in their order, the drop-ins last.
 func Files(root string) ([]string, error) {
 	names, err := files(root)
 	for i, name := range names {
 		names[i] = filepath.Join(root, name)
 	}
-	return names, err
+	vendors, vendorsErr := vendorPaths(root)
+	for _, name := range vendors {
+		names = append(names, filepath.Join(root, name))
+	}
+	return names, errors.Join(err, vendorsErr)
 }
 
 // files returns their names below root. One in localDir takes the place of its namesake
@@ -129,7 +143,7 @@ func (c *Config) read(root, name string) error {
 	}
 	path := filepath.Join(root, name)
 	c.Files = append(c.Files, path)
-	return c.add(path, text)
+	return c.add(root, path, text)
 }
 
 // maxFile is how large a file may be, in bytes.

@@ -20,6 +20,7 @@ type file struct {
 	StopDNF     *bool    `toml:"stop_dnf5daemon"`
 	IdleExit    *string  `toml:"idle_exit"`
 	Children    *string  `toml:"children"`
+	Vendors     []string `toml:"vendors"`
 	Rule        []rule   `toml:"rule"`
 	Hold        struct {
 		Packages []string `toml:"packages"`
@@ -37,7 +38,7 @@ type rule struct {
 
 // add takes over what the text of a file says. If anything is wrong with it, the
 // error says all of it.
-func (c *Config) add(path string, text []byte) error {
+func (c *Config) add(root, path string, text []byte) error {
 	var f file
 	r, err := decode(path, text, &f)
 	if err != nil {
@@ -56,6 +57,7 @@ func (c *Config) add(path string, text []byte) error {
 		c.Policy.InstallForChildren = r.children(*f.Children)
 	}
 	c.IgnoreGates = append(c.IgnoreGates, r.values("ignore_gates", f.IgnoreGates, parseGate)...)
+	c.enable(&r, root, f.Vendors)
 	for i, from := range f.Rule {
 		c.Policy.Rules = append(c.Policy.Rules, r.rule(fmt.Sprintf("rule.%d", i), from))
 	}

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/rs/zerolog"
@@ -82,26 +84,65 @@ func (s Step) do(ctx context.Context) error {
 		Veto:   func(nevra string, provides []string) error { return veto(configured.Policy, nevra, provides) },
 		Commit: func(coming []string) error { return line.Ask(ctx, coming) },
 	}
-	if t.Others, err = s.others(ctx, r); err != nil {
+	if t.Others, err = s.others(ctx, r, configured.Vendors); err != nil {
 		return fmt.Errorf("cannot install %s: %w", strings.Join(r.Install, ", "), err)
 	}
 	return s.DNF.Install(ctx, t, line.Progress)
 }
 
-// others finds where the packages of a request may come from that are of no kernel.
-func (s Step) others(ctx context.Context, r Request) (map[string][]string, error) {
+// others finds where the packages of a request may come from that are of no kernel: of an
+// enabled vendor's driver, or firmware.
+func (s Step) others(ctx context.Context, r Request, vendors []plan.Vendor) (map[string][]string, error) {
+	from, err := s.ofVendors(ctx, r, vendors)
+	if err != nil {
+		return nil, err
+	}
 	var known, unknown []string
 	for _, nevra := range r.Others {
+		if _, ok := from[nevra]; ok || named(vendors, nevra) {
+			continue // firmware that an enabled vendor's drop-in names comes as that says
+		}
 		if firmware.Known(plan.PackageName(nevra)) {
 			known = append(known, nevra)
 		} else {
 			unknown = append(unknown, nevra)
 		}
 	}
-	if len(r.Others) == 0 {
-		return nil, nil
+	if len(known)+len(unknown) == 0 {
+		return from, nil
 	}
-	return s.DNF.Firmware(ctx, s.Kernels[0], known, unknown)
+	files, err := s.DNF.Firmware(ctx, s.Kernels[0], known, unknown)
+	maps.Copy(from, files)
+	return from, err
+}
+
+// named says whether an enabled vendor's drop-in names a package.
+func named(vendors []plan.Vendor, nevra string) bool {
+	return slices.ContainsFunc(vendors, func(v plan.Vendor) bool { return v.Enabled && v.Names(plan.PackageName(nevra)) })
+}
+
+// ofVendors finds those packages of a request that root has allowed by enabling a vendor's
+// driver: what its drop-in names, and its modules only if they are made for one of the kernels.
+func (s Step) ofVendors(ctx context.Context, r Request, vendors []plan.Vendor) (map[string][]string, error) {
+	from := make(map[string][]string)
+	for _, v := range vendors {
+		byCapability := slices.ContainsFunc(v.Kmods, func(name string) bool { return strings.Contains(name, "(") })
+		if !v.Enabled || !byCapability && !slices.ContainsFunc(r.Others, func(nevra string) bool { return named([]plan.Vendor{v}, nevra) }) {
+			continue
+		}
+		for _, kernel := range s.Kernels {
+			l, err := s.DNF.VendorPackages(ctx, kernel, dnfbridge.Vendor{Kmods: v.Kmods, Companions: v.Companions, Depends: v.Depends, Build: v.Build}, false)
+			if err != nil && len(l.Allowed) == 0 {
+				return nil, err
+			}
+			for nevra, repos := range l.Allowed {
+				if slices.Contains(r.Others, nevra) {
+					from[nevra] = repos
+				}
+			}
+		}
+	}
+	return from, nil
 }
 
 // mayInstall is what the configuration has against a request; broken is what is wrong

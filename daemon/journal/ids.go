@@ -83,6 +83,7 @@ var ids = map[string]string{
 	string(reason.Container):          "7ebef0fa91804dacbc94c15e183ed223",
 	string(reason.NoModuleSupport):    "e2772611f7b14afeb0f078befdca612d",
 	string(reason.ImageMode):          "29ae6c9dcb8748fca6feab1cadc0ce6f",
+	string(reason.VendorDriver):       "6b3e1f0a94d24c7d8c0b5a7f2e91d463",
 }
 
 // idOf returns the MESSAGE_ID of an entry with these fields. What went wrong

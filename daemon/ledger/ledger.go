@@ -42,6 +42,9 @@ func Load(stay hwdetect.Stay) Key { return Key{kind: kindLoad, stay: stay} }
 // Children is the key of the load step for the children of one stay of a device.
 func Children(stay hwdetect.Stay) Key { return Key{kind: "children", stay: stay} }
 
+// Offers is the asking for vendors' drivers for a kernel.
+func Offers(release string) Key { return Key{kind: kindCatalog, what: "offers " + release} }
+
 // Catalog is the key of learning the packages of a kernel.
 func Catalog(release string) Key { return Key{kind: kindCatalog, what: release} }
 

@@ -48,6 +48,9 @@ func (d Device) bound(now time.Time) Phase {
 		}
 	}
 	notes := slices.Clone(w.Notes)
+	if d.Want.Message != "" {
+		notes = slices.Insert(notes, 0, d.Want.Message)
+	}
 	if lacks != "" {
 		notes = slices.Insert(notes, 0, lacks)
 	}

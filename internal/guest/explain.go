@@ -101,7 +101,7 @@ func readFacts(root, modalias string) (plan.Facts, error) {
 	configured, err := config.Load(root)
 	facts := plan.Facts{
 		Release: release, Kernel: index, Law: modprobe.Read(root),
-		Policy: configured.Policy, Observe: configured.Observe, PolicyProblem: err,
+		Vendors: configured.Vendors, Policy: configured.Policy, Observe: configured.Observe, PolicyProblem: err,
 	}
 	kept, err := tree.At(root).Folder(StateDir)
 	if err != nil {

@@ -57,6 +57,10 @@ func addParts(x *daemon.Explanation, device hwdetect.Device, facts plan.Facts, r
 		child.Child = c
 		notes.Add(c, plan.DecideChild(device, x.Want, child, facts))
 	}
-	x.Device.Message = strings.Join(notes.Notes(parts.Problem), "; ")
+	all := notes.Notes(parts.Problem)
+	if x.Want.Message != "" {
+		all = append([]string{x.Want.Message}, all...)
+	}
+	x.Device.Message = strings.Join(all, "; ")
 	return nil
 }

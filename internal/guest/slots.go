@@ -2,11 +2,17 @@
 
 package guest
 
-import "driverd/hwdetect/sysfs"
+import (
+	"driverd/hwdetect"
+	"driverd/hwdetect/sysfs"
+)
+
+// Devices returns the PCI devices of the guest under root.
+func Devices(root string) ([]hwdetect.Device, error) { return sysfs.New(root).Devices() }
 
 // Slots returns the slots of the PCI devices of the guest under root.
 func Slots(root string) ([]string, error) {
-	devices, err := sysfs.New(root).Devices()
+	devices, err := Devices(root)
 	if err != nil {
 		return nil, err
 	}

@@ -27,10 +27,10 @@ func TestRecordedGuests(t *testing.T) {
 	}{
 		{guest: "hyperv-connectx3", slot: "bc86:00:02.0", driver: "mlx4_core", packages: []string{sriov}, functions: []string{"net/eth1/eth2"}},
 		{guest: "azure-mana", slot: "7870:00:00.0", driver: "mana", packages: []string{sriov}, functions: []string{"net/e2/vf_eth0", "net/e3/vf_eth1"}},
-		{guest: "azure-gpu", slot: "0001:00:00.0", reason: "policy"},
+		{guest: "azure-gpu", slot: "0001:00:00.0", reason: "vendor-driver"},
 		{guest: "azure-nvme", slot: "826e:00:00.0", driver: "nvme", functions: []string{"block/nvme0n1", "nvme/nvme0"}},
 		{guest: "esxi-directpath", slot: "0000:13:00.0", driver: "ixgbevf", packages: []string{sriov}, functions: []string{"net/ens224"}},
-		{guest: "esxi-vgpu", slot: "0000:02:02.0", reason: "policy"},
+		{guest: "esxi-vgpu", slot: "0000:02:02.0", reason: "vendor-driver"},
 		{guest: "vmd-domain", slot: "0000:d7:05.5", driver: "vmd", packages: []string{passthrough}},
 		{guest: "aws-ena", slot: "0000:00:05.0", driver: "ena", functions: []string{"net/ens5"}},
 		{guest: "aws-efa", slot: "0000:00:06.0", driver: "efa", packages: []string{sriov}, functions: []string{"infiniband/rdmap0s6"}},
@@ -42,6 +42,7 @@ func TestRecordedGuests(t *testing.T) {
 		t.Run(c.guest, func(t *testing.T) {
 			w := replay(t, c.guest)
 			w.copyConfig("usr/share/driverd/driverd.toml.d/50-nouveau.toml", "../../packaging/driverd.toml.d/50-nouveau.toml")
+			w.copyConfig("usr/share/driverd/vendor.d/nvidia-open.toml", "../../packaging/vendor.d/nvidia-open.toml")
 			w.start()
 			before := w.settled()
 			w.plug()

@@ -252,6 +252,11 @@ func (b backend) KernelPackages(context.Context, string, bool) (dnfbridge.Listin
 
 func (backend) Find(context.Context, []string, bool) ([]dnfbridge.Package, error) { return nil, nil }
 
+// VendorPackages finds none.
+func (backend) VendorPackages(context.Context, string, dnfbridge.Vendor, bool) (dnfbridge.VendorListing, error) {
+	return dnfbridge.VendorListing{}, nil
+}
+
 func (backend) StopIfUnused(context.Context) (bool, error) { return true, nil }
 
 func (b backend) Resolve(ctx context.Context, t dnfbridge.Transaction) ([]dnfbridge.Package, error) {

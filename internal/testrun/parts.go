@@ -92,6 +92,7 @@ func parts(soak time.Duration) []part {
 		guest(rest, behaviour, "TestCockpit", 300),
 		guest(rest, behaviour, "TestFromUnsplitToSplit", 240),
 		guest(rest, behaviour, "TestGoldenImage", 180),
+		guest(rest, behaviour, "TestVendor", 300),
 		guest(rest, "lab", "TestGroups", 300),
 		guest(rest, "lab", "TestBaseAlone", 240),
 		guest(rest, behaviour, "TestPreinstallLater", 400),

@@ -160,6 +160,7 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 			"systemctl stop dnf5daemon-server.service",
 			"systemctl stop driverd-load@0000:01:00.0.service",
 			"systemctl start driverd-load@x.service",
+			"systemctl start driverd-vendor@enable-nvidia-open.service",
 			"systemctl restart systemd-udevd.service",
 			"systemctl start dnf5daemon-server.service",
 			"systemctl restart dnf5daemon-server.service",

@@ -121,6 +121,7 @@ units = sys.stdin.read().split()
 # On these, what does the same by another way, and is asked of polkit by the same words, is tried too.
 FEW = "driverd.service", "dnf5daemon-server.service", "polkit.service", "dbus.service"
 own = "driverd-load@0000:7f:00.0.service", "driverd-install@999.service"
+VENDOR = "driverd-vendor@enable-nvidia-open.service", "driverd-vendor@disable-nvidia-open.service"
 for unit in units + list(own):
     for verb, member in JOBS.items():
         if verb == "start" and unit in own or verb not in ("start", "stop") and not unit.endswith(".service"):
@@ -152,7 +153,7 @@ for unit in units + list(own):
     tried(f"systemd: itself-ResetFailed {unit}", SYSTEMD, it, SYSTEMD + ".Unit", "ResetFailed")
     tried(f"systemd: itself-SetProperties {unit}", SYSTEMD, it, SYSTEMD + ".Unit", "SetProperties", "ba(sv)", 1, 1, "CPUWeight", "t", ctypes.c_uint64(7))
 for unit in (
-    "driverd-load@.service", "driverd-load@x.service", "driverd-load@0000:7f:00.0.service.d", "driverd-install@.service", "driverd-install@0.service",
+    *VENDOR, "driverd-load@.service", "driverd-load@x.service", "driverd-load@0000:7f:00.0.service.d", "driverd-install@.service", "driverd-install@0.service",
     "driverd-install@-1.service", "driverd-install@x.service", "driverd-install@..-etc.service", "driverd-install@1.socket",
     "driverd-install@1234567890.service", "driverd-installer@1.service",
 ):

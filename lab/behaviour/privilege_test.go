@@ -190,7 +190,7 @@ func TestPrivilege(t *testing.T) {
 
 	t.Run("exposure", func(t *testing.T) {
 		g := g.in(t)
-		for unit, threshold := range map[string]int{"driverd.service": 9, "driverd-install@1.service": 25, "driverd-load@0000:01:00.0.service": 25} {
+		for unit, threshold := range map[string]int{"driverd.service": 9, "driverd-install@1.service": 25, "driverd-vendor@enable-nvidia-open.service": 25, "driverd-load@0000:01:00.0.service": 25} {
 			_, _ = fmt.Printf("table: %s\n", g.sh("systemd-analyze security --no-pager %s | tail -1", unit))
 			g.sh("systemd-analyze security --threshold=%d --no-pager %s >/dev/null", threshold, unit)
 		}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"driverd/daemon/ledger"
+	"driverd/dnfbridge"
+	"driverd/plan"
+	"driverd/reason"
+)
+
+// offers is what is known of vendors' drivers for one kernel. It is asked for when a device
+// is there that one is for: the others cost nothing.
+type offers struct {
+	engine       *Engine
+	release      string
+	known        map[string]plan.VendorOffer    // by the name of the vendor's driver
+	allowed      map[string]map[string][]string // what may come for it, with its repositories
+	wanted       map[string]bool                // that devices are there for
+	learning     bool
+	at           time.Time
+	repositories string        // as they were configured then
+	vendors      []plan.Vendor // as they were then
+}
+
+// want notes that a device is there that a vendor's driver is for.
+func (o *offers) want(name string) {
+	if o.wanted == nil {
+		o.wanted = make(map[string]bool)
+	}
+	o.wanted[name] = true
+}
+
+// forget has everything learned anew.
+func (o *offers) forget() { o.known = nil }
+
+// lastTry is the last time that it was asked.
+func (o *offers) lastTry() ledger.Try { return o.engine.ledger.Get(ledger.Offers(o.release)) }
+
+// Step asks about what is wanted and not known, and returns when it wants to be called
+// again. The answer is a day old at most, and of the repositories and drop-ins as they are.
+func (o *offers) Step(now time.Time) (wake time.Time) {
+	e, try := o.engine, o.lastTry()
+	if len(o.wanted) == 0 || try.Running() {
+		return time.Time{}
+	}
+	same := slices.EqualFunc(o.vendors, e.config.Vendors, func(a, b plan.Vendor) bool {
+		return a.Name == b.Name && a.Build == b.Build && slices.Equal(a.Kmods, b.Kmods) && slices.Equal(a.Companions, b.Companions) && slices.Equal(a.Depends, b.Depends)
+	})
+	if o.repositories != e.repositories || !same || !now.Before(o.at.Add(catalogAge)) {
+		o.known = nil
+	}
+	var missing []plan.Vendor
+	concerned := false
+	for _, v := range e.config.Vendors {
+		concerned = concerned || o.wanted[v.Name]
+		if offer, ok := o.known[v.Name]; o.wanted[v.Name] && (!ok || offer.Problem != nil && try.Due(now, e.changes)) {
+			missing = append(missing, v)
+		}
+	}
+	switch {
+	case len(missing) > 0:
+		o.learn(missing, now)
+		return time.Time{}
+	case try.Failed():
+		return try.RetryAt
+	case !concerned: // by what has no drop-in any more
+		return time.Time{}
+	}
+	return o.at.Add(catalogAge)
+}
+
+func (o *offers) learn(vendors []plan.Vendor, now time.Time) {
+	e, key := o.engine, ledger.Offers(o.release)
+	e.ledger.Begin(key, 0, now, ledger.Try{})
+	o.at, o.repositories, o.vendors = now, e.repositories, e.config.Vendors
+	known, allowed := make(map[string]plan.VendorOffer), make(map[string]map[string][]string)
+	e.start(
+		func(ctx context.Context) (problem error) {
+			for _, v := range vendors {
+				l, err := findVendor(ctx, e.Backend, o.release, v)
+				known[v.Name] = plan.VendorOffer{Packages: planPackages(l.Packages), Refused: l.Refused, Problem: err}
+				allowed[v.Name] = l.Allowed
+				if problem == nil {
+					problem = err
+				}
+			}
+			return problem
+		},
+		func(err error) {
+			e.ledger.End(key, 0, time.Now(), err)
+			e.idleBackend.used(time.Now())
+			maps.Copy(known, without(o.known, known))
+			maps.Copy(allowed, without(o.allowed, allowed))
+			o.known, o.allowed = known, allowed // facts that were handed out have the old ones
+			giveBack()
+		})
+}
+
+// without are the entries of a map that another one does not have.
+func without[V any](all, others map[string]V) map[string]V {
+	rest := maps.Clone(all)
+	maps.DeleteFunc(rest, func(name string, _ V) bool { _, ok := others[name]; return ok })
+	return rest
+}
+
+// VendorFinder looks for the packages of a vendor's driver; see dnfbridge.DNF5.VendorPackages.
+type VendorFinder interface {
+	VendorPackages(ctx context.Context, release string, v dnfbridge.Vendor, fresh bool) (dnfbridge.VendorListing, error)
+}
+
+// findVendor finds the packages of a vendor's driver. The metadata is renewed before there is
+// said to be none for a kernel.
+func findVendor(ctx context.Context, packages VendorFinder, release string, v plan.Vendor) (dnfbridge.VendorListing, error) {
+	l, err := packages.VendorPackages(ctx, release, PackagesOf(v), false)
+	if err == nil && len(l.Packages) == 0 {
+		l, err = packages.VendorPackages(ctx, release, PackagesOf(v), true)
+	}
+	return l, withReason(reason.TransactionFailed, err)
+}
+
+// PackagesOf are the names that a vendor's drop-in gives.
+func PackagesOf(v plan.Vendor) dnfbridge.Vendor {
+	return dnfbridge.Vendor{Kmods: v.Kmods, Companions: v.Companions, Depends: v.Depends, Build: v.Build}
+}
+
+// transaction completes a transaction with what may come for the vendors' drivers in it.
+func (o *offers) transaction(t *dnfbridge.Transaction) {
+	for _, v := range o.engine.config.Vendors {
+		if !v.Enabled || !slices.ContainsFunc(t.Install, func(nevra string) bool { return o.allowed[v.Name][nevra] != nil }) {
+			continue
+		}
+		if t.Others == nil {
+			t.Others = make(map[string][]string)
+		}
+		for _, nevra := range slices.Sorted(maps.Keys(o.allowed[v.Name])) {
+			if _, known := t.Others[nevra]; !known {
+				t.Allowed = append(t.Allowed, nevra)
+			}
+			t.Others[nevra] = o.allowed[v.Name][nevra]
+		}
+	}
+}
+
+// installed notes that packages are installed.
+func (o *offers) installed(nevras []string) {
+	known := make(map[string]plan.VendorOffer) // facts that were handed out have the old one
+	for name, offer := range o.known {
+		offer.Packages = slices.Clone(offer.Packages)
+		for i, p := range offer.Packages {
+			offer.Packages[i].Installed = p.Installed || slices.Contains(nevras, p.NEVRA)
+		}
+		known[name] = offer
+	}
+	o.known = known
+}
+
+// noteVendors notes in the history which vendors' drivers have been enabled or disabled since
+// the last entry about them. Only root can do so, in files that are looked at like the hardware.
+func (e *Engine) noteVendors() {
+	enabled := make(map[string]bool)
+	for _, entry := range slices.Backward(e.history.entries) { // the oldest first
+		if name, ok := strings.CutPrefix(entry.Message, vendorNoted); ok {
+			enabled[name] = entry.Action == "enable-vendor"
+		}
+	}
+	now := make(map[string]bool)
+	for _, v := range e.config.Vendors {
+		now[v.Name] = v.Enabled
+	}
+	both := maps.Clone(enabled)
+	maps.Copy(both, now)
+	for _, name := range slices.Sorted(maps.Keys(both)) {
+		if enabled[name] == now[name] {
+			continue
+		}
+		action := map[bool]string{true: "enable-vendor", false: "disable-vendor"}[now[name]]
+		e.Log.Info().Str("event", action).Msgf("%s: %s%s", action, vendorNoted, name)
+		e.note(Entry{Action: action, Origin: "uid:0", State: JobDone, Message: vendorNoted + name, Began: time.Now()})
+		e.offers.forget()
+	}
+}
+
+// vendorNoted begins the messages of entries about vendors' drivers.
+const vendorNoted = "the vendor's driver "

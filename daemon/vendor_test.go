@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"driverd/daemon"
+	"driverd/daemon/config"
+	"driverd/dnfbridge"
+	"driverd/plan"
+	"driverd/reason"
+)
+
+const (
+	eduAlias = "pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00"
+	eduKmod  = "kmod-edu-1-1.x86_64"
+)
+
+// vendors are the drop-in of edu, enabled or not.
+func vendors(enabled bool) config.Config {
+	return config.Config{Vendors: []plan.Vendor{{
+		Name: "edu", Enabled: enabled, Description: "The lab's driver", Match: []string{"pci:v00001234d*"}, Kmods: []string{"kmod-edu"}, Modules: []string{"edu"},
+	}}}
+}
+
+// withEdu is a world with an edu card, whose driver a vendor has for the running kernel.
+func withEdu() *world {
+	w := newWorld()
+	w.config = vendors(false)
+	w.vendor = map[string][]dnfbridge.Package{release: {{NEVRA: eduKmod, RepoID: "maker", DownloadSize: 1e6}}}
+	w.plug(1, eduAlias)
+	w.onInstall = func(packages []string) error {
+		if slices.Contains(packages, eduKmod) {
+			w.change(func() {
+				k := *w.installed
+				k.installed = map[string]string{eduAlias: "edu"}
+				w.installed = &k
+			})
+		}
+		return nil
+	}
+	return w
+}
+
+// A vendor's driver is offered, and installed once it is enabled; the history says who has
+// enabled it.
+func TestVendorIsEnabled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := withEdu()
+		engine, _ := w.run(t)
+		after(30 * time.Second)
+		d := w.device(1)
+		if d.State != "blocked" || d.Reason != reason.VendorDriver || !strings.Contains(d.Message, "driverd vendor enable edu; "+eduKmod+", 1.0 MB") {
+			t.Fatalf("%+v", d)
+		}
+		if n := len(w.transactions()); n > 0 {
+			t.Errorf("%d transactions", n)
+		}
+		w.change(func() { w.config = vendors(true) })
+		if err := engine.Rescan(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		after(time.Minute)
+		if got := w.transactions(); len(got) != 1 || !slices.Equal(got[0], []string{eduKmod}) || !slices.Contains(w.allowed, eduKmod) {
+			t.Fatalf("installed %v, allowed %v", got, w.allowed)
+		}
+		if d := w.device(1); d.State != "bound" || d.Driver != "edu" {
+			t.Errorf("%+v", d)
+		}
+		w.change(func() { w.config = vendors(false) })
+		if err := engine.Rescan(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := engine.History(t.Context())
+		var actions []string
+		for _, e := range entries {
+			actions = append(actions, e.Action+" by "+e.Origin)
+		}
+		if want := []string{"disable-vendor by uid:0", "install by hotplug", "enable-vendor by uid:0"}; err != nil || !slices.Equal(actions, want) {
+			t.Errorf("history %q, want %q: %v", actions, want, err)
+		}
+	})
+}
+
+// With packages for other kernels alone, or without a way to the repositories, an enabled
+// vendor's driver is unavailable, and it is tried again.
+func TestVendorIsUnavailable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := withEdu()
+		w.config, w.vendor = vendors(true), nil
+		engine, _ := w.run(t)
+		after(time.Second)
+		if d := w.device(1); d.State != "unavailable" || d.Reason != reason.NoPackage || !strings.Contains(d.Message, "kmod-other-1-1.x86_64 is made for kernel 1") {
+			t.Errorf("%+v", d)
+		}
+		asked := len(w.vendorsAsked)
+		after(time.Hour)
+		if n := len(w.vendorsAsked) - asked; n != 0 {
+			t.Errorf("the repositories were asked %d times more", n)
+		}
+		w.change(func() { w.badVendor = reason.With(reason.RepoUnreachable, errors.New("no route")) })
+		if err := engine.Rescan(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		after(time.Second)
+		if d := w.device(1); d.State != "unavailable" || d.Reason != reason.RepoUnreachable {
+			t.Errorf("%+v", d)
+		}
+		w.change(func() {
+			w.badVendor = nil
+			w.vendor = map[string][]dnfbridge.Package{release: {{NEVRA: eduKmod, RepoID: "maker"}}}
+		})
+		after(2 * time.Minute)
+		if d := w.device(1); d.State != "bound" {
+			t.Errorf("%+v", d)
+		}
+	})
+}
+
+// The next kernel is ready when the vendor's driver is there for it.
+func TestNextKernelNeedsTheVendorsDriver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := withEdu()
+		w.config = vendors(true)
+		w.installed.installed[eduAlias] = "edu"
+		d := w.devices[slot(1)]
+		d.Driver = "edu"
+		w.devices[slot(1)] = d
+		w.next = daemon.Next{Release: nextRelease, Kernel: &kernel{}, Lacks: []string{"edu"}}
+		engine, _ := w.run(t)
+		after(time.Minute)
+		if got := w.view().NextKernel; got.Ready || got.Message != "edu not built for it yet" {
+			t.Errorf("%+v", got)
+		}
+		w.onInstall = func([]string) error {
+			w.change(func() { w.next.Kernel, w.next.Lacks = &kernel{installed: map[string]string{eduAlias: "edu"}}, nil })
+			return nil
+		}
+		w.change(func() { w.vendor[nextRelease] = []dnfbridge.Package{{NEVRA: "kmod-edu-2-1.x86_64", RepoID: "maker"}} })
+		if err := engine.Rescan(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		after(2 * time.Minute)
+		if got := w.transactions(); len(got) != 1 || !slices.Equal(got[0], []string{"kmod-edu-2-1.x86_64"}) {
+			t.Errorf("installed %v", got)
+		}
+		if got := w.view().NextKernel; !got.Ready {
+			t.Errorf("%+v", got)
+		}
+	})
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package behaviour_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"driverd/lab"
+	"driverd/lab/rpmrepo"
+)
+
+// eduDropIn describes the lab's vendor driver.
+const eduDropIn = `description = "The lab's driver"
+licence = "GPL-2.0"
+companions = ["edu-factorial"]
+[devices]
+match = ["1234:11e8"]
+[kmod]
+packages = ["kmod-edu*"]
+modules = ["edu"]
+[proof]
+node = "/dev/edu"
+command = ["/usr/bin/edu-factorial", "5"]
+`
+
+// TestVendor has a vendor's driver in a repository of its own: a module that the lab has built
+// for QEMU's edu device, and a program that has the card compute.
+func TestVendor(t *testing.T) {
+	image := buildImage(t)
+	newer := "99." + image.Release
+	kmods := make(map[string]rpmrepo.Package)
+	for _, release := range []string{image.Release, newer} {
+		p, err := lab.EduKmod(t.Context(), release)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kmods[release] = p
+	}
+	key, dir := newKey(t), variant(t, image.Repo, func(string) {})
+	for name, packages := range map[string][]rpmrepo.Package{
+		"other": {kmods[newer], lab.EduFactorial()}, "edu": {kmods[image.Release], lab.EduFactorial()}, "all": {kmods[image.Release], kmods[newer], lab.EduFactorial()},
+	} {
+		below := filepath.Join(dir, "vendor", name)
+		if err := os.MkdirAll(below, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := rpmrepo.Build(t.Context(), below, key, packages); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := resume(t, lab.Options{Image: image, Repo: rpmrepo.NewRepository(dir)})
+	repository := func(g guest, name string) {
+		g.Helper()
+		g.sh(`printf '[edu]\nname=edu\nbaseurl=%%s/vendor/%s\ngpgcheck=1\ngpgkey=file:///etc/pki/rpm-gpg/edu.asc\nmetadata_expire=1\n' "$(sed -n s/^baseurl=//p /etc/yum.repos.d/lab.repo | sed s,/$,,)" >/etc/yum.repos.d/edu.repo
+			%s`, name, rescan)
+	}
+	g.sh("mkdir -p /etc/pki/rpm-gpg; cat >/etc/pki/rpm-gpg/edu.asc <<'END'\n%s\nEND\nrpm --import /etc/pki/rpm-gpg/edu.asc", key.Public)
+	g.sh("cat >/etc/driverd/vendor.d/edu.toml <<'END'\n%sEND", eduDropIn)
+	repository(g, "other")
+	slot := g.plug("edu", "edu")
+
+	t.Run("it is offered", func(t *testing.T) {
+		g := g.in(t)
+		g.refusedAnew(slot, "blocked", "vendor-driver")
+		g.sh("driverd vendor | grep '^edu  *disabled  The lab.s driver, for %s$'", slot)
+		g.sh("driverd vendor | grep '^nvidia-open  *disabled'")
+		g.sh("driverd explain %s | grep -x '  *driverd vendor enable edu'", slot)
+	})
+	t.Run("the service cannot enable it, nor have it installed", func(t *testing.T) {
+		g := g.in(t)
+		const as = "setpriv --reuid=driverd --clear-groups "
+		for _, forbidden := range []string{
+			"driverd vendor enable edu", "driverd vendor-step enable-edu", "systemctl start driverd-vendor@enable-edu.service", "touch /etc/driverd/driverd.toml.d/x.toml",
+		} {
+			if r, err := g.vm.Run(g.patient(), as+forbidden+" </dev/null"); err != nil || r.Code == 0 {
+				t.Errorf("driverd may %q: %v", forbidden, err)
+			}
+		}
+		kmod := kmods[image.Release].NEVRA()
+		g.sh(`su -s /bin/sh driverd -c 'echo "{\"install\":[\"%s\"],\"others\":[\"%s\"]}" >/run/driverd/jobs/77; systemctl start driverd-install@77.service'`, kmod, kmod)
+		if said := g.sh("cat /run/driverd/install/77"); !strings.Contains(said, "transaction-refused") && !strings.Contains(said, "no-package") {
+			t.Errorf("the step says %s", said)
+		}
+		g.sh("rm /run/driverd/jobs/77; ! rpm -qa | grep edu; ! test -e /etc/driverd/driverd.toml.d/60-vendor-edu.toml")
+		g.refused(slot, "blocked", "vendor-driver")
+	})
+	t.Run("for another kernel alone it is unavailable", func(t *testing.T) {
+		g := g.in(t)
+		g.sh("driverd vendor enable edu")
+		g.refusedAnew(slot, "unavailable", "no-package")
+		if got := g.await(slot, "unavailable").Message; !strings.Contains(got, "is made for kernel 99.") {
+			t.Errorf("it says %q", got)
+		}
+		g.sh("! rpm -qa | grep edu")
+	})
+	t.Run("for this kernel it is installed, and the card computes", func(t *testing.T) {
+		g := g.in(t)
+		repository(g, "edu")
+		g.bound(slot, "edu")
+		g.sh("rpm -q edu-factorial %s && modinfo -F filename edu | grep /extra/", kmods[image.Release].Name)
+		if got := g.sh("setpriv --reuid=nobody --clear-groups edu-factorial 5"); got != "120" {
+			t.Errorf("the factorial of 5 is %s", got)
+		}
+		g.sh("driverd history | grep enable-vendor")
+		t.Log(g.sh("driverd history; driverd explain %s", slot))
+		g.onlyRunningKernel()
+	})
+	t.Run("the next kernel is ready when it is there for that", func(t *testing.T) {
+		g := g.in(t)
+		g.sh("driverd mode observe; dnf5 -y install 'kernel-core-uname-r = %s'", strings.TrimSuffix(rpmVersion(newer), ".x86_64"))
+		g.until("driverd rescan; driverd status | tr '\\n' ' ' | grep 'next kernel %s: edu not built for it yet'", newer)
+		g.sh("driverd mode auto")
+		repository(g, "all")
+		g.until("rpm -q %s", kmods[newer].Name)
+	})
+	t.Run("disabled, nothing of it is loaded any more", func(t *testing.T) {
+		g := g.in(t)
+		g.sh("driverd vendor disable edu && test -e /sys/bus/pci/devices/%s/driver", slot) // it is taken from nobody
+		// As a boot does.
+		g.sh("systemctl stop driverd.service; modprobe -r edu; udevadm trigger --settle --action=add /sys/bus/pci/devices/%s; ! test -e /sys/module/edu; systemctl start driverd.service", slot)
+		g.refused(slot, "blocked", "vendor-driver")
+		g.sh("! test -e /sys/module/edu && driverd history | grep disable-vendor")
+	})
+}
