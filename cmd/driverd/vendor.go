@@ -177,10 +177,8 @@ func (c console) changeVendor(ctx context.Context, root, verb, name string) erro
 		return status{exitFailed, fmt.Errorf("cannot %s %s: %w", verb, name, err)}
 	}
 	if filepath.Clean(root) == filepath.Clean(c.root) {
-		err := c.with(ctx, func(client *api.Client) error { return client.Rescan(ctx) })
-		if err != nil && !errors.Is(err, api.ErrNoService) && !errors.Is(err, api.ErrRefused) {
-			return err
-		}
+		// Without that it sees the change within a minute, or when it starts.
+		_ = c.with(ctx, func(client *api.Client) error { return client.Rescan(ctx) })
 	}
 	return c.printVendor(verb, v)
 }
