@@ -49,14 +49,14 @@ test: guest ## run the tests of every day: lint, unit, a real dnf5daemon, and th
 test-all: guest ## run all tests but those of make test-long
 	@$(TESTS) test rest
 
-test-rest: guest ## run what make test leaves out of make test-all (WITHIN=40m: as much as fits)
+test-rest: guest ## run the tests of make test-all that make test leaves out (WITHIN=40m: as many as fit)
 	@$(TESTS) $(if $(WITHIN),-within $(WITHIN)) rest
 
-test-long: guest ## run what is not a part of make test-all: storms, and half an hour of everything at random (SOAK=5m)
+test-long: guest ## run storms, and half an hour of everything at random (SOAK=5m), which make test-all leaves out
 	@$(TESTS) -soak $(SOAK) long
 
-# The changed program goes into a guest of the package that is there; that is made
-# again only when something else of it has changed.
+# The changed program goes into a guest with the existing package, which is built again
+# only when something else in it has changed.
 guest-test: dist/packaged ## run one test in a guest with the program as it is now: make guest-test RUN=TestMainJob
 	@go build -trimpath -buildmode=pie -o dist/driverd ./cmd/driverd
 	@DRIVERD_PROGRAM=$(CURDIR)/dist/driverd go test -tags lab,long -count=1 -v -timeout 1h -run '^$(RUN)$$' ./lab/behaviour
@@ -65,7 +65,7 @@ dist/packaged: $(shell git ls-files packaging units api cockpit | grep -v '\.go$
 	@$(MAKE) --no-print-directory guest
 	@touch $@
 
-faults: guest ## break one thing after another in real guests, and show what became of it
+faults: guest ## break one thing after another in real guests, and show the outcome
 	@$(TESTS) -only TestFaultMatrix rest
 
 lint: host ## gofmt, go vet and golangci-lint
@@ -84,10 +84,10 @@ fuzz: ## run every fuzz test for a minute
 bench: rpm ## measure driverd beside its peers; table, JSON and pictures in dist/ (BENCH="-part storm -n 1")
 	@go run ./lab/cmd/bench $(BENCH) dist/driverd-[0-9]*.x86_64.rpm
 
-split-report: host ## what the split makes of Debian's 6.1, 6.12 and 7.2 kernels
+split-report: host ## show how Debian's 6.1, 6.12 and 7.2 kernels are split
 	@go run ./lab/cmd/split-report
 
-index: host ## make the index of modules that driverd ships, of four of Debian's kernels
+index: host ## make driverd's own index of modules, of four of Debian's kernels
 	@go run ./lab/cmd/index hwdetect/kmod/modules.index.gz
 
 clean: ## remove what was built in the tree; the lab's cache is elsewhere (see CONTRIBUTING.md)
