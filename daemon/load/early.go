@@ -137,29 +137,31 @@ func (e *Early) Close() error { return os.RemoveAll(e.Root) }
 // device: what they depend on, and what they softly depend on by their own word
 // or by that of modprobe's configuration. Each comes after those that it needs.
 func (e *Early) closure(ctx context.Context) (order []string, err error) {
-	seen := make(map[string]bool)
-	var add func(names ...string) error
-	add = func(names ...string) error {
-		for _, name := range names {
-			if seen[name] {
-				continue
-			}
-			seen[name] = true
-			needs, soft, err := e.needsOf(ctx, name)
-			if err != nil {
-				return err
-			}
-			if err := add(needs...); err != nil {
-				return err
-			}
-			e.needs[name], order = needs, append(order, name)
-			if err := add(soft...); err != nil {
+	seen, todo := make(map[string]bool), slices.Clone(e.Modules)
+	var add func(name string) error
+	add = func(name string) error {
+		if seen[name] {
+			return nil
+		}
+		seen[name] = true
+		needs, soft, err := e.needsOf(ctx, name)
+		if err != nil {
+			return err
+		}
+		for _, need := range needs {
+			if err := add(need); err != nil {
 				return err
 			}
 		}
+		e.needs[name], order, todo = needs, append(order, name), append(todo, soft...)
 		return nil
 	}
-	return order, add(e.Modules...)
+	for i := 0; i < len(todo); i++ { // todo grows
+		if err := add(todo[i]); err != nil {
+			return nil, err
+		}
+	}
+	return order, nil
 }
 
 // needsOf returns the modules that one needs itself, and those that it softly needs.
@@ -221,7 +223,7 @@ func (e *Early) fill(order []string, aliases []entry) error {
 		}
 		modules = append(modules, entry{key: name, value: line})
 		if softdep := e.fresh[name].softdep; softdep != "" {
-			softdeps = fmt.Appendf(softdeps, "softdep %s %s\n", name, softdep)
+			softdeps = fmt.Appendf(softdeps, "\nsoftdep %s %s\n", name, softdep)
 		}
 	}
 	for name, text := range map[string][]byte{

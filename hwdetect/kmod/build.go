@@ -13,7 +13,7 @@ import (
 
 // Build is the index of a kernel's build, modules.catalog, for who asks about a few of
 // its modules: it is searched, not taken apart. The zero Build knows no module.
-type Build struct{ text []byte }
+type Build struct{ text []byte } // whose first line is no module's
 
 // BuildModule is what the index says of a module.
 type BuildModule struct {
@@ -32,7 +32,7 @@ func ReadBuild(dir string) (Build, error) {
 	if err != nil || other != nil || versioned && !bytes.Contains(text, []byte("\n"+lastLine+"\n")) {
 		return Build{}, err
 	}
-	return Build{append([]byte("\n"), text...)}, nil
+	return Build{text}, nil
 }
 
 // Claiming returns the names of the modules that claim a PCI device, in their order.
