@@ -37,18 +37,19 @@ function find({ top, row, role, name, text, css }) {
 
 const steps = {
     // A person of its own, with no cookie of the one before.
-    async open({ url }) {
+    async open({ url, timeout }) {
         await page?.context().close();
         // Without motion, which would change colours while axe looks at them.
         const context = await browser.newContext({ locale: "en-US", colorScheme: "light", reducedMotion: "reduce", viewport: { width: 1280, height: 900 } });
+        context.setDefaultTimeout(timeout);
         page = await context.newPage();
         await page.goto(url);
     },
-    click: step => find(step).click({ timeout: step.timeout }),
-    fill: step => find(step).fill(step.value, { timeout: step.timeout }),
+    click: step => find(step).click(),
+    fill: step => find(step).fill(step.value),
     press: step => page.keyboard.press(step.value),
-    see: step => find(step).waitFor({ state: "visible", timeout: step.timeout }),
-    gone: step => find(step).waitFor({ state: "hidden", timeout: step.timeout }),
+    see: step => find(step).waitFor({ state: "visible" }),
+    gone: step => find(step).waitFor({ state: "hidden" }),
     look: async ({ dark, width, height }) => {
         await page.emulateMedia({ colorScheme: dark ? "dark" : "light" });
         await page.setViewportSize({ width, height });

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"driverd/lab"
@@ -40,7 +41,7 @@ type step struct {
 	Dark    bool   `json:"dark,omitempty"`
 	Width   int    `json:"width,omitempty"`
 	Height  int    `json:"height,omitempty"`
-	Timeout int64  `json:"timeout"`
+	Timeout int64  `json:"timeout,omitempty"` // of each step that follows
 }
 
 // browse starts a browser that ends with the test.
@@ -52,6 +53,7 @@ func browse(t *testing.T) browser {
 	}
 	cmd := exec.CommandContext(t.Context(), "node", "browser.mjs", filepath.Join(page, "node_modules"), "cockpit1:localhost/driverd")
 	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // the browser ends with it
 	steps, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +88,6 @@ func (b browser) do(s step) string {
 }
 
 func (b browser) try(s step) (string, error) {
-	s.Timeout = patience.Milliseconds()
 	line, err := json.Marshal(s)
 	if err != nil {
 		return "", err
@@ -128,7 +129,7 @@ func (b browser) seesIn(row, text string) {
 // logIn opens the page as somebody.
 func (b browser) logIn(address, user string) {
 	b.Helper()
-	b.do(step{Do: "open", URL: "http://" + address + "/driverd"})
+	b.do(step{Do: "open", URL: "http://" + address + "/driverd", Timeout: patience.Milliseconds()})
 	b.do(step{Do: "fill", Top: true, CSS: "#login-user-input", Value: user})
 	b.do(step{Do: "fill", Top: true, CSS: "#login-password-input", Value: lab.CockpitPassword})
 	b.do(step{Do: "click", Top: true, CSS: "#login-button"})

@@ -38,11 +38,19 @@ func TestCockpit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	g.sh("systemctl start cockpit.service") // which makes its certificate first
 	// Names are read when a device comes.
 	g.sh(`sed -i "s|^\t0060  .*|\t0060  %s|" /usr/share/misc/pci.ids`, `<img src=x onerror=\"document.title='owned'\"><b>RAID</b>`)
 	b := browse(t)
+	// Each step goes on from where the one before has ended.
+	then := func(name string, does func(*testing.T)) {
+		t.Helper()
+		if !t.Run(name, does) {
+			t.FailNow()
+		}
+	}
 
-	t.Run("somebody without rights sees, and cannot act", func(t *testing.T) {
+	then("somebody without rights sees, and cannot act", func(t *testing.T) {
 		b := b.in(t)
 		b.logIn(address, lab.CockpitVisitor)
 		b.seesIn("0000:00:09.0", "bound")
@@ -59,7 +67,7 @@ func TestCockpit(t *testing.T) {
 		}
 	})
 
-	t.Run("by Cockpit's own dialogue, an administrator may act", func(t *testing.T) {
+	then("by Cockpit's own dialogue, an administrator may act", func(t *testing.T) {
 		b := b.in(t)
 		b.logIn(address, lab.CockpitAdmin)
 		b.sees("You have limited access")
@@ -73,7 +81,7 @@ func TestCockpit(t *testing.T) {
 	})
 
 	var nic hwdetect.Slot
-	t.Run("a card comes up without a reload", func(t *testing.T) {
+	then("a card comes up without a reload", func(t *testing.T) {
 		g, b := g.in(t), b.in(t)
 		nic = g.plug("nic", "igb")
 		b.seesIn(nic.String(), "igb")
@@ -88,7 +96,7 @@ func TestCockpit(t *testing.T) {
 		g.idle()
 	})
 
-	t.Run("a group is planned, installed with progress, and cancelled", func(t *testing.T) {
+	then("a group is planned, installed with progress, and cancelled", func(t *testing.T) {
 		g, b := g.in(t), b.in(t)
 		repo.Fail(".rpm", rpmrepo.Slow)
 		b.plans("gpu", "kernel-modules-gpu-")
@@ -113,7 +121,7 @@ func TestCockpit(t *testing.T) {
 		}
 	})
 
-	t.Run("a failure says the way out, and is put right", func(t *testing.T) {
+	then("a failure says the way out, and is put right", func(t *testing.T) {
 		g, b := g.in(t), b.in(t)
 		repo.Fail(".rpm", rpmrepo.NotFound)
 		raid := g.plug("raid", "megasas")
@@ -138,7 +146,7 @@ func TestCockpit(t *testing.T) {
 		}
 	})
 
-	t.Run("the service ends, and starts anew", func(t *testing.T) {
+	then("the service ends, and starts anew", func(t *testing.T) {
 		g, b := g.in(t), b.in(t)
 		g.sh("systemctl stop driverd.service")
 		b.sees("The driver service is not running now")
@@ -152,7 +160,7 @@ func TestCockpit(t *testing.T) {
 		}
 	})
 
-	t.Run("the mode is changed, and the history tells", func(t *testing.T) {
+	then("the mode is changed, and the history tells", func(t *testing.T) {
 		b := b.in(t)
 		b.click("Mode: auto")
 		b.do(step{Do: "click", Role: "menuitem", Name: "observe"})
@@ -163,7 +171,7 @@ func TestCockpit(t *testing.T) {
 		b.shot("history-light")
 	})
 
-	t.Run("a session that loses its rights", func(t *testing.T) {
+	then("a session that loses its rights", func(t *testing.T) {
 		b := b.in(t)
 		b.do(step{Do: "click", Top: true, Role: "button", Name: "Administrative access"})
 		b.do(step{Do: "click", Top: true, Role: "button", Name: "Limit access"})
