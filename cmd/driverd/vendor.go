@@ -177,10 +177,13 @@ func (c console) changeVendor(ctx context.Context, root, verb, name string) erro
 		return status{exitFailed, fmt.Errorf("cannot %s %s: %w", verb, name, err)}
 	}
 	if filepath.Clean(root) == filepath.Clean(c.root) {
-		err := c.with(ctx, func(client *api.Client) error { return client.Rescan(ctx) })
-		if err != nil && !errors.Is(err, api.ErrNoService) && !errors.Is(err, api.ErrRefused) {
-			return err
+		if text := signatureText(c.root, v); verb == "enable" && text != "" {
+			if err := c.print(c.wrapped(text, 0) + "\n"); err != nil {
+				return err
+			}
 		}
+		// Without it, the service sees the files within a minute.
+		_ = c.with(ctx, func(client *api.Client) error { return client.Rescan(ctx) })
 	}
 	return c.printVendor(verb, v)
 }
@@ -219,14 +222,11 @@ func writeVendor(root, verb string, v plan.Vendor) error {
 	if err := remove(enabled); err != nil {
 		return err
 	}
-	if err := blacklist(away, head+fmt.Sprintf("# Its packages are installed; driverd vendor enable %s takes this away.\n", v.Name), foreign); err != nil {
-		return err
-	}
 	found, err := config.Load(root)
 	if slices.ContainsFunc(found.Vendors, func(known plan.Vendor) bool { return known.Name == v.Name && known.Enabled }) {
 		return errors.New("another file of driverd.toml(5) enables it: driverd check-config lists them")
 	}
-	return err
+	return errors.Join(err, blacklist(away, head+fmt.Sprintf("# Its packages are installed; driverd vendor enable %s takes this away.\n", v.Name), foreign))
 }
 
 // blacklist has a file of modprobe.d(5) keep modules away; there is no file for none.
@@ -251,6 +251,27 @@ func writeConfig(file, text string) error {
 		return err
 	}
 	return renameio.WriteFile(file, []byte(text), 0o644)
+}
+
+// signatureText says, before anything is fetched, whether the kernel would load the modules of
+// a vendor's driver; it is empty if it loads all.
+func signatureText(root string, v plan.Vendor) string {
+	enforced := guest.EnforcesSignatures(root)
+	if enforced == "" {
+		return ""
+	}
+	const enrol = "To enrol its certificate, and confirm that at the next boot: mokutil --import FILE"
+	text := "Modules must be signed by a key that the kernel has (" + enforced + "). "
+	if v.Key == "" {
+		return text + "Which key has signed these is not known. " + enrol
+	}
+	switch has, err := guest.HasKey(root, v.Key); {
+	case err != nil:
+		return text + "Whether it has " + v.Key + " is not known: " + err.Error() + ". " + enrol
+	case has:
+		return text + "It has " + v.Key + "."
+	}
+	return text + "It does not have " + v.Key + ". " + enrol
 }
 
 func (c console) printVendor(verb string, v plan.Vendor) error {

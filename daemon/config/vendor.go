@@ -35,6 +35,7 @@ type vendorFile struct {
 		Packages []string `toml:"packages"`
 		Modules  []string `toml:"modules"`
 		Build    bool     `toml:"build"`
+		Key      string   `toml:"key"`
 	} `toml:"kmod"`
 	Companions []string `toml:"companions"`
 	Firmware   []string `toml:"firmware"`
@@ -124,7 +125,7 @@ func parseDropIn(path string, text []byte) (plan.Vendor, error) {
 			r.complain(key, "%s must be there", key)
 		}
 	}
-	for key, text := range map[string]string{"description": f.Description, "licence": f.Licence} {
+	for key, text := range map[string]string{"description": f.Description, "licence": f.Licence, "kmod.key": f.Kmod.Key} {
 		if strings.ContainsFunc(text, func(c rune) bool { return c < ' ' }) || len(text) > 200 {
 			r.complain(key, "the text must be one line, of 200 bytes at most")
 		}
@@ -142,6 +143,7 @@ func parseDropIn(path string, text []byte) (plan.Vendor, error) {
 		Except:     r.values("devices.except", f.Devices.Except, parseDevice),
 		Kmods:      r.values("kmod.packages", f.Kmod.Packages, parseKmod),
 		Build:      f.Kmod.Build,
+		Key:        f.Kmod.Key,
 		Modules:    r.values("kmod.modules", f.Kmod.Modules, parsePlainModule),
 		Companions: r.values("companions", f.Companions, parseVendorPackage),
 		Depends:    r.values("depends", f.Depends, parseVendorPackage),

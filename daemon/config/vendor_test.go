@@ -47,6 +47,7 @@ except = ["10de:0001"]
 packages = ["kmod-card*", "modalias(pci:v00001234d*)"]
 modules = ["card", "card-extra"]
 build = true
+key = "Maker's key"
 [proof]
 node = "/dev/card0"
 command = ["/usr/bin/card-tool", "--test"]
@@ -60,7 +61,7 @@ command = ["/usr/bin/card-tool", "--test"]
 		{
 			Name: "card", Description: "A maker's driver", Licence: "GPL-2.0",
 			Match: []string{"10de:*", "pci:v00001234d*"}, Classes: []string{"03"}, Except: []string{"10de:0001"},
-			Kmods: []string{"kmod-card*", "modalias(pci:v00001234d*)"}, Build: true, Modules: []string{"card", "card_extra"},
+			Kmods: []string{"kmod-card*", "modalias(pci:v00001234d*)"}, Build: true, Key: "Maker's key", Modules: []string{"card", "card_extra"},
 			Companions: []string{"card-tool", "card-lib*", "card-firmware"}, Depends: []string{"libcard*"}, Conflicts: []string{"old_card"},
 			Node: "/dev/card0", Command: []string{"/usr/bin/card-tool", "--test"},
 			Origin: plan.Origin{File: filepath.Join(root, shippedVendors, "card.toml"), Line: 1},
