@@ -27,7 +27,7 @@ func vendorCommand(c console) *cobra.Command {
 	var root string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "vendor [enable | disable NAME]",
+		Use:   "vendor [enable | disable | prove NAME]",
 		Short: "List drivers from outside the kernel's build, or enable one",
 		Long: "List drivers from outside the kernel's build, such as NVIDIA's, or enable one: its\n" +
 			"packages may then be installed for its devices, if they are made for the running\n" +
@@ -40,10 +40,12 @@ func vendorCommand(c console) *cobra.Command {
 			switch {
 			case len(args) == 0:
 				return c.listVendors(root, asJSON)
+			case len(args) == 2 && !asJSON && args[0] == proveVerb:
+				return c.proveVendor(cmd.Context(), root, args[1])
 			case len(args) == 2 && !asJSON && slices.Contains(vendorVerbs, args[0]):
 				return c.setVendor(cmd.Context(), root, args[0], args[1])
 			}
-			return status{exitUsage, errors.New("want driverd vendor, or driverd vendor enable NAME, or driverd vendor disable NAME")}
+			return status{exitUsage, errors.New("want driverd vendor, or driverd vendor enable NAME; or disable, or prove")}
 		},
 	}
 	cmd.Flags().StringVar(&root, "root", c.root, "of the tree in `DIR`, such as an image")
@@ -51,12 +53,14 @@ func vendorCommand(c console) *cobra.Command {
 	return cmd
 }
 
-// vendorVerbs are what can be done with a vendor's driver.
+// vendorVerbs are what changes a vendor's driver; proveVerb tries one.
 var vendorVerbs = []string{"enable", "disable"}
+
+const proveVerb = "prove"
 
 func vendorCompletions(root string, args []string) []string {
 	if len(args) == 0 {
-		return vendorVerbs
+		return append(vendorVerbs[:2:2], proveVerb)
 	}
 	known, _ := config.Vendors(root)
 	var names []string
