@@ -101,9 +101,12 @@ func vendorPaths(root string) ([]string, error) {
 	for _, path := range places {
 		paths = append(paths, path)
 	}
-	slices.SortFunc(paths, func(a, b string) int { return strings.Compare(filepath.Base(a), filepath.Base(b)) })
+	slices.SortFunc(paths, func(a, b string) int { return strings.Compare(vendorOf(a), vendorOf(b)) })
 	return paths, nil
 }
+
+// vendorOf is the name of the drop-in in a file.
+func vendorOf(path string) string { return strings.TrimSuffix(filepath.Base(path), ".toml") }
 
 // parseDropIn reads the text of a drop-in. If anything is wrong with it, the error says all
 // of it.
@@ -113,7 +116,7 @@ func parseDropIn(path string, text []byte) (plan.Vendor, error) {
 	if err != nil {
 		return plan.Vendor{}, err
 	}
-	name, err := ParseVendor(strings.TrimSuffix(filepath.Base(path), ".toml"))
+	name, err := ParseVendor(vendorOf(path))
 	if err != nil {
 		r.complain("", "%v", err)
 	}
