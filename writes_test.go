@@ -30,6 +30,7 @@ var writes = []struct {
 	{"cmd/driverd/vendor.go", "the two files that enable a vendor's driver, as root, or has systemd ask for that", []string{
 		"exec systemctl", "os.MkdirAll", "os.Remove", renameio,
 	}},
+	{"cmd/driverd/vendor_prove.go", "a command of an administrator's drop-in, as nobody, when somebody types so", []string{"exec ?"}},
 	{"daemon/bus/polkit.go", "asks polkit over the bus", []string{
 		"(*" + godbus + ".Conn).BusObject", "(*" + godbus + ".Conn).Object", "(" + godbus + ".BusObject).CallWithContext",
 	}},

@@ -30,6 +30,7 @@ type Vendor struct {
 	Kmods      []string // packages with the modules, or the modalias() capability of those
 	Build      bool     // packages that compile the modules in the guest will do
 	Modules    []string // that drive the devices
+	Key        string   // a part of the description of the key that has signed them, if it is known
 	Companions []string // packages that are installed with the modules
 	Depends    []string // packages that may come along
 	Conflicts  []string // modules of the kernel that are kept away

@@ -27,7 +27,7 @@ func vendorCommand(c console) *cobra.Command {
 	var root string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "vendor [enable | disable NAME]",
+		Use:   "vendor [enable | disable | prove NAME]",
 		Short: "List drivers from outside the kernel's build, or enable one",
 		Long: "List drivers from outside the kernel's build, such as NVIDIA's, or enable one: its\n" +
 			"packages may then be installed for its devices, if they are made for the running\n" +
@@ -40,10 +40,12 @@ func vendorCommand(c console) *cobra.Command {
 			switch {
 			case len(args) == 0:
 				return c.listVendors(root, asJSON)
+			case len(args) == 2 && !asJSON && args[0] == proveVerb:
+				return c.proveVendor(cmd.Context(), root, args[1])
 			case len(args) == 2 && !asJSON && slices.Contains(vendorVerbs, args[0]):
 				return c.setVendor(cmd.Context(), root, args[0], args[1])
 			}
-			return status{exitUsage, errors.New("want driverd vendor, or driverd vendor enable NAME, or driverd vendor disable NAME")}
+			return status{exitUsage, errors.New("want driverd vendor, or driverd vendor enable NAME; or disable, or prove")}
 		},
 	}
 	cmd.Flags().StringVar(&root, "root", c.root, "of the tree in `DIR`, such as an image")
@@ -51,12 +53,14 @@ func vendorCommand(c console) *cobra.Command {
 	return cmd
 }
 
-// vendorVerbs are what can be done with a vendor's driver.
+// vendorVerbs are what changes a vendor's driver; proveVerb tries one.
 var vendorVerbs = []string{"enable", "disable"}
+
+const proveVerb = "prove"
 
 func vendorCompletions(root string, args []string) []string {
 	if len(args) == 0 {
-		return vendorVerbs
+		return append(vendorVerbs[:2:2], proveVerb)
 	}
 	known, _ := config.Vendors(root)
 	var names []string
@@ -177,7 +181,12 @@ func (c console) changeVendor(ctx context.Context, root, verb, name string) erro
 		return status{exitFailed, fmt.Errorf("cannot %s %s: %w", verb, name, err)}
 	}
 	if filepath.Clean(root) == filepath.Clean(c.root) {
-		// Without that it sees the change within a minute, or when it starts.
+		if text := signatureText(c.root, v); verb == "enable" && text != "" {
+			if err := c.print(c.wrapped(text, 0) + "\n"); err != nil {
+				return err
+			}
+		}
+		// Without it, the service sees the files within a minute.
 		_ = c.with(ctx, func(client *api.Client) error { return client.Rescan(ctx) })
 	}
 	return c.printVendor(verb, v)
@@ -217,14 +226,11 @@ func writeVendor(root, verb string, v plan.Vendor) error {
 	if err := remove(enabled); err != nil {
 		return err
 	}
-	if err := blacklist(away, head+fmt.Sprintf("# Its packages are installed; driverd vendor enable %s takes this away.\n", v.Name), foreign); err != nil {
-		return err
-	}
 	found, err := config.Load(root)
 	if slices.ContainsFunc(found.Vendors, func(known plan.Vendor) bool { return known.Name == v.Name && known.Enabled }) {
 		return errors.New("another file of driverd.toml(5) enables it: driverd check-config lists them")
 	}
-	return err
+	return errors.Join(err, blacklist(away, head+fmt.Sprintf("# Its packages are installed; driverd vendor enable %s takes this away.\n", v.Name), foreign))
 }
 
 // blacklist has a file of modprobe.d(5) keep modules away; there is no file for none.
@@ -249,6 +255,27 @@ func writeConfig(file, text string) error {
 		return err
 	}
 	return renameio.WriteFile(file, []byte(text), 0o644)
+}
+
+// signatureText says, before anything is fetched, whether the kernel would load the modules of
+// a vendor's driver; it is empty if it loads all.
+func signatureText(root string, v plan.Vendor) string {
+	enforced := guest.EnforcesSignatures(root)
+	if enforced == "" {
+		return ""
+	}
+	const enrol = "To enrol its certificate, and confirm that at the next boot: mokutil --import FILE"
+	text := "Modules must be signed by a key that the kernel has (" + enforced + "). "
+	if v.Key == "" {
+		return text + "Which key has signed these is not known. " + enrol
+	}
+	switch has, err := guest.HasKey(root, v.Key); {
+	case err != nil:
+		return text + "Whether it has " + v.Key + " is not known: " + err.Error() + ". " + enrol
+	case has:
+		return text + "It has " + v.Key + "."
+	}
+	return text + "It does not have " + v.Key + ". " + enrol
 }
 
 func (c console) printVendor(verb string, v plan.Vendor) error {

@@ -26,9 +26,14 @@ func Readable(root string) error {
 	if err != nil {
 		return err
 	}
+	vendors, err := vendorPaths(root)
+	if err != nil {
+		return err
+	}
+	names = slices.Concat(names, vendors)
 	reader := userOf(root)
 	var problems []error
-	for _, name := range append([]string{vendorDir, localDir}, names...) {
+	for _, name := range append([]string{vendorDir, localDir, shippedVendors, localVendors}, names...) {
 		problems = append(problems, reader.reads(root, name))
 	}
 	return errors.Join(problems...)

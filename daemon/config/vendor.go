@@ -35,6 +35,7 @@ type vendorFile struct {
 		Packages []string `toml:"packages"`
 		Modules  []string `toml:"modules"`
 		Build    bool     `toml:"build"`
+		Key      string   `toml:"key"`
 	} `toml:"kmod"`
 	Companions []string `toml:"companions"`
 	Firmware   []string `toml:"firmware"`
@@ -100,9 +101,12 @@ func vendorPaths(root string) ([]string, error) {
 	for _, path := range places {
 		paths = append(paths, path)
 	}
-	slices.SortFunc(paths, func(a, b string) int { return strings.Compare(filepath.Base(a), filepath.Base(b)) })
+	slices.SortFunc(paths, func(a, b string) int { return strings.Compare(vendorOf(a), vendorOf(b)) })
 	return paths, nil
 }
+
+// vendorOf is the name of the drop-in in a file.
+func vendorOf(path string) string { return strings.TrimSuffix(filepath.Base(path), ".toml") }
 
 // parseDropIn reads the text of a drop-in. If anything is wrong with it, the error says all
 // of it.
@@ -112,7 +116,7 @@ func parseDropIn(path string, text []byte) (plan.Vendor, error) {
 	if err != nil {
 		return plan.Vendor{}, err
 	}
-	name, err := ParseVendor(strings.TrimSuffix(filepath.Base(path), ".toml"))
+	name, err := ParseVendor(vendorOf(path))
 	if err != nil {
 		r.complain("", "%v", err)
 	}
@@ -124,7 +128,7 @@ func parseDropIn(path string, text []byte) (plan.Vendor, error) {
 			r.complain(key, "%s must be there", key)
 		}
 	}
-	for key, text := range map[string]string{"description": f.Description, "licence": f.Licence} {
+	for key, text := range map[string]string{"description": f.Description, "licence": f.Licence, "kmod.key": f.Kmod.Key} {
 		if strings.ContainsFunc(text, func(c rune) bool { return c < ' ' }) || len(text) > 200 {
 			r.complain(key, "the text must be one line, of 200 bytes at most")
 		}
@@ -142,6 +146,7 @@ func parseDropIn(path string, text []byte) (plan.Vendor, error) {
 		Except:     r.values("devices.except", f.Devices.Except, parseDevice),
 		Kmods:      r.values("kmod.packages", f.Kmod.Packages, parseKmod),
 		Build:      f.Kmod.Build,
+		Key:        f.Kmod.Key,
 		Modules:    r.values("kmod.modules", f.Kmod.Modules, parsePlainModule),
 		Companions: r.values("companions", f.Companions, parseVendorPackage),
 		Depends:    r.values("depends", f.Depends, parseVendorPackage),

@@ -47,6 +47,7 @@ except = ["10de:0001"]
 packages = ["kmod-card*", "modalias(pci:v00001234d*)"]
 modules = ["card", "card-extra"]
 build = true
+key = "Maker's key"
 [proof]
 node = "/dev/card0"
 command = ["/usr/bin/card-tool", "--test"]
@@ -60,7 +61,7 @@ command = ["/usr/bin/card-tool", "--test"]
 		{
 			Name: "card", Description: "A maker's driver", Licence: "GPL-2.0",
 			Match: []string{"10de:*", "pci:v00001234d*"}, Classes: []string{"03"}, Except: []string{"10de:0001"},
-			Kmods: []string{"kmod-card*", "modalias(pci:v00001234d*)"}, Build: true, Modules: []string{"card", "card_extra"},
+			Kmods: []string{"kmod-card*", "modalias(pci:v00001234d*)"}, Build: true, Key: "Maker's key", Modules: []string{"card", "card_extra"},
 			Companions: []string{"card-tool", "card-lib*", "card-firmware"}, Depends: []string{"libcard*"}, Conflicts: []string{"old_card"},
 			Node: "/dev/card0", Command: []string{"/usr/bin/card-tool", "--test"},
 			Origin: plan.Origin{File: filepath.Join(root, shippedVendors, "card.toml"), Line: 1},
@@ -139,5 +140,57 @@ func TestBadVendors(t *testing.T) {
 	root := testtree.Make(t, map[string]string{shippedVendors + "A b.toml": minimal})
 	if _, err := config.Load(root); err == nil || !strings.Contains(err.Error(), "as the name of a vendor's driver") {
 		t.Errorf("a name that is none: %v", err)
+	}
+}
+
+// What the package ships is well-formed, disabled, and for the cards that it should be for.
+func TestShippedVendors(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../../packaging/vendor.d/*.toml")
+	if err != nil || len(files) != 4 {
+		t.Fatalf("%q, %v", files, err)
+	}
+	shipped := make(map[string]string)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shipped[shippedVendors+filepath.Base(file)] = string(text)
+	}
+	known, err := config.Load(testtree.Make(t, shipped))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nvidia := []string{"nvidia-open", "nvidia-open-el", "nvidia-rpmfusion"}
+	for card, c := range map[string]struct {
+		modalias string
+		want     []string
+	}{
+		"a Tesla T4":       {"pci:v000010DEd00001EB8sv000010DEsd000012A2bc03sc02i00", nvidia},
+		"an H100":          {"pci:v000010DEd00002330sv000010DEsd000016C1bc03sc02i00", nvidia},
+		"a vGPU of a T4":   {"pci:v000010DEd00001EB8sv000010DEsd0000130Fbc03sc00i00", nvidia},
+		"a Tesla V100":     {"pci:v000010DEd00001DB4sv000010DEsd00001214bc03sc02i00", nil}, // Volta: the open modules do not drive it
+		"a Tesla P4":       {"pci:v000010DEd00001BB3sv000010DEsd000011D8bc03sc02i00", nil},
+		"the sound of one": {"pci:v000010DEd00001AEFsv000010DEsd00001454bc04sc03i00", nil},
+		"an MI210":         {"pci:v00001002d0000740Fsv00001002sd00000C34bc03sc80i00", []string{"amdgpu-dkms"}},
+		"a network card":   {"pci:v00008086d000010C9sv00008086sd0000A03Cbc02sc00i00", nil},
+	} {
+		subject, err := plan.ParseSubject(c.modalias)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, v := range known.Vendors {
+			if v.Enabled {
+				t.Errorf("%s is enabled", v.Name)
+			}
+			if v.Drives(subject.Device) {
+				got = append(got, v.Name)
+			}
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: %s", card, diff)
+		}
 	}
 }
