@@ -22,7 +22,7 @@ func installCommand(c console) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "install [SELECTOR...]",
 		Short: "Install drivers and load them",
-		Long: "Install and load what the selectors name, also in mode observe, and wait until the\ndevices are bound. Ctrl-C cancels it if nothing has been changed yet.\n" +
+		Long: "Install and load what the selectors name, also in mode observe, and wait until\nthe devices are bound. Ctrl-C cancels it if nothing has been changed yet.\n" +
 			"Without a SELECTOR, on a terminal, it first shows what it will do and asks.\n\n" +
 			selectors,
 		Example:           "  driverd install 0000:01:00.0\n  driverd install sriov 'kmod(nvme.ko)'",

@@ -114,8 +114,9 @@ func TestColorFlag(t *testing.T) {
 	}
 }
 
-// unbreakable is a line with one word behind its indent or label, or with a command.
-var unbreakable = regexp.MustCompile(`^( *|[a-z ]{1,10} +)\S+$|^ *(driverd|journalctl|systemctl) `)
+// unbreakable is a line with one word behind its indent or label, with a command, or that
+// ends with what belongs together: a state and its reason, a moment.
+var unbreakable = regexp.MustCompile(`^( *|[a-z ]{1,10} +)\S+$|^ *(driverd|journalctl|systemctl) |\(\S+\)(, \S+)?$|\d:\d\d$|[0-9.]+ s$`)
 
 // All text fits the terminal, however narrow, but for words and commands that are wider.
 func TestNarrowTerminal(t *testing.T) {
