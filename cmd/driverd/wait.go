@@ -31,9 +31,9 @@ func waitCommand(c console) *cobra.Command {
 		Short: "Wait until the devices have settled, and none needs help",
 		Long: "Wait until the devices, or those in the given slots, have settled, and say which\n" +
 			"of them need help. A slot that is empty is waited for. The exit status is 0 if\n" +
-			"none needs help, 1 if one has failed or after the timeout, 4 if one is blocked or\n" +
-			"unavailable, 3 if no driver is known for one or its slot is still empty, 5\n" +
-			"without the service.",
+			"none needs help, 1 if one has failed or after the timeout, 4 if one is\n" +
+			"blocked or unavailable, 3 if no driver is known for one or its slot is still\n" +
+			"empty, 5 without the service.",
 		Example:           "  driverd wait\n  driverd wait --timeout 90s 0000:01:00.0",
 		ValidArgsFunction: c.completeSlots,
 		RunE: func(cmd *cobra.Command, args []string) error {
