@@ -21,8 +21,8 @@ func checkConfigCommand(c console) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check-config",
 		Short: "Check the configuration, and show every error",
-		Long: "Check driverd.toml(5) as the service would, which runs\n" +
-			"as another user. It needs neither the service nor, if it may read the files, root.\n" +
+		Long: "Check driverd.toml(5) as the service would, which runs as another user. It needs\n" +
+			"neither the service nor, if it may read the files, root.\n" +
 			"The exit status is 1 if there is an error.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.checkConfig(cmd.Context(), root, asJSON) },

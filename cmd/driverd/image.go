@@ -38,7 +38,7 @@ func imageVerb(c console, i image.Image, name, short, example string) *cobra.Com
 	cmd := &cobra.Command{
 		Use:   name + " [SELECTOR...]",
 		Short: short,
-		Long: short + ", for the kernel of the image, with dnf5. Run it as root.\n" +
+		Long: short + ". They are those of\nthe kernel in the image; dnf5 fetches them. Run it as root.\n" +
 			"A SELECTOR is what driverd install takes, except a slot. The files in\n/etc/driverd/preinstall.d of the image can ask for more.",
 		Example: example,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

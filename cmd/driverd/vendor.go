@@ -29,9 +29,9 @@ func vendorCommand(c console) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "vendor [enable | disable | prove NAME]",
 		Short: "List drivers from outside the kernel's build, or enable one",
-		Long: "List drivers from outside the kernel's build, such as NVIDIA's, or enable one: its\n" +
-			"packages may then be installed for its devices, if they are made for the running\n" +
-			"kernel. See driverd.toml(5).",
+		Long: "List drivers from outside the kernel's build, such as NVIDIA's, or enable one.\n" +
+			"Its packages may then be installed for its devices, if they are made for the\n" +
+			"running kernel. See driverd.toml(5).",
 		Args: cobra.MaximumNArgs(2),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			return vendorCompletions(root, args), cobra.ShellCompDirectiveNoFileComp
