@@ -59,6 +59,7 @@ func imageVerb(c console, i image.Image, name, short, example string) *cobra.Com
 // imageFlags are the flags that say which image.
 func imageFlags(cmd *cobra.Command, i *image.Image, root string) {
 	cmd.Flags().StringVar(&i.Root, "root", root, "the root of the image is `DIR`")
+	cmd.Flags().Lookup("root").DefValue = "" // this system, which goes without saying
 	cmd.Flags().StringVar(&i.Release, "for", "", "the release of its `KERNEL` (default: the only one)")
 }
 

@@ -49,6 +49,7 @@ func vendorCommand(c console) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&root, "root", c.root, "of the tree in `DIR`, such as an image")
+	cmd.Flags().Lookup("root").DefValue = "" // this system, which goes without saying
 	cmd.Flags().BoolVar(&asJSON, "json", false, "list them for programs; see driverd(1)")
 	return cmd
 }
