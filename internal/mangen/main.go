@@ -65,7 +65,7 @@ var (
 	// Within a word _ means itself.
 	escapes = regexp.MustCompile(`[\\*]|\b_|_\b`)
 	// What is set in bold: `commands` and pages(8); underlined: the names of files.
-	markup = regexp.MustCompile("`([^`]+)`" + `|\b([\w.-]+)(\(\d\))|(^|[ (])(/[\w/.@-]*\w)`)
+	markup = regexp.MustCompile("`([^`]+)`" + `|\b([\w.-]+)(\(\d\))|(^|[\s(])(/[\w/.@-]*\w)`)
 	amount = regexp.MustCompile(`(\d) (kB|MB|GB)\b`)
 	// A line that begins so is more than text.
 	special = regexp.MustCompile(`^[-#.;\[|\]]`)
