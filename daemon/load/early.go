@@ -47,8 +47,8 @@ type Early struct {
 // lesson is what must be known of a fresh module.
 type lesson struct {
 	aliases []string
-	needs   []string
-	softdep string // "pre: NAME... post: NAME..."
+	needs   []string // in the order in which they are loaded
+	softdep string   // "pre: NAME... post: NAME..."
 }
 
 // PrepareEarly makes the root for the modules below dir, /lib/modules/RELEASE,
@@ -164,7 +164,8 @@ func (e *Early) closure(ctx context.Context) (order []string, err error) {
 	return order, nil
 }
 
-// needsOf returns the modules that one needs itself, and those that it softly needs.
+// needsOf returns the modules that one needs, in the order in which they are loaded, and
+// those that it softly needs.
 func (e *Early) needsOf(ctx context.Context, name string) (needs, soft []string, err error) {
 	if command := e.law.Command(name); command != "" {
 		return nil, nil, fmt.Errorf("%s is loaded by a command, which needs the index: %s", name, command)
@@ -175,7 +176,8 @@ func (e *Early) needsOf(ctx context.Context, name string) (needs, soft []string,
 		}
 		needs, soft = e.fresh[name].needs, kmod.SoftdepModules(e.fresh[name].softdep)
 	} else {
-		needs, soft = e.tree.Depends(name), e.tree.Softdeps(name)
+		needs, soft = slices.Clone(e.tree.Depends(name)), e.tree.Softdeps(name)
+		slices.Reverse(needs)
 	}
 	here := func(names []string) (modules []string, err error) {
 		for _, need := range names {
@@ -262,6 +264,7 @@ func (e *Early) learn(ctx context.Context, modules []string) error {
 	modules = slices.DeleteFunc(slices.Clone(modules), func(name string) bool {
 		m, known := e.build.Module(name)
 		if known && !m.Soft && m.File == e.tree.Path(name) {
+			slices.Reverse(m.Depends) // they are as depmod lists them
 			e.fresh[name] = lesson{aliases: m.Aliases, needs: m.Depends}
 		}
 		_, known = e.fresh[name]

@@ -50,13 +50,18 @@ func index(t *testing.T, dir string, modules []*kernel.Module) {
 		known[m.Name()] = m
 	}
 	text := "# driverd modules 1 of Linux " + release + "\n"
-	for _, m := range modules {
-		all := slices.Clone(m.Depends)
-		for i := 0; i < len(all); i++ { // all grows
-			if d := known[all[i]]; d != nil {
-				all = append(all, d.Depends...)
+	var needs func(m *kernel.Module) []string
+	needs = func(m *kernel.Module) (all []string) { // the last to be loaded first, as depmod lists them
+		for _, name := range slices.Backward(m.Depends) {
+			all = append(all, name)
+			if d := known[name]; d != nil {
+				all = append(all, needs(d)...)
 			}
 		}
+		return all
+	}
+	for _, m := range modules {
+		all := needs(m)
 		text += "\nmodule " + m.Name() + "\ngroup sriov\nfile " + m.Path + "\n"
 		for key, values := range map[string][]string{"depends": all, "softdep": m.SoftDepends, "alias": m.Aliases} {
 			for _, v := range values {
