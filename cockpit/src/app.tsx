@@ -74,6 +74,7 @@ export function App() {
         <Page className="no-masthead">
             <PageSection variant="secondary" aria-label={_("Drivers")}>
                 <Stack hasGutter>
+                    <FailureList failures={failures} onClose={dismiss} />
                     {notice}
                     {limited && (
                         <Alert isInline isPlain variant="info" title={_("You have limited access")}>
@@ -88,7 +89,6 @@ export function App() {
                 </Stack>
             </PageSection>
             {selectors !== null && <Install service={service} selectors={selectors} onClose={() => setSelectors(null)} />}
-            <FailureList failures={failures} onClose={dismiss} />
             <Announcer devices={view.devices} />
         </Page>
     );

@@ -31,7 +31,7 @@ export function Devices({ devices, onInstall }: Props) {
         <Card component="section">
             <CardTitle component="h2">{_("Devices")}</CardTitle>
             <CardBody>
-                {devices.length === 0 && <EmptyState titleText={_("This guest has no PCI devices")} headingLevel="h3" variant="sm" />}
+                {devices.length === 0 && <EmptyState titleText={_("The service shows no devices")} headingLevel="h3" variant="sm" />}
                 {devices.length > 0 && (
                     <Table aria-label={_("Devices")} gridBreakPoint="grid-lg" variant="compact" isExpandable>
                         <Thead>

@@ -40,9 +40,9 @@ export function Why({ error }: { error: Cockpit.DBusError }) {
 
 export function FailureList({ failures, onClose }: { failures: Failure[]; onClose: (failure: Failure) => void }) {
     return (
-        <AlertGroup isToast isLiveRegion>
+        <AlertGroup isLiveRegion className="failures">
             {failures.map(failure => (
-                <Alert key={failure.id} variant="danger" title={failure.title}
+                <Alert key={failure.id} isInline variant="danger" title={failure.title}
                     actionClose={<AlertActionCloseButton onClose={() => onClose(failure)} />}>
                     <Why error={failure.error} />
                 </Alert>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { plain, type Device, type Entry, type Job, type Manager, type Plan } from "./model";
+import { _ } from "./text";
 
 const busName = "org.fedoraproject.Driverd1";
 const root = "/org/fedoraproject/Driverd1";
@@ -38,6 +39,13 @@ export function isDenied(error: Cockpit.DBusError): boolean {
     return denied.includes(error.name ?? "");
 }
 
+/** Says why a channel has been closed; Cockpit has no sentence for a service that is not there. */
+function problemOf(options: { problem?: string }): string {
+    if (options.problem === "not-found")
+        return _("It is not installed, or it cannot be started: its log says why.");
+    return cockpit.message(options);
+}
+
 /**
  * A client of the driver service, which reads it anew whenever it has sent a signal: a
  * signal says that something has changed, and never what. It does not read a service that
@@ -63,7 +71,7 @@ export class Service {
         });
         client.addEventListener("close", (_event, options) => {
             if (client === this.client)
-                this.learn({ running: false, problem: cockpit.message(options) });
+                this.learn({ running: false, problem: problemOf(options) });
         });
         client.subscribe({ path_namespace: root }, () => void this.read());
         return client;

@@ -58,6 +58,7 @@ func TestCockpit(t *testing.T) {
 		b.click("Rescan")
 		b.sees("Cannot look for devices again")
 		b.sees("Turn on administrative access at the top of the window, and try again.")
+		b.click("Close Danger alert")
 		b.plans("gpu", "kernel-modules-gpu-")
 		b.installs()
 		b.sees("Cannot install this")
