@@ -70,7 +70,7 @@ var mayImport = map[string][]string{
 	"internal/kerneltest":                 {"kernelsplit"},
 	"internal/filtermods":                 {},
 	"hwdetect/modalias/internal/cfnmatch": {},
-	"lab":                                 {"api", "hwdetect", "kernelsplit", "lab/repo", "lab/stage"},
+	"lab":                                 {"api", "hwdetect", "kernelsplit", "lab/repo", "lab/rpmrepo", "lab/stage"},
 	"lab/behaviour":                       {},
 	"lab/bench":                           {"api", "hwdetect", "lab"},
 	"lab/bench/libkmod":                   {},
