@@ -48,6 +48,7 @@ func TestExplain(t *testing.T) {
 			Want:     plan.Want{Action: plan.Install, State: plan.Pending, Group: "sriov"},
 			Firmware: []string{"e100/ucode.bin", "qed/init.bin"},
 			Claims:   []plan.Claim{{Alias: "pci:v*", Source: hwdetect.InCatalog, Package: "sriov-1"}},
+			Vendors:  []plan.VendorNote{{Name: "edu", Enabled: true, Texts: []string{"The lab's driver"}}},
 			Rule:     &plan.Rule{Allow: true, Origin: plan.Origin{File: "/etc/driverd/driverd.toml", Line: 3}},
 			Packages: []plan.Holder{{Package: plan.Package{NEVRA: "sriov-1", Repo: "updates", DownloadSize: 1, InstallSize: 2}, Group: "sriov"}},
 		},
@@ -62,8 +63,9 @@ func TestExplain(t *testing.T) {
 	}
 	want := map[string]string{
 		"What": `s "8086:10c9"`, "Modalias": `s "pci:v1"`, "Vendor": `s "Intel"`, "Product": `s ""`, "KernelRelease": `s "7.2"`,
-		"Rule":   `a{sv} {"Action": <"allow">, "File": <"/etc/driverd/driverd.toml">, "Line": <@u 3>}`,
-		"Action": `s "install"`, "Group": `s "sriov"`, "State": `s "pending"`, "Reason": `s ""`, "Message": `s ""`,
+		"Rule":    `a{sv} {"Action": <"allow">, "File": <"/etc/driverd/driverd.toml">, "Line": <@u 3>}`,
+		"Vendors": `aa{sv} [{"Enabled": <true>, "Name": <"edu">, "Texts": <["The lab's driver"]>}]`,
+		"Action":  `s "install"`, "Group": `s "sriov"`, "State": `s "pending"`, "Reason": `s ""`, "Message": `s ""`,
 		"Claims": `aa{sv} [{"Alias": <"pci:v*">, "Module": <"">, "Package": <"sriov-1">, "Source": <"catalog">}]`,
 		"Firmware": `aa{sv} [{"File": <"e100/ucode.bin">, "Lacking": <false>, "Package": <"">},` +
 			` {"File": <"qed/init.bin">, "Lacking": <true>, "Package": <"qed-firmware">}]`,
