@@ -122,7 +122,7 @@ var harmless = map[string][]string{
 		"(*Command).AddCommand", "(*Command).Context", "(*Command).ExecuteContext", "(*Command).Flags", "(*Command).SetArgs",
 		"(*Command).MarkFlagsMutuallyExclusive", "(*Command).PersistentFlags", "(*Command).RegisterFlagCompletionFunc", "(*Command).SetErr", "(*Command).SetOut", "ExactArgs", "FixedCompletions", "MaximumNArgs", "NoArgs",
 	},
-	"github.com/spf13/pflag": {"(*FlagSet).BoolVar", "(*FlagSet).BoolVarP", "(*FlagSet).Changed", "(*FlagSet).DurationVar", "(*FlagSet).IntVarP", "(*FlagSet).MarkHidden", "(*FlagSet).StringSliceVar", "(*FlagSet).StringVar"},
+	"github.com/spf13/pflag": {"(*FlagSet).BoolVar", "(*FlagSet).BoolVarP", "(*FlagSet).Changed", "(*FlagSet).DurationVar", "(*FlagSet).IntVarP", "(*FlagSet).Lookup", "(*FlagSet).MarkHidden", "(*FlagSet).StringSliceVar", "(*FlagSet).StringVar"},
 	unixes: {
 		"(*Timespec).Nano", "Access", "ByteSliceToString", "ClockGettime", "Close", "Fstat", "Fstatat", "GetsockoptUcred", "InotifyAddWatch", "InotifyInit1",
 		"IoctlGetTermios", "IoctlGetWinsize", "Lstat", "Read", "Readlinkat", "Seek", "SetNonblock", "Statfs", "Sysinfo", "Uname", "UnixRights",

@@ -70,14 +70,14 @@ func (n *nextKernel) Step(now time.Time) (wake time.Time) {
 		return time.Time{}
 	}
 	n.lacking = n.lacks()
+	wake = n.offers.Step(now) // in any mode: whether a vendor has built its driver is for people to know
 	if e.jobs.AtWork() != nil || e.modeNow() != Auto {
-		return time.Time{}
+		return wake
 	}
 	if n.lacking.learn || n.catalog.problem != nil || n.catalog.known != nil {
-		wake = n.catalog.Step(now)
-	}
-	if at := n.offers.Step(now); wake.IsZero() || !at.IsZero() && at.Before(wake) {
-		wake = at
+		if at := n.catalog.Step(now); wake.IsZero() || !at.IsZero() && at.Before(wake) {
+			wake = at
+		}
 	}
 	packages := n.lacking.packages
 	if len(packages) == 0 || n.lacking.learn {

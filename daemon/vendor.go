@@ -181,7 +181,7 @@ func (e *Engine) noteVendors() {
 			continue
 		}
 		action := map[bool]string{true: "enable-vendor", false: "disable-vendor"}[now[name]]
-		e.Log.Info().Str("event", action).Msgf("%s: %s%s", action, vendorNoted, name)
+		e.Log.Info().Str("event", "vendor-changed").Msgf("%s: %s%s", action, vendorNoted, name)
 		e.note(Entry{Action: action, Origin: "uid:0", State: JobDone, Message: vendorNoted + name, Began: time.Now()})
 		e.offers.forget()
 	}

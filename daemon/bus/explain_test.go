@@ -63,12 +63,12 @@ func TestExplain(t *testing.T) {
 	}
 	want := map[string]string{
 		"What": `s "8086:10c9"`, "Modalias": `s "pci:v1"`, "Vendor": `s "Intel"`, "Product": `s ""`, "KernelRelease": `s "7.2"`,
-		"Rule":   `a{sv} {"Action": <"allow">, "File": <"/etc/driverd/driverd.toml">, "Line": <@u 3>}`,
-		"Action": `s "install"`, "Group": `s "sriov"`, "State": `s "pending"`, "Reason": `s ""`, "Message": `s ""`,
+		"Rule":    `a{sv} {"Action": <"allow">, "File": <"/etc/driverd/driverd.toml">, "Line": <@u 3>}`,
+		"Vendors": `aa{sv} [{"Enabled": <true>, "Name": <"edu">, "Texts": <["The lab's driver"]>}]`,
+		"Action":  `s "install"`, "Group": `s "sriov"`, "State": `s "pending"`, "Reason": `s ""`, "Message": `s ""`,
 		"Claims": `aa{sv} [{"Alias": <"pci:v*">, "Module": <"">, "Package": <"sriov-1">, "Source": <"catalog">}]`,
 		"Firmware": `aa{sv} [{"File": <"e100/ucode.bin">, "Lacking": <false>, "Package": <"">},` +
 			` {"File": <"qed/init.bin">, "Lacking": <true>, "Package": <"qed-firmware">}]`,
-		"Vendors": `aa{sv} [{"Enabled": <true>, "Name": <"edu">, "Texts": <["The lab's driver"]>}]`,
 		"Packages": `aa{sv} [{"DownloadSize": <@t 1>, "Group": <"sriov">, "InstallSize": <@t 2>, "Installed": <false>,` +
 			` "NEVRA": <"sriov-1">, "Repository": <"updates">}]`,
 	}

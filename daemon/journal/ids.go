@@ -45,6 +45,7 @@ var ids = map[string]string{
 	"config-read":         "23bcc58ea4fd4455a352253636b45eae",
 	"config-wrong":        "3a160b14bbbc40569a8b7e8158fd367e",
 	"mode-set":            "8adb04c2faa34e8d838831b05315eeea",
+	"vendor-changed":      "2f6c1be0a1f74d0f8d63c9a45e7b1208",
 	"mode-unreadable":     "79f2cd690a6249cab977a494c5c404f4",
 	"inactive":            "3a9fbe5dd2ec4902be5c0a6fe3ba10cf",
 	"udevd-missing":       "6639c9791dc243cbbcb97257c97bcac1",
