@@ -23,7 +23,6 @@ type offers struct {
 	known        map[string]plan.VendorOffer    // by the name of the vendor's driver
 	allowed      map[string]map[string][]string // what may come for it, with its repositories
 	wanted       map[string]bool                // that devices are there for
-	learning     bool
 	at           time.Time
 	repositories string        // as they were configured then
 	vendors      []plan.Vendor // as they were then
