@@ -21,12 +21,13 @@ const (
 )
 
 // cockpitScript makes Cockpit's users, and has it answer without TLS: it is asked by
-// way of the host's loopback only.
+// way of the host's loopback only. In an emulated guest, a login takes longer than the half
+// minute that Cockpit has for it.
 const cockpitScript = `useradd -m -s /bin/bash -G sudo ` + CockpitAdmin + `
 useradd -m -s /bin/bash ` + CockpitVisitor + `
 printf '%s:` + CockpitPassword + `\n' ` + CockpitAdmin + ` ` + CockpitVisitor + ` | chpasswd
 mkdir -p /etc/cockpit
-printf '[WebService]\nAllowUnencrypted = true\n' >/etc/cockpit/cockpit.conf
+printf '[WebService]\nAllowUnencrypted = true\n[basic]\ntimeout = 600\n' >/etc/cockpit/cockpit.conf
 systemctl enable cockpit.socket
 `
 
