@@ -15,12 +15,12 @@ import { _, list, time } from "./text";
 /** How many entries are shown at first, and how many more each time. */
 const page = 10;
 
-/** What was done; read anew when a job has ended, or the mode has changed. */
+/** What was done; read anew when something that is noted there may have changed. */
 export function History({ view, service }: { view: View; service: Service }) {
     const [entries, setEntries] = useState<Entry[]>([]);
     const [problem, setProblem] = useState("");
     const [shown, setShown] = useState(page);
-    const mark = [view.manager.Mode, ...view.jobs.map(job => job.path + job.State)].join();
+    const mark = [view.manager.Mode, ...view.jobs.map(job => job.path + job.State), ...view.devices.map(device => device.Slot + device.State)].join();
     useEffect(() => {
         let current = true;
         service.history().then(

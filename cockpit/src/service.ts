@@ -9,6 +9,11 @@ const managerInterface = busName + ".Manager";
 const deviceInterface = busName + ".Device";
 const jobInterface = busName + ".Job";
 
+/** How long nothing is read after a reading, in ms: signals come in swarms. */
+const pause = 500;
+
+const busy = busName + ".Error.Busy";
+
 const denied = [
     "org.freedesktop.DBus.Error.AccessDenied",
     "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
@@ -106,9 +111,11 @@ export class Service {
                 this.learn({ view: await this.look(), running: true, problem: "" });
             } catch (error) {
                 // Whoever ends it, or starts it anew, is no problem: its name comes back.
-                const { message } = error as Cockpit.DBusError;
+                const { message, name } = error as Cockpit.DBusError;
                 this.learn({ problem: this.known.running || !this.known.view ? message : "" });
+                this.stale ||= name === busy;
             }
+            await new Promise(done => window.setTimeout(done, pause));
         }
         this.reading = false;
     }
@@ -132,8 +139,14 @@ export class Service {
     }
 
     private async call(path: string, iface: string, method: string, type: string, ...args: unknown[]): Promise<unknown> {
-        const [reply] = await this.client.call(path, iface, method, args, { type });
-        return plain(reply);
+        try {
+            const [reply] = await this.client.call(path, iface, method, args, { type });
+            return plain(reply);
+        } catch (error) {
+            const failure = error as Cockpit.DBusError;
+            failure.message = plain(failure.message) as string;
+            throw failure;
+        }
     }
 
     plan(selectors: string[]): Promise<Plan> {

@@ -26,7 +26,7 @@ const (
 const (
 	unreadOfSender = 4 << 20
 	unreadInAll    = 8 << 20
-	unreadShort    = 32 << 20 // in all, if the next reply is short
+	unreadShort    = 32 << 20 // in all, if the next reply is short, or its caller has nothing unread
 	readOfSender   = 1 << 20  // per second, of what is unread
 	readInAll      = 1 << 20
 	shortReply     = 16 << 10
@@ -137,13 +137,13 @@ func (c *callers) maySend(sender string, bytes, limit int64) bool {
 		of = &unread{}
 		c.unread[sender] = of
 	}
-	// Whoever has long lists sent keeps nobody from asking how a device is. The first
-	// reply may be of any size.
+	// Whoever has long lists sent keeps nobody from asking how a device is, nor for a first
+	// list. That one may be of any size.
+	mine, all := of.is(now, readOfSender), c.inAll.is(now, readInAll)
 	inAll := int64(unreadInAll)
-	if bytes <= shortReply {
+	if bytes <= shortReply || mine == 0 {
 		inAll = unreadShort
 	}
-	mine, all := of.is(now, readOfSender), c.inAll.is(now, readInAll)
 	if mine > 0 && mine+bytes > limit || all > 0 && all+bytes > inAll {
 		return false
 	}

@@ -92,7 +92,7 @@ func prepareEarly(ctx context.Context, dir string, build kmod.Build, modules, de
 	var aliases []entry
 	for _, device := range devices {
 		for name, pattern := range e.claims(device) {
-			aliases = append(aliases, entry{pattern, name, uint32(tree.Rank(name))})
+			aliases = append(aliases, entry{kernelbuild.ModulePattern(pattern), name, uint32(tree.Rank(name))})
 			if !slices.Contains(e.Modules, name) {
 				e.Modules = append(e.Modules, name)
 			}
