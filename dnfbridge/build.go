@@ -36,19 +36,24 @@ type member struct {
 func members(found []map[string]dbus.Variant, version string) []member {
 	var all []member
 	for _, attrs := range found {
-		text := func(key string) string {
-			s, _ := attrs[key].Value().(string)
-			return s
-		}
+		nevra, _ := attrs["nevra"].Value().(string)
+		repo, _ := attrs["repo_id"].Value().(string)
 		provides, _ := attrs["provides"].Value().([]string)
 		installed, _ := attrs["is_installed"].Value().(bool)
 		if belongsTo(provides, version) {
-			all = append(all, member{
-				build{text("version"), text("release"), text("arch"), vendorOf(text("vendor"))}, text("nevra"), text("repo_id"), installed, provides,
-			})
+			all = append(all, member{buildOfAttrs(attrs), nevra, repo, installed, provides})
 		}
 	}
 	return all
+}
+
+// buildOfAttrs is the build that a package says it is of.
+func buildOfAttrs(attrs map[string]dbus.Variant) build {
+	text := func(key string) string {
+		s, _ := attrs[key].Value().(string)
+		return s
+	}
+	return build{text("version"), text("release"), text("arch"), vendorOf(text("vendor"))}
 }
 
 // vendorOf is a vendor, empty if there is none: libsolv and rpm have words for that.

@@ -9,13 +9,52 @@ import (
 	"strings"
 )
 
-// notFor says why the modules of a package are not for a kernel, empty if they are.
-func notFor(p offeredPackage, release string, build bool, symbols func() (map[string]bool, error), files func(string) ([]string, error)) (string, error) {
+// kernelFacts are what is asked about a kernel, and about packages, when it is needed.
+type kernelFacts struct {
+	symbols func() (map[string]bool, error)                    // that it exports, with their checksums
+	files   func(nevras []string) (map[string][]string, error) // of packages that are offered
+	vendor  func() (string, error)                             // of its packages, empty if none owns it
+}
+
+// notFor says of each of the packages why its modules are not for a kernel, empty if they are.
+func notFor(all []offeredPackage, release string, build bool, k kernelFacts) ([]string, error) {
+	whys := make([]string, len(all))
+	var silent []int
+	var nevras []string
+	for i, p := range all {
+		why, said, err := notByMetadata(p, release, build, k.symbols)
+		if err != nil {
+			return nil, err
+		}
+		whys[i] = why
+		if !said {
+			silent = append(silent, i)
+			if p.RepoID != "" && !slices.Contains(nevras, p.NEVRA) {
+				nevras = append(nevras, p.NEVRA)
+			}
+		}
+	}
+	lists := make(map[string][]string)
+	if len(nevras) > 0 {
+		var err error
+		if lists, err = k.files(nevras); err != nil {
+			return nil, err
+		}
+	}
+	for _, i := range silent {
+		whys[i] = notBelow(lists[all[i].NEVRA], release)
+	}
+	return whys, nil
+}
+
+// notByMetadata says why the metadata of a package exclude a kernel; not said if they are
+// silent about kernels.
+func notByMetadata(p offeredPackage, release string, build bool, symbols func() (map[string]bool, error)) (why string, said bool, err error) {
 	if compiles(p) {
 		if build {
-			return "", nil
+			return "", true, nil
 		}
-		return "compiles its modules in the guest, which takes a compiler there, and a key of its own where Secure Boot asks for signatures: build = true in the drop-in allows it", nil
+		return "compiles its modules in the guest, which takes a compiler there, and a key of its own where Secure Boot asks for signatures: build = true in the drop-in allows it", true, nil
 	}
 	exact, other := false, ""
 	wanted := make(map[string]bool)
@@ -37,32 +76,25 @@ func notFor(p offeredPackage, release string, build bool, symbols func() (map[st
 	}
 	switch {
 	case other != "":
-		return "is made for kernel " + other, nil
+		return "is made for kernel " + other, true, nil
 	case exact:
-		return "", nil
-	case len(wanted) > 0:
-		has, err := symbols()
-		if err != nil {
-			return "", err
-		}
-		for _, capability := range p.Provides {
-			delete(wanted, capability) // one of its modules has it for another
-		}
-		for capability := range wanted {
-			if !has[capability] {
-				return fmt.Sprintf("needs %s, which kernel %s does not have", capability, release), nil
-			}
-		}
-		return "", nil
+		return "", true, nil
+	case len(wanted) == 0:
+		return "", false, nil
 	}
-	if p.RepoID == "" {
-		return "does not say for which kernel it is made", nil
-	}
-	list, err := files(p.NEVRA)
+	has, err := symbols()
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
-	return notBelow(list, release), nil
+	for _, capability := range p.Provides {
+		delete(wanted, capability) // one of its modules has it for another
+	}
+	for capability := range wanted {
+		if !has[capability] {
+			return fmt.Sprintf("needs %s, which kernel %s does not have", capability, release), true, nil
+		}
+	}
+	return "", true, nil
 }
 
 // compiles says whether a package compiles its modules when it is installed.

@@ -3,6 +3,7 @@
 package dnfbridge
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -38,16 +39,19 @@ func Verify(root string, verify func(ctx context.Context, files []string) error)
 // ReadNEVRA reads which package a file holds.
 var ReadNEVRA = readNEVRA
 
-// Offered is a package as a repository offers it. Its repository checks signatures unless it
-// is Unchecked.
+// Offered is a package as a repository offers it, "repo" if it has no other name, or as it is
+// installed. Its repository checks signatures unless it is Unchecked.
 type Offered struct {
 	NEVRA              string
 	Provides, Requires []string
+	Repo, Vendor       string
+	Installed          bool
 	Unchecked          bool
 }
 
-// ListVendor sorts packages as VendorPackages does, given what a kernel exports, and lists of files.
-func ListVendor(offered []Offered, release string, v Vendor, symbols map[string]bool, files map[string][]string) (VendorListing, error) {
+// ListVendor sorts packages as VendorPackages does, given what a kernel exports, and what has
+// lists of files. The kernel's vendor is Distribution.
+func ListVendor(offered []Offered, release string, v Vendor, symbols map[string]bool, files func([]string) (map[string][]string, error)) (VendorListing, error) {
 	var found []offeredPackage
 	for _, o := range offered {
 		name := nameOf(o.NEVRA)
@@ -55,10 +59,18 @@ func ListVendor(offered []Offered, release string, v Vendor, symbols map[string]
 		if _, after, ok := strings.Cut(version, ":"); ok {
 			version = after
 		}
-		p := Package{NEVRA: o.NEVRA, Name: name, RepoID: "repo", Provides: o.Provides}
-		found = append(found, offeredPackage{Package: p, version: version, release: rest[:strings.LastIndexByte(rest, '.')], requires: o.Requires, checked: !o.Unchecked})
+		dot := strings.LastIndexByte(rest, '.')
+		p := Package{NEVRA: o.NEVRA, Name: name, RepoID: cmp.Or(o.Repo, "repo"), Installed: o.Installed, Provides: o.Provides}
+		if o.Installed {
+			p.RepoID = ""
+		}
+		found = append(found, offeredPackage{Package: p, build: build{version, rest[:dot], rest[dot+1:], o.Vendor}, requires: o.Requires, checked: !o.Unchecked})
 	}
-	return vendorListing(found, release, v, func() (map[string]bool, error) { return symbols, nil }, func(nevra string) ([]string, error) { return files[nevra], nil })
+	return vendorListing(found, release, v, kernelFacts{
+		symbols: func() (map[string]bool, error) { return symbols, nil },
+		files:   files,
+		vendor:  func() (string, error) { return "Distribution", nil },
+	})
 }
 
 // CompareVersions compares versions as rpm does.

@@ -3,16 +3,16 @@
 package dnfbridge
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/godbus/dbus/v5"
 
-	"driverd/internal/redact"
+	"driverd/reason"
 )
 
 // Vendor names the packages of a driver from outside the kernel's build. A * at the end of
@@ -26,10 +26,14 @@ type Vendor struct {
 
 // VendorListing is what there is of a vendor's driver for one kernel.
 type VendorListing struct {
-	// Packages are the newest one with modules for the kernel, and its companions: of the
-	// same version, if there are such, else the newest. There are none without modules.
+	// Packages are the one with modules for the kernel, and its companions: of the same
+	// version, if there are such, else the installed, else the newest. The modules are the
+	// installed ones, else those of the version of an installed companion, else the newest.
+	// There are none without modules.
 	Packages []Package
-	// Allowed are the NEVRAs of all that may come, with the repositories that it may come from.
+	// Allowed are the NEVRAs of all that may come, with the repositories that it may come
+	// from: Packages, and of what may come along that of the version of the modules, else
+	// the newest of each name.
 	Allowed map[string][]string
 	// Refused say which packages with modules are not for the kernel, and why.
 	Refused []string
@@ -37,7 +41,8 @@ type VendorListing struct {
 
 // VendorPackages finds the packages of a vendor's driver that are made for the kernel with
 // the given release. What comes from a repository whose signatures dnf does not check is not
-// among them. With fresh, the metadata is renewed first. The errors are those of KernelPackages.
+// among them. What comes with the modules has their repository or their RPM vendor; a name
+// without a * may also have the kernel's vendor. With fresh, the metadata is renewed first. The errors are those of KernelPackages.
 func (d *DNF5) VendorPackages(ctx context.Context, release string, v Vendor, fresh bool) (VendorListing, error) {
 	track := newTracker(nil)
 	s, err := d.open(ctx, track, map[string]any{}, fresh)
@@ -49,12 +54,17 @@ func (d *DNF5) VendorPackages(ctx context.Context, release string, v Vendor, fre
 	if err != nil {
 		return VendorListing{}, fmt.Errorf("cannot look for %s: %w", strings.Join(v.Kmods, ", "), track.explain(err))
 	}
-	symbols := func() (map[string]bool, error) { return s.symbols(ctx, release) }
-	files := func(nevra string) ([]string, error) {
-		lists, err := d.fileLists(ctx, []string{nevra})
-		return lists[nevra], err
-	}
-	l, err := vendorListing(found, release, v, symbols, files)
+	l, err := vendorListing(found, release, v, kernelFacts{
+		symbols: sync.OnceValues(func() (map[string]bool, error) { return s.symbols(ctx, release) }),
+		files:   func(nevras []string) (map[string][]string, error) { return d.fileLists(ctx, nevras) },
+		vendor: sync.OnceValues(func() (string, error) {
+			of, err := s.buildOf(ctx, release)
+			if reason.Of(err) == reason.ForeignKernel {
+				return "", nil
+			}
+			return of.vendor, err
+		}),
+	})
 	if err != nil {
 		return VendorListing{}, err
 	}
@@ -64,9 +74,9 @@ func (d *DNF5) VendorPackages(ctx context.Context, release string, v Vendor, fre
 // offeredPackage is a package as a repository offers it, or as it is installed.
 type offeredPackage struct {
 	Package
-	version, release string
-	requires         []string
-	checked          bool // dnf checks signatures of its repository
+	build
+	requires []string
+	checked  bool // dnf checks signatures of its repository
 }
 
 // vendorPackages lists what has one of the names.
@@ -105,9 +115,7 @@ func (s *session) vendorPackages(ctx context.Context, v Vendor) ([]offeredPackag
 		if err != nil {
 			return nil, err
 		}
-		o := offeredPackage{Package: p[0]}
-		o.version, _ = of["version"].Value().(string)
-		o.release, _ = of["release"].Value().(string)
+		o := offeredPackage{Package: p[0], build: buildOfAttrs(of)}
 		o.requires, _ = of["requires"].Value().([]string)
 		o.checked = o.Installed || checked[o.RepoID]
 		all = append(all, o)
@@ -154,80 +162,6 @@ func (s *session) symbols(ctx context.Context, release string) (map[string]bool,
 	return symbols, nil
 }
 
-// vendorListing sorts what was found.
-func vendorListing(found []offeredPackage, release string, v Vendor, symbols func() (map[string]bool, error), files func(nevra string) ([]string, error)) (VendorListing, error) {
-	l := VendorListing{Allowed: make(map[string][]string)}
-	var kmods, others []offeredPackage
-	refuse := func(p offeredPackage, why string) {
-		if text := redact.Text(p.NEVRA + " " + why); !slices.Contains(l.Refused, text) {
-			l.Refused = append(l.Refused, text)
-		}
-	}
-	for _, p := range found {
-		isKmod := slices.ContainsFunc(v.Kmods, func(name string) bool {
-			return matches(name, p.Name) || strings.HasPrefix(name, "modalias(") && slices.ContainsFunc(p.Provides, func(c string) bool { return matches(name, capabilityName(c)) })
-		})
-		switch {
-		case isOfKernel(p):
-			continue // which is no vendor's
-		case !p.checked:
-			refuse(p, "is in repository "+p.RepoID+", whose packages dnf does not check (gpgcheck=0)")
-			continue
-		case !isKmod:
-			others = append(others, p)
-			continue
-		}
-		why, err := notFor(p, release, v.Build, symbols, files)
-		switch {
-		case err != nil:
-			return l, err
-		case why != "":
-			refuse(p, why)
-		default:
-			kmods = append(kmods, p)
-		}
-	}
-	slices.Sort(l.Refused)
-	if len(kmods) == 0 {
-		return l, nil
-	}
-	best := slices.MaxFunc(kmods, newest)
-	l.Packages = append(l.Packages, merged(best, kmods))
-	for _, name := range v.Companions {
-		var candidates []offeredPackage
-		for _, p := range others {
-			if matches(name, p.Name) {
-				candidates = append(candidates, p)
-			}
-		}
-		same := slices.DeleteFunc(slices.Clone(candidates), func(p offeredPackage) bool { return p.version != best.version })
-		if len(same) > 0 {
-			candidates = same
-		}
-		if len(candidates) > 0 {
-			l.Packages = append(l.Packages, merged(slices.MaxFunc(candidates, newest), candidates))
-		}
-	}
-	for _, p := range slices.Concat(kmods, others) {
-		if p.RepoID != "" {
-			l.Allowed[p.NEVRA] = append(l.Allowed[p.NEVRA], p.RepoID)
-		}
-	}
-	return l, nil
-}
-
-// merged is a package, installed and offered.
-func merged(p offeredPackage, all []offeredPackage) Package {
-	for _, other := range all {
-		if other.NEVRA == p.NEVRA {
-			p.Installed = p.Installed || other.Installed
-			p.RepoID = cmp.Or(p.RepoID, other.RepoID)
-			p.DownloadSize = cmp.Or(p.DownloadSize, other.DownloadSize)
-		}
-	}
-	return p.Package
-}
-
 // matches says whether a name is what a pattern stands for.
 func matches(pattern, name string) bool {
 	if plain, ok := strings.CutSuffix(pattern, "*"); ok {
@@ -247,9 +181,4 @@ func isOfKernel(p offeredPackage) bool {
 	return strings.HasPrefix(p.Name, "kernel") || slices.ContainsFunc(p.Provides, func(c string) bool {
 		return strings.HasSuffix(capabilityName(c), unameSuffix) || capabilityName(c) == "kernel" || c == "installonlypkg(kernel)"
 	})
-}
-
-// newest orders packages by version and release.
-func newest(a, b offeredPackage) int {
-	return cmp.Or(compareVersions(a.version, b.version), compareVersions(a.release, b.release))
 }

@@ -36,8 +36,10 @@ func LineOver(ctx context.Context, job uint64, stop context.CancelCauseFunc, dia
 // Call connects to a socket of a user's own.
 var Call = call
 
-// MayInstall and Veto are what the configuration has against a request.
+// MayInstall and Veto are what the configuration has against a request; OfListing is what
+// of it a vendor's driver lets come.
 var (
 	MayInstall = mayInstall
 	Veto       = veto
+	OfListing  = ofListing
 )

@@ -131,18 +131,18 @@ func readRequest(path string, owner uint32) (Request, error) {
 
 // check is what is wrong with a request, whoever has made it.
 func (r Request) check() error {
-	names := 0
+	names := make(map[string]bool)
 	for _, list := range [][]string{r.Install, r.Allowed, r.Others} {
-		names += len(list)
 		for _, nevra := range list {
+			names[nevra] = true
 			if !nevraForm.MatchString(nevra) {
 				return fmt.Errorf("%.100q is not the name, version, release and architecture of a package", nevra)
 			}
 		}
 	}
 	switch {
-	case names > maxPackages:
-		return fmt.Errorf("it names %d packages, more than %d", names, maxPackages)
+	case len(names) > maxPackages:
+		return fmt.Errorf("it names %d packages, more than %d", len(names), maxPackages)
 	case (len(r.Install) > 0) == (r.Stop != ""):
 		return errors.New("it has to name packages, or a dnf5daemon to stop")
 	case r.Stop != "" && !uniqueForm.MatchString(r.Stop):

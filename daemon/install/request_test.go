@@ -46,6 +46,10 @@ func TestHostileRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	me := uint32(os.Getuid())
+	many := make([]string, 1000)
+	for n := range many {
+		many[n] = fmt.Sprintf("a%d-1-1.noarch", n)
+	}
 	for name, test := range map[string]struct {
 		make  func(path string) error
 		owner uint32
@@ -70,7 +74,8 @@ func TestHostileRequest(t *testing.T) {
 		"a name alone":            {write(`{"install":["bash"]}`), me, "is not the name"},
 		"an option":               {write(`{"install":["--setopt=x-1-1.x86_64"]}`), me, "is not the name"},
 		"a pattern along":         {write(`{"install":["` + sriov + `"],"allowed":["*"]}`), me, "is not the name"},
-		"a thousand and one":      {write(`{"install":["` + strings.Repeat(sriov+`","`, 1000) + sriov + `"]}`), me, "1001 packages"},
+		"a thousand and one":      {write(`{"install":["` + strings.Join(many, `","`) + `"],"allowed":["` + sriov + `"]}`), me, "1001 packages"},
+		"a thousand":              {write(`{"install":["` + strings.Join(many, `","`) + `"],"others":["` + strings.Join(many, `","`) + `"]}`), me, ""},
 		"nothing":                 {write(`{}`), me, "it has to name packages"},
 		"both":                    {write(`{"install":["` + sriov + `"],"stop":":1.1"}`), me, "it has to name packages"},
 		"a service of the system": {write(`{"stop":"org.freedesktop.systemd1"}`), me, "not a unique name"},

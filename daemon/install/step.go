@@ -91,23 +91,22 @@ func (s Step) do(ctx context.Context) error {
 }
 
 // others finds where the packages of a request may come from that are of no kernel: of an
-// enabled vendor's driver, or firmware.
+// enabled vendor's driver, or firmware. Firmware of the kernel's distribution is that,
+// whatever a drop-in says of it.
 func (s Step) others(ctx context.Context, r Request, vendors []plan.Vendor) (map[string][]string, error) {
-	from, err := s.ofVendors(ctx, r, vendors)
-	if err != nil {
-		return nil, err
-	}
-	var known, unknown []string
+	var known, rest []string
 	for _, nevra := range r.Others {
-		if _, ok := from[nevra]; ok || named(vendors, nevra) {
-			continue // firmware that an enabled vendor's drop-in names comes as that says
-		}
 		if firmware.Known(plan.PackageName(nevra)) {
 			known = append(known, nevra)
 		} else {
-			unknown = append(unknown, nevra)
+			rest = append(rest, nevra)
 		}
 	}
+	from, err := s.ofVendors(ctx, r, rest, vendors)
+	if err != nil {
+		return nil, err
+	}
+	unknown := slices.DeleteFunc(rest, func(nevra string) bool { return from[nevra] != nil || named(vendors, nevra) })
 	if len(known)+len(unknown) == 0 {
 		return from, nil
 	}
@@ -121,28 +120,52 @@ func named(vendors []plan.Vendor, nevra string) bool {
 	return slices.ContainsFunc(vendors, func(v plan.Vendor) bool { return v.Enabled && v.Names(plan.PackageName(nevra)) })
 }
 
-// ofVendors finds those packages of a request that root has allowed by enabling a vendor's
-// driver: what its drop-in names, and its modules only if they are made for one of the kernels.
-func (s Step) ofVendors(ctx context.Context, r Request, vendors []plan.Vendor) (map[string][]string, error) {
+// ofVendors finds those packages of a request, of the others, that root has allowed by
+// enabling a vendor's driver: what its drop-in names, and its modules only if they are made
+// for one of the kernels.
+func (s Step) ofVendors(ctx context.Context, r Request, others []string, vendors []plan.Vendor) (map[string][]string, error) {
 	from := make(map[string][]string)
 	for _, v := range vendors {
 		byCapability := slices.ContainsFunc(v.Kmods, func(name string) bool { return strings.Contains(name, "(") })
-		if !v.Enabled || !byCapability && !slices.ContainsFunc(r.Others, func(nevra string) bool { return named([]plan.Vendor{v}, nevra) }) {
+		concerned := slices.ContainsFunc(others, func(nevra string) bool { return byCapability || named([]plan.Vendor{v}, nevra) })
+		if !v.Enabled || !concerned {
 			continue
 		}
-		for _, kernel := range s.Kernels {
+		for n, kernel := range s.Kernels {
 			l, err := s.DNF.VendorPackages(ctx, kernel, dnfbridge.Vendor{Kmods: v.Kmods, Companions: v.Companions, Depends: v.Depends, Build: v.Build}, false)
-			if err != nil && len(l.Allowed) == 0 {
+			switch {
+			case err == nil || len(l.Allowed) > 0:
+			case n == 0:
 				return nil, err
+			default: // the next kernel, of which the request need not be
+				s.Log.Warn().Str("event", "vendor-unknown").Msgf("nothing of %s can be installed for kernel %s: %v", v.Name, kernel, err)
 			}
-			for nevra, repos := range l.Allowed {
-				if slices.Contains(r.Others, nevra) {
-					from[nevra] = repos
-				}
+			for nevra, repos := range ofListing(r, others, l) {
+				from[nevra] = slices.Concat(from[nevra], repos)
 			}
 		}
 	}
 	return from, nil
+}
+
+// ofListing are those packages of a request, of the others, that a vendor's driver lets come:
+// to be installed the modules and what belongs to them, as they were chosen here; and along
+// with these what they may require. Without the modules nothing comes.
+func ofListing(r Request, others []string, l dnfbridge.VendorListing) map[string][]string {
+	from := make(map[string][]string)
+	if len(l.Packages) == 0 {
+		return from
+	}
+	if kmod := l.Packages[0]; !kmod.Installed && !slices.Contains(r.Install, kmod.NEVRA) {
+		return from
+	}
+	for nevra, repos := range l.Allowed {
+		chosen := slices.ContainsFunc(l.Packages, func(p dnfbridge.Package) bool { return p.NEVRA == nevra })
+		if slices.Contains(others, nevra) && (chosen || !slices.Contains(r.Install, nevra)) {
+			from[nevra] = repos
+		}
+	}
+	return from
 }
 
 // mayInstall is what the configuration has against a request; broken is what is wrong
