@@ -127,13 +127,7 @@ func TestVendorIsUnavailable(t *testing.T) {
 // The next kernel is ready when the vendor's driver is there for it.
 func TestNextKernelNeedsTheVendorsDriver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := withEdu()
-		w.config = vendors(true)
-		w.installed.installed[eduAlias] = "edu"
-		d := w.devices[slot(1)]
-		d.Driver = "edu"
-		w.devices[slot(1)] = d
-		w.next = daemon.Next{Release: nextRelease, Kernel: &kernel{}, Lacks: []string{"edu"}}
+		w := withEduBound()
 		engine, _ := w.run(t)
 		after(time.Minute)
 		if got := w.view().NextKernel; got.Ready || got.Message != "edu not built for it yet" {
@@ -274,4 +268,58 @@ func TestRequestOfAVendorsDriver(t *testing.T) {
 			})
 		})
 	}
+}
+
+// withEduBound is a world whose card has the vendor's driver, and a kernel that lacks it.
+func withEduBound() *world {
+	w := withEdu()
+	w.config = vendors(true)
+	w.installed.installed[eduAlias] = "edu"
+	d := w.devices[slot(1)]
+	d.Driver = "edu"
+	w.devices[slot(1)] = d
+	w.next = daemon.Next{Release: nextRelease, Kernel: &kernel{}, Lacks: []string{"edu"}}
+	return w
+}
+
+// That nobody could be asked is not said to be an answer.
+func TestNextKernelsVendorsCannotBeAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := withEduBound()
+		w.badVendor = reason.With(reason.RepoUnreachable, errors.New("no route"))
+		w.run(t)
+		after(time.Minute)
+		if got := w.view().NextKernel; got.Ready || got.Message != "cannot learn which package of edu is for kernel "+nextRelease+": no route" {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// What the next kernel needs of its own comes though a vendor's driver for it does not.
+func TestNextKernelsVendorsComeBySelf(t *testing.T) {
+	const kmod = "kmod-edu-2-1.x86_64"
+	synctest.Test(t, func(t *testing.T) {
+		w := withEduBound()
+		w.installed.installed[igb.alias] = igb.module
+		w.plug(2, igb.alias)
+		w.bind(2, igb.module)
+		w.later = newerKernel().later
+		w.vendor[nextRelease] = []dnfbridge.Package{{NEVRA: kmod, RepoID: "maker"}}
+		w.onInstall = func(packages []string) error {
+			if slices.Contains(packages, kmod) {
+				return reason.With(reason.TransactionFailed, errors.New("it conflicts"))
+			}
+			w.change(func() { w.next.Kernel = &kernel{installed: map[string]string{igb.alias: igb.module}} })
+			return nil
+		}
+		w.run(t)
+		after(time.Second)
+		if got, want := w.view().NextKernel.Packages, []string{nextSRIOV, kmod}; !slices.Equal(got, want) {
+			t.Errorf("it is to get %v, want %v", got, want)
+		}
+		after(30 * time.Second)
+		if got := w.transactions(); len(got) != 2 || !slices.Equal(got[0], []string{nextSRIOV}) || !slices.Equal(got[1], []string{kmod}) {
+			t.Errorf("installed %v", got)
+		}
+	})
 }
