@@ -160,7 +160,7 @@ func (e *Engine) findPhases(devices []*device, now time.Time) {
 
 // standing is what the phase of a device follows from.
 func (e *Engine) standing(d *device, alike map[string]sharedLoad) phase.Device {
-	s := phase.Device{Slot: d.Slot, Seen: d.seen, Came: d.came, Want: d.want, Cancelled: d.cancelled, Changes: e.changes}
+	s := phase.Device{Slot: d.Slot, Seen: d.seen, Came: d.settles, Want: d.want, Cancelled: d.cancelled, Changes: e.changes}
 	if d.want.State == plan.Bound {
 		s.Whole = d.whole
 		s.Whole.Children = e.ledger.Get(ledger.Children(d.stay))
