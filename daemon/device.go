@@ -22,6 +22,7 @@ type device struct {
 	stay    hwdetect.Stay
 	seen    time.Time
 	came    time.Time // before it was seen, if it was at the first look
+	settles time.Time // since when: a device that was there before the service did long ago
 	vendor  string
 	product string
 
@@ -61,13 +62,17 @@ func stayOf(d hwdetect.Device) hwdetect.Stay {
 const sinceLastStart = 10 * time.Minute
 
 func (e *Engine) newDevice(d hwdetect.Device, now time.Time) *device {
-	added := &device{Device: d, stay: stayOf(d), seen: now, came: now}
+	added := &device{Device: d, stay: stayOf(d), seen: now, came: now, settles: now}
+	remembered := added.remember(e.stayed)
 	if e.rested.IsZero() {
 		added.came = now.Add(-sinceLastStart)
+		if remembered || !e.woken {
+			added.settles = added.came
+		}
 	}
 	added.vendor, added.product = e.names(d)
 	level := zerolog.InfoLevel
-	if added.remember(e.stayed) || d.Driver != "" {
+	if remembered || d.Driver != "" {
 		level = zerolog.DebugLevel // nothing to do: no news for a person
 	}
 	added.mark("seen")

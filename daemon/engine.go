@@ -163,6 +163,7 @@ type Engine struct {
 	idleBackend *idleBackend
 
 	rest   bool                     // the service may end after the last look
+	woken  bool                     // the service was at rest before this start: what was not there then has woken it
 	stayed map[hwdetect.Stay]Stayed // devices that were there when the service came to rest, and are not seen yet
 
 	history       history

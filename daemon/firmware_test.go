@@ -38,7 +38,12 @@ func (w *world) Lacking(files []string) []string {
 }
 
 // VendorPackages finds what the world has of a vendor's driver for a kernel.
-func (w *world) VendorPackages(_ context.Context, release string, v dnfbridge.Vendor, fresh bool) (dnfbridge.VendorListing, error) {
+func (w *world) VendorPackages(ctx context.Context, release string, v dnfbridge.Vendor, fresh bool) (dnfbridge.VendorListing, error) {
+	if w.onVendor != nil {
+		if err := w.onVendor(ctx, v); err != nil {
+			return dnfbridge.VendorListing{}, err
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.vendorsAsked = append(w.vendorsAsked, release)

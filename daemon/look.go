@@ -43,6 +43,9 @@ func (e *Engine) look() {
 	}
 	now := time.Now()
 	e.rested = now.Add(max(lookGap, min(4*now.Sub(began), maxSettleTime)))
+	if e.due.Before(e.rested) { // whatever was asked for
+		e.due = e.rested
+	}
 }
 
 // snapshot brings the devices in line with the hardware and the module index.
@@ -103,7 +106,9 @@ func (e *Engine) decide(devices []*device, now time.Time) {
 		d.want = plan.Decide(d.Device, e.factsFor(d, facts))
 		e.noteTenure(d, now)
 		if d.want.Vendor != "" {
-			e.offers.want(d.want.Vendor)
+			for _, v := range facts.VendorsFor(d.Device) {
+				e.offers.want(v.Name)
+			}
 		}
 		if d.want.Action == plan.Learn && d.want.Vendor == "" {
 			e.catalog.renewFor(d.came)
@@ -155,7 +160,7 @@ func (e *Engine) findPhases(devices []*device, now time.Time) {
 
 // standing is what the phase of a device follows from.
 func (e *Engine) standing(d *device, alike map[string]sharedLoad) phase.Device {
-	s := phase.Device{Slot: d.Slot, Seen: d.seen, Came: d.came, Want: d.want, Cancelled: d.cancelled, Changes: e.changes}
+	s := phase.Device{Slot: d.Slot, Seen: d.seen, Came: d.settles, Want: d.want, Cancelled: d.cancelled, Changes: e.changes}
 	if d.want.State == plan.Bound {
 		s.Whole = d.whole
 		s.Whole.Children = e.ledger.Get(ledger.Children(d.stay))

@@ -43,7 +43,7 @@ type nextKernel struct {
 	catalog *catalog
 	offers  *offers
 	lacking lacking
-	tried   ledger.Key // what was installed for it last
+	tried   [2]ledger.Key // what was installed for it last: its own packages, and those of vendors
 }
 
 // lacking is what the next kernel does not have.
@@ -52,7 +52,9 @@ type lacking struct {
 	modules  []string // that are loaded now, and that no driver brings along
 	packages []string // that hold them, as far as known
 	groups   []string // of those
+	ofVendor []string // packages of vendors' drivers
 	vendors  []string // whose drivers there are not for it
+	unknown  []string // sentences: of which vendors' drivers it is not known whether they are, and why
 	learn    bool     // its packages are to be learned first
 }
 
@@ -62,7 +64,9 @@ func (n *nextKernel) Step(now time.Time) (wake time.Time) {
 	e := n.engine
 	next := e.Next()
 	if next.Release != n.Release || next.Kernel != n.Kernel {
-		e.ledger.Forget(n.tried)
+		for _, key := range n.tried {
+			e.ledger.Forget(key)
+		}
 		n.catalog, n.offers = &catalog{engine: e, release: next.Release}, &offers{engine: e, release: next.Release}
 	}
 	n.Next, n.lacking = next, lacking{}
@@ -79,18 +83,24 @@ func (n *nextKernel) Step(now time.Time) (wake time.Time) {
 			wake = at
 		}
 	}
-	packages := n.lacking.packages
-	if len(packages) == 0 || n.lacking.learn {
+	if n.lacking.learn {
 		return wake
 	}
-	n.tried = ledger.Packages(packages)
-	switch try := e.ledger.Get(n.tried); {
-	case !try.Done() || try.Due(now, e.changes):
-		e.run(e.jobs.Add(&jobs.Job{
-			Kind: jobs.ForNextKernel, Origin: Hotplug, Status: Job{Packages: packages}, Wanted: packages, Tries: []ledger.Key{n.tried},
-		}, now))
-	case wake.IsZero() || !try.RetryAt.IsZero() && try.RetryAt.Before(wake):
-		wake = try.RetryAt
+	// A vendor's packages do not keep the kernel's away: each have a transaction of their own.
+	for i, packages := range [...][]string{n.lacking.packages, n.lacking.ofVendor} {
+		if len(packages) == 0 {
+			continue
+		}
+		n.tried[i] = ledger.Packages(packages)
+		switch try := e.ledger.Get(n.tried[i]); {
+		case !try.Done() || try.Due(now, e.changes):
+			e.run(e.jobs.Add(&jobs.Job{
+				Kind: jobs.ForNextKernel, Origin: Hotplug, Status: Job{Packages: packages}, Wanted: packages, Tries: []ledger.Key{n.tried[i]},
+			}, now))
+			return wake
+		case wake.IsZero() || !try.RetryAt.IsZero() && try.RetryAt.Before(wake):
+			wake = try.RetryAt
+		}
 	}
 	return wake
 }
@@ -152,11 +162,14 @@ func (n *nextKernel) lacksVendor(d hwdetect.Device, f plan.Facts, l *lacking) bo
 	d.Driver = ""
 	want := plan.Decide(d, f)
 	switch {
+	case want.State == plan.Unavailable && f.Offers[v.Name].Problem != nil:
+		l.unknown = union(l.unknown, []string{want.Message})
+		return true
 	case want.State == plan.Unavailable:
 		l.vendors = union(l.vendors, []string{v.Name})
 		return true
 	case want.Action == plan.Install:
-		l.packages = union(l.packages, want.Packages)
+		l.ofVendor = union(l.ofVendor, want.Packages)
 	}
 	l.slots = append(l.slots, d.Slot.String())
 	return true
@@ -186,7 +199,7 @@ func (n *nextKernel) view() NextKernel {
 		return NextKernel{}
 	}
 	l := n.lacking
-	v := NextKernel{Release: n.Release, Ready: len(l.slots)+len(l.modules)+len(l.vendors) == 0, Packages: l.packages}
+	v := NextKernel{Release: n.Release, Ready: len(l.slots)+len(l.modules)+len(l.vendors)+len(l.unknown) == 0, Packages: union(l.packages, l.ofVendor)}
 	var lacks, words []string
 	if len(l.slots) > 0 {
 		lacks = append(lacks, "the driver of "+strings.Join(l.slots, ", "))
@@ -201,6 +214,7 @@ func (n *nextKernel) view() NextKernel {
 	if len(l.vendors) > 0 {
 		words = append(words, strings.Join(l.vendors, ", ")+" not built for it yet")
 	}
+	words = append(words, l.unknown...)
 	if len(lacks) > 0 {
 		words = append(words, "lacks "+strings.Join(lacks, ", and "))
 	}
@@ -224,7 +238,7 @@ func (n *nextKernel) has(modalias string) bool {
 // what package holds it.
 func (n *nextKernel) unlearned() bool {
 	l := n.lacking
-	return l.learn || n.catalog != nil && n.catalog.problem != nil && len(l.slots)+len(l.modules) > 0
+	return l.learn || len(l.unknown) > 0 || n.catalog != nil && n.catalog.problem != nil && len(l.slots)+len(l.modules) > 0
 }
 
 // learning says whether the packages of the next kernel are being learned.

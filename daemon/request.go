@@ -72,16 +72,22 @@ type choice struct {
 	bound    []string        // what to say of the others, and of files that are there
 }
 
-// errLearn says that the packages of the kernel are not known yet.
-var errLearn = errors.New("the packages of the kernel are not known yet")
+// learnError says that it is not known yet which packages there are for the kernel: its
+// own, or those of a vendor's driver.
+type learnError struct{ vendor string } // empty for its own
+
+func (l learnError) Error() string {
+	return "the packages of " + cmp.Or(l.vendor, "the kernel") + " are still being learned: try again in a minute"
+}
 
 // choose calls then, in the engine's goroutine, with what the selectors come to.
-// It waits for the packages of the kernel if they are being learned. If there is none
+// It waits for the packages that are to be learned first. If there is none
 // for what was asked, or a problem with them, eager has them learned again at once:
 // whoever asks with privilege may know better.
 func (e *Engine) choose(ctx context.Context, selectors []plan.Selector, eager bool, then func(choice)) error {
 	patience := time.NewTimer(learnTime)
 	defer patience.Stop()
+	var waited <-chan struct{}
 	for ; ; eager = false {
 		var refused error
 		var learned <-chan struct{}
@@ -91,31 +97,46 @@ func (e *Engine) choose(ctx context.Context, selectors []plan.Selector, eager bo
 				then(c)
 				return
 			}
-			trouble := errors.Is(refused, ErrNoCandidate) || errors.Is(refused, ErrBackendFailed)
-			if eager && trouble {
-				e.catalog.renew()
-				e.catalog.Step(time.Now())
-			}
-			if errors.Is(refused, errLearn) || eager && trouble {
-				learned = e.catalog.learned
-			}
+			learned = e.learnFor(refused, eager)
 		}); err != nil {
 			return err
 		}
-		if learned == nil {
+		var unlearned learnError
+		if errors.As(refused, &unlearned) {
+			refused = refuse(ErrBusy, "%v", unlearned)
+		}
+		if learned == nil || learned == waited {
 			return refused
 		}
+		waited = learned
 		select {
 		case <-learned:
 		case <-patience.C:
-			if !errors.Is(refused, errLearn) {
-				return refused
-			}
-			return refuse(ErrBusy, "the packages of kernel %s are still being learned: try again in a minute", e.Release)
+			return refused
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+}
+
+// learnFor has learned what a request was refused for, and returns what is closed at the end
+// of that; nil if nothing is learned for it.
+func (e *Engine) learnFor(refused error, eager bool) <-chan struct{} {
+	now := time.Now()
+	var unlearned learnError
+	switch {
+	case errors.As(refused, &unlearned) && unlearned.vendor != "":
+		e.offers.want(unlearned.vendor)
+		e.offers.Step(now)
+		return e.offers.learned
+	case errors.As(refused, &unlearned):
+		return e.catalog.learned
+	case eager && (errors.Is(refused, ErrNoCandidate) || errors.Is(refused, ErrBackendFailed)):
+		e.catalog.renew()
+		e.catalog.Step(now)
+		return e.catalog.learned
+	}
+	return nil
 }
 
 // choice says what selectors come to, or why one of them comes to nothing.
@@ -173,7 +194,7 @@ func (e *Engine) everything() (c choice, err error) {
 		facts.Unbound = e.unbound(d) // nobody names it
 		want := plan.Decide(d.Device, facts)
 		switch refused := e.refusal("", want); {
-		case errors.Is(refused, errLearn):
+		case want.Action == plan.Learn:
 			return c, refused
 		case errors.Is(refused, ErrBackendFailed):
 			err = refused
@@ -233,9 +254,12 @@ func (c choice) tidy() choice {
 // refusal is why nothing can be done, nil if something can or need not be.
 func (e *Engine) refusal(what string, d plan.Want) error {
 	problem, kind := e.catalog.problem, ErrRefused
+	if offer, ok := e.offers.known[d.Vendor]; ok {
+		problem = offer.Problem
+	}
 	switch {
 	case d.Action == plan.Learn:
-		return errLearn
+		return learnError{d.Vendor}
 	case d.Reason == reason.None:
 		return nil
 	case problem != nil && d.Reason == reason.Of(problem):

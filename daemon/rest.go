@@ -94,6 +94,7 @@ func (e *Engine) restoreStayed() {
 		e.Log.Warn().Str("event", "rest-unreadable").
 			Msgf("a driver that somebody has taken from a device may be loaded again, as what was known of the devices is lost: %v", err)
 	}
+	e.woken = len(stayed) > 0
 	e.stayed = make(map[hwdetect.Stay]Stayed, len(stayed))
 	for _, s := range stayed {
 		e.stayed[hwdetect.Stay{Slot: s.Slot, Generation: s.Generation}] = s

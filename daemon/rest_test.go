@@ -129,6 +129,29 @@ func TestRest(t *testing.T) {
 	})
 }
 
+// A device that wakes the service is not called anything before it has settled; those that it knew
+// show at once what they showed.
+func TestRestEndsForADeviceThatSettles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := driven()
+		w.small = true
+		w.plug(2, edu)
+		engine, stop := w.run(t)
+		after(5 * time.Minute)
+		if err := engine.Remember(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		stop()
+		w.plug(3, edu)
+		w.run(t)
+		after(200 * time.Millisecond)
+		expect(t, w.device(2), plan.Unsupported, reason.NoDriver)
+		expect(t, w.device(3), plan.Pending, "")
+		after(time.Second)
+		expect(t, w.device(3), plan.Unsupported, reason.NoDriver)
+	})
+}
+
 func TestRestThatCannotBeKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := driven()

@@ -26,6 +26,7 @@ type offers struct {
 	at           time.Time
 	repositories string        // as they were configured then
 	vendors      []plan.Vendor // as they were then
+	learned      chan struct{} // closed when the asking ends that goes on, or went on last
 }
 
 // want notes that a device is there that a vendor's driver is for.
@@ -56,21 +57,27 @@ func (o *offers) Step(now time.Time) (wake time.Time) {
 		o.known = nil
 	}
 	var missing []plan.Vendor
-	concerned := false
+	concerned, failed := false, false
 	for _, v := range e.config.Vendors {
-		concerned = concerned || o.wanted[v.Name]
-		if offer, ok := o.known[v.Name]; o.wanted[v.Name] && (!ok || offer.Problem != nil && try.Due(now, e.changes)) {
+		if !o.wanted[v.Name] {
+			continue
+		}
+		concerned = true
+		switch offer, ok := o.known[v.Name]; {
+		case !ok, offer.Problem != nil && (!try.Failed() || try.Due(now, e.changes)): // the last try was about another one, or is due
 			missing = append(missing, v)
+		case offer.Problem != nil:
+			failed = true
 		}
 	}
 	switch {
 	case len(missing) > 0:
 		o.learn(missing, now)
 		return time.Time{}
-	case try.Failed():
-		return try.RetryAt
 	case !concerned: // by what has no drop-in any more
 		return time.Time{}
+	case failed && !try.RetryAt.IsZero():
+		return try.RetryAt
 	}
 	return o.at.Add(catalogAge)
 }
@@ -78,7 +85,7 @@ func (o *offers) Step(now time.Time) (wake time.Time) {
 func (o *offers) learn(vendors []plan.Vendor, now time.Time) {
 	e, key := o.engine, ledger.Offers(o.release)
 	e.ledger.Begin(key, 0, now, ledger.Try{})
-	o.at, o.repositories, o.vendors = now, e.repositories, e.config.Vendors
+	o.at, o.repositories, o.vendors, o.learned = now, e.repositories, e.config.Vendors, make(chan struct{})
 	known, allowed := make(map[string]plan.VendorOffer), make(map[string]map[string][]string)
 	e.start(
 		func(ctx context.Context) (problem error) {
@@ -94,6 +101,7 @@ func (o *offers) learn(vendors []plan.Vendor, now time.Time) {
 		},
 		func(err error) {
 			e.ledger.End(key, 0, time.Now(), err)
+			close(o.learned)
 			e.idleBackend.used(time.Now())
 			maps.Copy(known, without(o.known, known))
 			maps.Copy(allowed, without(o.allowed, allowed))

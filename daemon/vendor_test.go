@@ -3,6 +3,7 @@
 package daemon_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -126,13 +127,7 @@ func TestVendorIsUnavailable(t *testing.T) {
 // The next kernel is ready when the vendor's driver is there for it.
 func TestNextKernelNeedsTheVendorsDriver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := withEdu()
-		w.config = vendors(true)
-		w.installed.installed[eduAlias] = "edu"
-		d := w.devices[slot(1)]
-		d.Driver = "edu"
-		w.devices[slot(1)] = d
-		w.next = daemon.Next{Release: nextRelease, Kernel: &kernel{}, Lacks: []string{"edu"}}
+		w := withEduBound()
 		engine, _ := w.run(t)
 		after(time.Minute)
 		if got := w.view().NextKernel; got.Ready || got.Message != "edu not built for it yet" {
@@ -152,6 +147,179 @@ func TestNextKernelNeedsTheVendorsDriver(t *testing.T) {
 		}
 		if got := w.view().NextKernel; !got.Ready {
 			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// withTwo are edu's drop-in and that of another driver for the card, which nothing has asked about yet.
+func withTwo() (w *world, asked map[string]int) {
+	w, asked = withEdu(), make(map[string]int)
+	other := w.config.Vendors[0]
+	other.Name, other.Kmods = "other", []string{"kmod-other"}
+	w.config.Vendors = append(w.config.Vendors, other)
+	w.onVendor = func(_ context.Context, v dnfbridge.Vendor) error {
+		w.change(func() { asked[v.Kmods[0]]++ })
+		return nil
+	}
+	return w, asked
+}
+
+// All drivers that would be for a card are asked about: the first that is there is offered.
+func TestVendorThatIsThereIsOffered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, asked := withTwo()
+		well := w.onVendor
+		w.onVendor = func(ctx context.Context, v dnfbridge.Vendor) error {
+			if v.Kmods[0] == "kmod-edu" {
+				return reason.With(reason.RepoUnreachable, errors.New("no route"))
+			}
+			return well(ctx, v)
+		}
+		w.run(t)
+		after(30 * time.Second)
+		if d := w.device(1); asked["kmod-other"] == 0 || !strings.Contains(d.Message, "driverd vendor enable other; or, from elsewhere, edu; "+eduKmod) {
+			t.Errorf("%v, %+v", asked, d)
+		}
+	})
+}
+
+// What could not be learned of one vendor is tried again though another was learned since.
+func TestVendorIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, asked := withTwo()
+		w.config.Vendors[1].Match = []string{"pci:v00004321d*"}
+		failing, well := true, w.onVendor
+		w.onVendor = func(ctx context.Context, v dnfbridge.Vendor) error {
+			_ = well(ctx, v)
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if failing && v.Kmods[0] == "kmod-edu" {
+				return reason.With(reason.RepoUnreachable, errors.New("no route"))
+			}
+			return nil
+		}
+		engine, _ := w.run(t)
+		after(time.Second)
+		w.plug(2, "pci:v00004321d00000001sv00000000sd00000000bc00scFFi00")
+		engine.Kick()
+		after(time.Second)
+		if asked["kmod-edu"] == 0 || asked["kmod-other"] != 1 {
+			t.Fatalf("asked %v", asked)
+		}
+		w.change(func() { failing = false })
+		after(5 * time.Minute)
+		if d := w.device(1); !strings.Contains(d.Message, eduKmod) {
+			t.Errorf("asked %v, %+v", asked, d)
+		}
+	})
+}
+
+// A drop-in that is gone while it could not be learned leaves nothing to ask.
+func TestVendorThatIsGoneCostsNoLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := withEdu()
+		w.badVendor = reason.With(reason.RepoUnreachable, errors.New("no route"))
+		w.run(t)
+		after(time.Second)
+		w.change(func() { w.config = config.Config{} })
+		after(10 * time.Minute)
+		looks := w.looked()
+		after(10 * time.Minute)
+		if n := w.looked() - looks; n > 30 {
+			t.Errorf("%d looks in ten minutes", n)
+		}
+	})
+}
+
+// Who asks for a product that is not here waits until what its vendor has is learned, and no longer
+// than a while; the catalog comes from the cache or not.
+func TestRequestOfAVendorsDriver(t *testing.T) {
+	for name, cached := range map[string]bool{"the catalog is learned": false, "the catalog is from the cache": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := withEdu()
+				w.config = vendors(true)
+				w.unplug(1)
+				if cached {
+					w.saved = &daemon.Learned{At: time.Now(), Listing: dnfbridge.Listing{Packages: w.packages}}
+				}
+				takes := time.Minute
+				w.onVendor = func(ctx context.Context, _ dnfbridge.Vendor) error { return spend(ctx, takes) }
+				engine, _ := w.run(t)
+				after(time.Minute)
+				began, looks := time.Now(), w.looked()
+				if _, err := engine.Plan(t.Context(), []string{eduAlias}); !errors.Is(err, daemon.ErrBusy) || time.Since(began) != 20*time.Second || !strings.Contains(err.Error(), "packages of edu") {
+					t.Errorf("after %v: %v", time.Since(began), err)
+				}
+				after(time.Minute)
+				if p, err := engine.Plan(t.Context(), []string{eduAlias}); err != nil || len(p.Packages) != 1 || p.Packages[0].NEVRA != eduKmod {
+					t.Errorf("%+v, %v", p, err)
+				}
+				if n := w.looked() - looks; n > 10 {
+					t.Errorf("%d looks", n)
+				}
+				w.change(func() { takes, w.badVendor = 0, reason.With(reason.RepoUnreachable, errors.New("no route")) })
+				if err := engine.Rescan(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := engine.Plan(t.Context(), []string{eduAlias}); !errors.Is(err, daemon.ErrBackendFailed) {
+					t.Errorf("without a way to the repositories: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// withEduBound is a world whose card has the vendor's driver, and a kernel that lacks it.
+func withEduBound() *world {
+	w := withEdu()
+	w.config = vendors(true)
+	w.installed.installed[eduAlias] = "edu"
+	d := w.devices[slot(1)]
+	d.Driver = "edu"
+	w.devices[slot(1)] = d
+	w.next = daemon.Next{Release: nextRelease, Kernel: &kernel{}, Lacks: []string{"edu"}}
+	return w
+}
+
+// That nobody could be asked is not said to be an answer.
+func TestNextKernelsVendorsCannotBeAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := withEduBound()
+		w.badVendor = reason.With(reason.RepoUnreachable, errors.New("no route"))
+		w.run(t)
+		after(time.Minute)
+		if got := w.view().NextKernel; got.Ready || got.Message != "cannot learn which package of edu is for kernel "+nextRelease+": no route" {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// What the next kernel needs of its own comes though a vendor's driver for it does not.
+func TestNextKernelsVendorsComeBySelf(t *testing.T) {
+	const kmod = "kmod-edu-2-1.x86_64"
+	synctest.Test(t, func(t *testing.T) {
+		w := withEduBound()
+		w.installed.installed[igb.alias] = igb.module
+		w.plug(2, igb.alias)
+		w.bind(2, igb.module)
+		w.later = newerKernel().later
+		w.vendor[nextRelease] = []dnfbridge.Package{{NEVRA: kmod, RepoID: "maker"}}
+		w.onInstall = func(packages []string) error {
+			if slices.Contains(packages, kmod) {
+				return reason.With(reason.TransactionFailed, errors.New("it conflicts"))
+			}
+			w.change(func() { w.next.Kernel = &kernel{installed: map[string]string{igb.alias: igb.module}} })
+			return nil
+		}
+		w.run(t)
+		after(time.Second)
+		if got, want := w.view().NextKernel.Packages, []string{nextSRIOV, kmod}; !slices.Equal(got, want) {
+			t.Errorf("it is to get %v, want %v", got, want)
+		}
+		after(30 * time.Second)
+		if got := w.transactions(); len(got) != 2 || !slices.Equal(got[0], []string{nextSRIOV}) || !slices.Equal(got[1], []string{kmod}) {
+			t.Errorf("installed %v", got)
 		}
 	})
 }

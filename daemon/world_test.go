@@ -55,6 +55,7 @@ type world struct {
 	vendor       map[string][]dnfbridge.Package // of a vendor's driver, by the kernel
 	vendorsAsked []string                       // kernels
 	badVendor    error
+	onVendor     func(context.Context, dnfbridge.Vendor) error // before it is asked about
 
 	lacking  []string            // files of firmware
 	firmware []dnfbridge.Package // that the repositories have

@@ -56,6 +56,17 @@ func (o VendorOffer) Kmod() (Package, bool) {
 	return o.Packages[0], true
 }
 
+// maxRefused is how many packages that are not for the kernel a text names.
+const maxRefused = 3
+
+// refusals are sentences about some of the packages that are not for the kernel.
+func (o VendorOffer) refusals() []string {
+	if more := len(o.Refused) - maxRefused; more > 0 {
+		return append(slices.Clone(o.Refused[:maxRefused]), fmt.Sprintf("and %d more", more))
+	}
+	return o.Refused
+}
+
 // Drives says whether the driver is for a device. The class of a product that somebody
 // asks about is not known, and does not count.
 func (v Vendor) Drives(d hwdetect.Device) bool {
@@ -79,9 +90,9 @@ func namesPackage(patterns []string, name string) bool {
 	return slices.ContainsFunc(patterns, func(pattern string) bool { return modalias.Match(pattern, name) })
 }
 
-// vendors are the drivers from outside the build that are for a device: the enabled one
+// VendorsFor are the drivers from outside the build that are for a device: the enabled one
 // alone if there is one, else those first of which there are modules for this kernel.
-func (f Facts) vendors(d hwdetect.Device) []Vendor {
+func (f Facts) VendorsFor(d hwdetect.Device) []Vendor {
 	var all []Vendor
 	for _, v := range f.Vendors {
 		switch {
@@ -104,7 +115,7 @@ func (f Facts) vendors(d hwdetect.Device) []Vendor {
 
 // enabled returns the enabled vendor's driver for a device.
 func (f Facts) enabled(d hwdetect.Device) (Vendor, bool) {
-	all := f.vendors(d)
+	all := f.VendorsFor(d)
 	if len(all) == 0 || !all[0].Enabled {
 		return Vendor{}, false
 	}
@@ -117,10 +128,12 @@ func (f Facts) ofVendor(d hwdetect.Device, v Vendor) (want Want, ok bool) {
 	offer, learned := f.Offers[v.Name]
 	kmod, found := offer.Kmod()
 	switch {
-	case found && kmod.Installed, offer.Problem != nil && f.hasModule(d, v):
+	case found && kmod.Installed:
 		return Want{}, false
 	case !learned:
 		want = Want{Action: Learn, State: Pending}
+	case !found && f.hasModule(d, v): // which DKMS, or an installer of the vendor's, has put there
+		return Want{}, false
 	case found:
 		want = Want{Action: Install, State: Pending}
 		for _, p := range offer.Packages {
@@ -131,7 +144,7 @@ func (f Facts) ofVendor(d hwdetect.Device, v Vendor) (want Want, ok bool) {
 	case offer.Problem != nil:
 		want = stop(reason.Of(offer.Problem), "cannot learn which package of %s is for kernel %s: %v", v.Name, f.Release, offer.Problem)
 	case len(offer.Refused) > 0:
-		want = stop(reason.NoPackage, "%s has no package for kernel %s: %s", v.Name, f.Release, strings.Join(offer.Refused, "; "))
+		want = stop(reason.NoPackage, "%s has no package for kernel %s: %s", v.Name, f.Release, strings.Join(offer.refusals(), "; "))
 	default:
 		want = stop(reason.NoPackage, "%s has no package for kernel %s: no repository has one of %s", v.Name, f.Release, strings.Join(v.Kmods, ", "))
 	}
@@ -152,7 +165,7 @@ func (f Facts) offerVendors(d hwdetect.Device, want Want) Want {
 	default:
 		return want
 	}
-	all := f.vendors(d)
+	all := f.VendorsFor(d)
 	if len(all) == 0 || all[0].Enabled {
 		return want
 	}
@@ -209,7 +222,7 @@ func (f Facts) vendorNotes(d hwdetect.Device) []VendorNote {
 			}
 			texts = append(texts, text)
 		}
-		texts = append(texts, offer.Refused...)
+		texts = append(texts, offer.refusals()...)
 		if offer.Problem != nil {
 			texts = append(texts, offer.Problem.Error())
 		} else if learned && len(texts) == 1 {

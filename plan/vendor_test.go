@@ -107,6 +107,14 @@ func TestVendor(t *testing.T) {
 			facts:  plan.Facts{Kernel: both, Catalog: none, Vendors: []plan.Vendor{enabled}, Law: denies(nouveau), Offers: map[string]plan.VendorOffer{"card": {Problem: reason.With(reason.RepoUnreachable, errors.New("away"))}}},
 			action: plan.Load, state: plan.Pending,
 		},
+		"nor that none is for this kernel": {
+			facts:  plan.Facts{Kernel: both, Catalog: none, Vendors: []plan.Vendor{enabled}, Law: denies(nouveau), Offers: map[string]plan.VendorOffer{"card": {Refused: []string{"it compiles"}}}},
+			action: plan.Load, state: plan.Pending,
+		},
+		"enabled, for many other kernels": {
+			facts: plan.Facts{Kernel: inTree, Catalog: none, Release: release, Vendors: []plan.Vendor{enabled}, Offers: map[string]plan.VendorOffer{"card": {Refused: []string{"a", "b", "c", "d", "e"}}}},
+			state: plan.Unavailable, reason: reason.NoPackage, message: "card has no package for kernel " + release + ": a; b; c; and 2 more",
+		},
 		"enabled, and the kernel's holds it": {
 			device: held, facts: plan.Facts{Kernel: inTree, Catalog: none, Vendors: []plan.Vendor{enabled}, Offers: offer(false)},
 			state: plan.Bound, message: "card is enabled, and nouveau holds this device: driverd takes no device from its driver, reboot",

@@ -210,12 +210,16 @@ func knownVendor(root, name string) (plan.Vendor, error) {
 }
 
 // writeVendor enables or disables a vendor's driver. What conflicts with it is kept away
-// before it is enabled; what is installed of it is kept away when it is no more.
+// before it is enabled; what is installed of it is kept away when it is no more. Several
+// drop-ins may have the same modules: they are not kept away while one of them is enabled.
 func writeVendor(root, verb string, v plan.Vendor) error {
 	enabled, away := filepath.Join(root, config.EnabledFile(v.Name)), filepath.Join(root, config.ConflictsFile(v.Name))
-	head := fmt.Sprintf("# Written by driverd vendor %s %s.\n", verb, v.Name)
+	head := writtenBy + verb + " " + v.Name + ".\n"
 	if verb == "enable" {
 		if err := blacklist(away, head, v.Conflicts); err != nil {
+			return err
+		}
+		if err := takeBack(root, v.Modules); err != nil {
 			return err
 		}
 		return writeConfig(enabled, head+fmt.Sprintf("vendors = [%q]\n", v.Name))
@@ -231,7 +235,46 @@ func writeVendor(root, verb string, v plan.Vendor) error {
 	if slices.ContainsFunc(found.Vendors, func(known plan.Vendor) bool { return known.Name == v.Name && known.Enabled }) {
 		return errors.New("another file of driverd.toml(5) enables it: driverd check-config lists them")
 	}
+	foreign = slices.DeleteFunc(foreign, func(m string) bool {
+		return slices.ContainsFunc(found.Vendors, func(other plan.Vendor) bool { return other.Enabled && slices.Contains(other.Modules, m) })
+	})
 	return errors.Join(err, blacklist(away, head+fmt.Sprintf("# Its packages are installed; driverd vendor enable %s takes this away.\n", v.Name), foreign))
+}
+
+// writtenBy begins the files that are written for vendors' drivers.
+const writtenBy = "# Written by driverd vendor "
+
+// takeBack has no module kept away any more for a vendor's driver that was disabled and has it
+// as well.
+func takeBack(root string, modules []string) error {
+	names, err := fs.Glob(os.DirFS(root), config.ConflictsFile("*"))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		file := filepath.Join(root, name)
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if !strings.HasPrefix(string(text), writtenBy+"disable ") {
+			continue
+		}
+		var head string
+		var left []string
+		for line := range strings.Lines(string(text)) {
+			switch module, ok := strings.CutPrefix(strings.TrimSpace(line), "blacklist "); {
+			case !ok:
+				head += line
+			case !slices.Contains(modules, module):
+				left = append(left, module)
+			}
+		}
+		if err := blacklist(file, head, left); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // blacklist has a file of modprobe.d(5) keep modules away; there is no file for none.

@@ -19,6 +19,9 @@ import (
 // proveVendor says whether a vendor's driver works, beyond that it has its device: its node is
 // there, and its command exits with 0, without rights.
 func (c console) proveVendor(ctx context.Context, root, name string) error {
+	if filepath.Clean(root) != filepath.Clean(c.root) {
+		return status{exitUsage, fmt.Errorf("cannot prove %s in %s: what proves it runs on this system, as its own drop-in says", name, root)}
+	}
 	v, err := knownVendor(root, name)
 	if err != nil {
 		return err
