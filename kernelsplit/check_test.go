@@ -26,7 +26,7 @@ func TestCheckRefuses(t *testing.T) {
 			[]*kernelsplit.Module{
 				{Path: "kernel/button.ko", Aliases: []string{"acpi*:PNP0C0C:*"}},
 				{Path: "kernel/nouveau.ko", Aliases: []string{"pci:v000010DEd*sv*sd*bc03sc*i*"}, Depends: []string{"button"}},
-			}, "kernel/button.ko in gpu (rule \"hardware path=kernel/\" (line 3)): it drives the power button of QEMU pc (acpi:PNP0C0C:): want it in base"},
+			}, "kernel/button.ko in gpu (rule \"hardware path=kernel/\" (line 3)): it drives the power button of QEMU virt (acpi:PNP0C0C:): want it in base"},
 		{"a class that a driver elsewhere claims more exactly", "base name=ahci\npassthrough path=kernel/",
 			[]*kernelsplit.Module{
 				{Path: "kernel/ahci.ko", Aliases: []string{"pci:v*d*sv*sd*bc01sc06i01*"}},
