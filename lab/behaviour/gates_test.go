@@ -226,6 +226,7 @@ func unsigned(t *testing.T, release, path string) []byte {
 func (g guest) inactive(reason string) {
 	g.Helper()
 	const said = "journalctl -b --no-pager -o cat -u driverd DRIVERD_EVENT=inactive DRIVERD_REASON=%s"
+	g.sh("systemctl start driverd; journalctl --sync") // whatever start is under way has said why
 	before := g.lines(said, reason)
 	g.sh("systemctl restart driverd")
 	r, err := g.vm.Run(g.patient(), "driverd status")
