@@ -58,6 +58,9 @@ func (e *Engine) run(j *jobs.Job) {
 			if err == nil && j.Kind != jobs.DownloadOnly {
 				offers.installed(j.Wanted)
 			}
+			if reason.Of(err) == reason.TransactionRefused {
+				offers.forget() // the step has looked by itself, and there may be newer ones
+			}
 			e.finish(j, catalog, err)
 		})
 }
