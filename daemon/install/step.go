@@ -133,12 +133,8 @@ func (s Step) ofVendors(ctx context.Context, r Request, others []string, vendors
 		}
 		for n, kernel := range s.Kernels {
 			l, err := s.DNF.VendorPackages(ctx, kernel, dnfbridge.Vendor{Kmods: v.Kmods, Companions: v.Companions, Depends: v.Depends, Build: v.Build}, false)
-			switch {
-			case err == nil || len(l.Allowed) > 0:
-			case n == 0:
+			if err != nil && len(l.Allowed) == 0 && n == 0 { // of the next kernel the request need not be
 				return nil, err
-			default: // the next kernel, of which the request need not be
-				s.Log.Warn().Str("event", "vendor-unknown").Msgf("nothing of %s can be installed for kernel %s: %v", v.Name, kernel, err)
 			}
 			for nevra, repos := range ofListing(r, others, l) {
 				from[nevra] = slices.Concat(from[nevra], repos)
