@@ -150,12 +150,11 @@ func (n *nextKernel) lacks() lacking {
 // lacksVendor says whether a device is one that an enabled vendor's driver is for, and notes
 // what the next kernel lacks of that.
 func (n *nextKernel) lacksVendor(d hwdetect.Device, f plan.Facts, l *lacking) bool {
-	i := slices.IndexFunc(f.Vendors, func(v plan.Vendor) bool { return v.Enabled && d.Modalias != "" && v.Drives(d) })
-	if i < 0 {
+	v, ok := f.EnabledFor(d)
+	if !ok {
 		return false
 	}
-	v := f.Vendors[i]
-	if slices.ContainsFunc(n.Kernel.Installed(d.Modalias), func(m string) bool { return slices.Contains(v.Modules, m) }) {
+	if f.HasModule(d, v) {
 		return true
 	}
 	n.offers.want(v.Name)

@@ -125,15 +125,15 @@ type VendorFinder interface {
 // findVendor finds the packages of a vendor's driver. The metadata is renewed before there is
 // said to be none for a kernel.
 func findVendor(ctx context.Context, packages VendorFinder, release string, v plan.Vendor) (dnfbridge.VendorListing, error) {
-	l, err := packages.VendorPackages(ctx, release, PackagesOf(v), false)
+	l, err := packages.VendorPackages(ctx, release, packagesOf(v), false)
 	if err == nil && len(l.Packages) == 0 {
-		l, err = packages.VendorPackages(ctx, release, PackagesOf(v), true)
+		l, err = packages.VendorPackages(ctx, release, packagesOf(v), true)
 	}
 	return l, withReason(reason.TransactionFailed, err)
 }
 
-// PackagesOf are the names that a vendor's drop-in gives.
-func PackagesOf(v plan.Vendor) dnfbridge.Vendor {
+// packagesOf are the names that a vendor's drop-in gives.
+func packagesOf(v plan.Vendor) dnfbridge.Vendor {
 	return dnfbridge.Vendor{Kmods: v.Kmods, Companions: v.Companions, Depends: v.Depends, Build: v.Build}
 }
 

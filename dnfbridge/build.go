@@ -102,17 +102,23 @@ func (d *DNF5) installed(ctx context.Context, kernels []string) (installedState,
 	return state, nil
 }
 
+// belonging lists the packages of a scope that say that they belong to the kernel of a
+// version.
+func (s *session) belonging(ctx context.Context, scope, version string) ([]member, error) {
+	found, err := s.list(ctx, map[string]any{
+		"scope": scope, "package_attrs": buildAttrs, "whatprovides": []string{"*" + unameSuffix + " = " + version},
+	})
+	return members(found, version), err
+}
+
 // buildOf is the build of an installed kernel. All installed packages that say that
 // they belong to it must agree; else it is that of the one that has the kernel itself.
 func (s *session) buildOf(ctx context.Context, release string) (build, error) {
 	version := unameVersion(release)
-	found, err := s.list(ctx, map[string]any{
-		"scope": "installed", "package_attrs": buildAttrs, "whatprovides": []string{"*" + unameSuffix + " = " + version},
-	})
+	owners, err := s.belonging(ctx, "installed", version)
 	if err != nil {
 		return build{}, fmt.Errorf("cannot tell the build of kernel %s: %w", release, explain(err))
 	}
-	owners := members(found, version)
 	differ := func(owners []member) bool {
 		return slices.ContainsFunc(owners, func(m member) bool { return m.build != owners[0].build })
 	}
@@ -143,14 +149,11 @@ func (s *session) sources(ctx context.Context, t Transaction, builds map[string]
 	from, vetoes = make(sources), make(map[string]error)
 	maps.Copy(from, t.Others)
 	for release, of := range builds {
-		version := unameVersion(release)
-		found, err := s.list(ctx, map[string]any{
-			"scope": "available", "package_attrs": buildAttrs, "whatprovides": []string{"*" + unameSuffix + " = " + version},
-		})
+		offered, err := s.belonging(ctx, "available", unameVersion(release))
 		if err != nil {
 			return nil, nil, s.track.explain(err)
 		}
-		for _, m := range members(found, version) {
+		for _, m := range offered {
 			if m.build != of {
 				continue
 			}

@@ -144,15 +144,12 @@ func (s *session) symbols(ctx context.Context, release string) (map[string]bool,
 	if err != nil {
 		return nil, err
 	}
-	version := unameVersion(release)
-	found, err := s.list(ctx, map[string]any{
-		"scope": "installed", "package_attrs": buildAttrs, "whatprovides": []string{"*" + unameSuffix + " = " + version},
-	})
+	owners, err := s.belonging(ctx, "installed", unameVersion(release))
 	if err != nil {
 		return nil, s.track.explain(err)
 	}
 	symbols := make(map[string]bool)
-	for _, m := range members(found, version) {
+	for _, m := range owners {
 		for _, capability := range m.provides {
 			if m.build == of && isSymbol(capability) {
 				symbols[capability] = true

@@ -140,7 +140,7 @@ func (f Facts) need(d hwdetect.Device) Want {
 	if d.Modalias == "" {
 		return stop(reason.NoDriver, "the kernel gives this device no identity that a driver could be found by: %v", d.Problem)
 	}
-	if v, ok := f.enabled(d); ok {
+	if v, ok := f.EnabledFor(d); ok {
 		if want, ok := f.ofVendor(d, v); ok {
 			return want
 		}

@@ -80,16 +80,22 @@ func (r Rule) matches(d hwdetect.Device, groups, modules []string) bool {
 		return len(condition) == 0 || slices.ContainsFunc(condition, is)
 	}
 	return met(r.Slots, func(slot string) bool { return hasSlot(d) && slot == d.Slot.String() }) &&
-		met(r.IDs, func(id string) bool {
-			return id == fmt.Sprintf("%04x:%04x", d.Vendor, d.Product) || id == fmt.Sprintf("%04x:*", d.Vendor)
-		}) &&
-		met(r.Classes, func(class string) bool {
-			return !modalias.IsAny(d.Modalias) && strings.HasPrefix(fmt.Sprintf("%06x", d.Class), class)
-		}) &&
+		met(r.IDs, func(id string) bool { return hasID(d, id) }) &&
+		met(r.Classes, func(class string) bool { return !modalias.IsAny(d.Modalias) && hasClass(d, class) }) &&
 		met(r.Groups, func(group string) bool { return slices.Contains(groups, group) }) &&
 		met(r.Modules, func(pattern string) bool {
 			return slices.ContainsFunc(modules, func(module string) bool { return modalias.Match(pattern, module) })
 		})
+}
+
+// hasID says whether an id, as a Rule has them, is that of a device.
+func hasID(d hwdetect.Device, id string) bool {
+	return id == fmt.Sprintf("%04x:%04x", d.Vendor, d.Product) || id == fmt.Sprintf("%04x:*", d.Vendor)
+}
+
+// hasClass says whether a class, as a Rule has them, is that of a device.
+func hasClass(d hwdetect.Device, class string) bool {
+	return strings.HasPrefix(fmt.Sprintf("%06x", d.Class), class)
 }
 
 // hasSlot says whether d is a device of this guest, and not only an identity

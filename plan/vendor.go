@@ -70,10 +70,8 @@ func (o VendorOffer) refusals() []string {
 // Drives says whether the driver is for a device. The class of a product that somebody
 // asks about is not known, and does not count.
 func (v Vendor) Drives(d hwdetect.Device) bool {
-	is := func(pattern string) bool {
-		return pattern == fmt.Sprintf("%04x:%04x", d.Vendor, d.Product) || pattern == fmt.Sprintf("%04x:*", d.Vendor) || modalias.Match(pattern, d.Modalias)
-	}
-	ofClass := func(class string) bool { return strings.HasPrefix(fmt.Sprintf("%06x", d.Class), class) }
+	is := func(pattern string) bool { return hasID(d, pattern) || modalias.Match(pattern, d.Modalias) }
+	ofClass := func(class string) bool { return hasClass(d, class) }
 	return slices.ContainsFunc(v.Match, is) && !slices.ContainsFunc(v.Except, is) &&
 		(len(v.Classes) == 0 || modalias.IsAny(d.Modalias) || slices.ContainsFunc(v.Classes, ofClass))
 }
@@ -113,8 +111,8 @@ func (f Facts) VendorsFor(d hwdetect.Device) []Vendor {
 	return all
 }
 
-// enabled returns the enabled vendor's driver for a device.
-func (f Facts) enabled(d hwdetect.Device) (Vendor, bool) {
+// EnabledFor returns the enabled vendor's driver for a device.
+func (f Facts) EnabledFor(d hwdetect.Device) (Vendor, bool) {
 	all := f.VendorsFor(d)
 	if len(all) == 0 || !all[0].Enabled {
 		return Vendor{}, false
@@ -132,7 +130,7 @@ func (f Facts) ofVendor(d hwdetect.Device, v Vendor) (want Want, ok bool) {
 		return Want{}, false
 	case !learned:
 		want = Want{Action: Learn, State: Pending}
-	case !found && f.hasModule(d, v): // which DKMS, or an installer of the vendor's, has put there
+	case !found && f.HasModule(d, v): // which DKMS, or an installer of the vendor's, has put there
 		return Want{}, false
 	case found:
 		want = Want{Action: Install, State: Pending}
@@ -152,8 +150,8 @@ func (f Facts) ofVendor(d hwdetect.Device, v Vendor) (want Want, ok bool) {
 	return want, true
 }
 
-// hasModule says whether one of the vendor's modules is on this guest and claims the device.
-func (f Facts) hasModule(d hwdetect.Device, v Vendor) bool {
+// HasModule says whether one of the vendor's modules is there for the kernel and claims the device.
+func (f Facts) HasModule(d hwdetect.Device, v Vendor) bool {
 	return slices.ContainsFunc(f.Kernel.Installed(d.Modalias), func(m string) bool { return slices.Contains(v.Modules, m) })
 }
 
@@ -235,7 +233,7 @@ func (f Facts) vendorNotes(d hwdetect.Device) []VendorNote {
 
 // held is what to say of a device whose driver keeps an enabled vendor's from it.
 func (f Facts) held(d hwdetect.Device) string {
-	v, ok := f.enabled(d)
+	v, ok := f.EnabledFor(d)
 	if !ok || !slices.Contains(v.Conflicts, kernelbuild.ModuleName(d.Driver)) {
 		return ""
 	}

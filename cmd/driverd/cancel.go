@@ -25,12 +25,10 @@ func cancelCommand(c console) *cobra.Command {
 			"driverd rescan, or driverd install names them.",
 		Example:           "  driverd cancel\n  driverd cancel 0000:01:00.0",
 		ValidArgsFunction: c.completeSlots,
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			slots := slices.Clone(args)
-			for i, arg := range args {
-				if slots[i], err = parseSlot(arg); err != nil {
-					return err
-				}
+		RunE: func(cmd *cobra.Command, args []string) error {
+			slots, err := parseSlots(args)
+			if err != nil {
+				return err
 			}
 			ctx := cmd.Context()
 			return c.asAdministrator(ctx, func(client *api.Client) error { return c.cancel(ctx, client, slots) })

@@ -37,6 +37,19 @@ func parseSlot(word string) (string, error) {
 	return slot.String(), nil
 }
 
+// parseSlots reads slots, with or without their domains.
+func parseSlots(words []string) ([]string, error) {
+	var slots []string
+	for _, word := range words {
+		slot, err := parseSlot(word)
+		if err != nil {
+			return nil, err
+		}
+		slots = append(slots, slot)
+	}
+	return slots, nil
+}
+
 // inDomain returns a slot with its domain, which is that of the one slot among those
 // known that has the same bus, device and function.
 func inDomain(word string, known []string) (string, error) {

@@ -37,16 +37,14 @@ func waitCommand(c console) *cobra.Command {
 		Example:           "  driverd wait\n  driverd wait --timeout 90s 0000:01:00.0",
 		ValidArgsFunction: c.completeSlots,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			for i, arg := range args {
-				var err error
-				if args[i], err = parseSlot(arg); err != nil {
-					return err
-				}
+			slots, err := parseSlots(args)
+			if err != nil {
+				return err
 			}
 			if timeout < 0 {
 				return status{exitUsage, fmt.Errorf("cannot wait for %v: want 0 or more", timeout)}
 			}
-			w := wait{console: c, slots: args, timeout: timeout}
+			w := wait{console: c, slots: slots, timeout: timeout}
 			return w.closed(c.with(cmd.Context(), func(client *api.Client) error { return w.run(cmd.Context(), client) }))
 		},
 	}

@@ -108,12 +108,8 @@ func firmwareFiles(x daemon.Explanation) []map[string]dbus.Variant {
 func vendors(notes []plan.VendorNote) []map[string]dbus.Variant {
 	all := []map[string]dbus.Variant{}
 	for _, n := range notes {
-		texts := []string{}
-		for _, t := range n.Texts {
-			texts = append(texts, text(t))
-		}
 		all = append(all, map[string]dbus.Variant{
-			"Name": dbus.MakeVariant(n.Name), "Enabled": dbus.MakeVariant(n.Enabled), "Texts": dbus.MakeVariant(texts),
+			"Name": dbus.MakeVariant(n.Name), "Enabled": dbus.MakeVariant(n.Enabled), "Texts": dbus.MakeVariant(texts(n.Texts)),
 		})
 	}
 	return all

@@ -127,7 +127,7 @@ func (s Step) ofVendors(ctx context.Context, r Request, others []string, vendors
 	from := make(map[string][]string)
 	for _, v := range vendors {
 		byCapability := slices.ContainsFunc(v.Kmods, func(name string) bool { return strings.Contains(name, "(") })
-		concerned := slices.ContainsFunc(others, func(nevra string) bool { return byCapability || named([]plan.Vendor{v}, nevra) })
+		concerned := slices.ContainsFunc(others, func(nevra string) bool { return byCapability || v.Names(plan.PackageName(nevra)) })
 		if !v.Enabled || !concerned {
 			continue
 		}

@@ -26,7 +26,7 @@ type BuildModule struct {
 // ReadBuild reads the index in dir, /lib/modules/RELEASE. The Build is zero if there is
 // none, or none that is understood.
 func ReadBuild(dir string) (Build, error) {
-	text, err := readFile(dir, shippedFile)
+	text, err := readFile(dir, BuildFile)
 	first, _, _ := bytes.Cut(text, []byte("\n"))
 	versioned, other := version(first)
 	if err != nil || other != nil || versioned && !bytes.Contains(text, []byte("\n"+lastLine+"\n")) {

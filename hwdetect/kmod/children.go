@@ -116,7 +116,7 @@ func (c *children) shipped() error {
 	if len(c.byBus) == 0 {
 		return nil
 	}
-	f, err := tree.At(c.dir).Open(shippedFile, maxFile)
+	f, err := tree.At(c.dir).Open(BuildFile, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

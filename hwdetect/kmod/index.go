@@ -33,15 +33,14 @@ const (
 	aliasFile   = "modules.alias"
 	depFile     = "modules.dep"
 	builtInFile = "modules.builtin.modinfo"
-	shippedFile = "modules.catalog"
 )
 
 // BuildFile is the index of the kernel's build below /lib/modules/RELEASE.
-const BuildFile = shippedFile
+const BuildFile = "modules.catalog"
 
 // Files are those of /lib/modules/RELEASE that an Index is made of. depmod writes
 // modules.dep with modules.alias, and it only says where the modules are.
-var Files = [...]string{aliasFile, builtInFile, shippedFile}
+var Files = [...]string{aliasFile, builtInFile, BuildFile}
 
 // Index says which modules of a kernel release claim a PCI device. It is
 // immutable, but what depmod has indexed counts only while its file is there. The

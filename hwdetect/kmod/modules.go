@@ -45,7 +45,7 @@ func (e formatError) Error() string { return string(e) }
 
 // readShipped reads modules.catalog.
 func readShipped(dir, prefix string) (modules, error) {
-	f, err := tree.At(dir).Open(shippedFile, maxFile)
+	f, err := tree.At(dir).Open(BuildFile, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return modules{}, nil
 	}
@@ -56,7 +56,7 @@ func readShipped(dir, prefix string) (modules, error) {
 			return all, nil
 		}
 	}
-	return modules{}, fmt.Errorf("cannot read the index of the kernel's build: %s: %w", shippedFile, err)
+	return modules{}, fmt.Errorf("cannot read the index of the kernel's build: %s: %w", BuildFile, err)
 }
 
 //go:embed modules.index.gz

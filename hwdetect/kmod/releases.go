@@ -17,7 +17,7 @@ import (
 // kernelMarks are patterns of the files that make a folder one of a kernel: what its package
 // brings, else what depmod writes, which also does so for the modules that are left of a kernel
 // that has gone, else none, as a package may just be bringing them.
-var kernelMarks = [][]string{{"vmlinuz*", "modules.order", "modules.builtin*", shippedFile}, {"modules.*"}, {""}}
+var kernelMarks = [][]string{{"vmlinuz*", "modules.order", "modules.builtin*", BuildFile}, {"modules.*"}, {""}}
 
 // Releases lists the kernels that have modules in dir, /lib/modules, in the order of their
 // names. Lists of symbols are there as well, and what packages of modules have left.
