@@ -23,7 +23,7 @@ const (
 type Entry struct {
 	Time     time.Time `json:"time"` // of its end
 	Began    time.Time `json:"began"`
-	Action   string    `json:"action"` // "install", "reinstall", "download", "load" or "set-mode"
+	Action   string    `json:"action"` // "install", "reinstall", "download", "load", "set-mode", "enable-vendor" or "disable-vendor"
 	Origin   string    `json:"origin"` // Hotplug, or who asked: "uid:0"
 	Job      uint64    `json:"job,omitempty"`
 	Packages []string  `json:"packages,omitempty"`

@@ -77,7 +77,8 @@ func (c console) explanation(ctx context.Context, what, root string) (x api.Expl
 		}
 		return err
 	})
-	if errors.Is(err, api.ErrNoService) {
+	// What the service refuses, it has no business with: nothing can be done in this guest.
+	if errors.Is(err, api.ErrNoService) || errors.Is(err, api.ErrRefused) {
 		_, _ = fmt.Fprintf(c.stderr, "driverd: %v: this is what the service would decide\n", err)
 		return explainLocally(ctx, what, c.root)
 	}

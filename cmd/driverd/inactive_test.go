@@ -6,9 +6,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"driverd/api"
+	"driverd/internal/testtree"
 	"driverd/reason"
 )
 
@@ -42,5 +45,31 @@ func TestStatusWithoutServiceBehindAGate(t *testing.T) {
 	}
 	if code, out, complaints = run("wait"); code != exitBlocked || out != "" || complaints != "driverd: "+closed.Error()+"\n" {
 		t.Errorf("wait: %d %q %q", code, out, complaints)
+	}
+}
+
+// What a device needs anybody may ask, also where the service can do nothing.
+func TestExplainBehindAGate(t *testing.T) {
+	t.Parallel()
+	root := guestTree(t, t.TempDir())
+	s := serveTree(t, root, reason.With(reason.ImageMode, errors.New("this guest's system is an image")))
+	var said, complained bytes.Buffer
+	code := run(t.Context(), []string{"explain", "8086:10c9"}, console{stdout: &said, stderr: &complained, root: root, bus: s.bus.Address, gate: open})
+	out, complaints := said.String(), complained.String()
+	if code != 0 || !strings.Contains(out, sriov) || !strings.Contains(complaints, "this guest's system is an image: this is what the service would decide") {
+		t.Errorf("%d %q\n%s", code, complaints, out)
+	}
+}
+
+// A sandbox can hide what a gate looks for: whoever is at rest has been through the gates.
+func TestMetricsAtRestAskNoGate(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	testtree.Write(t, filepath.Join(root, api.RestFile), "{}")
+	var out, complaints bytes.Buffer
+	closed := func() error { return reason.With(reason.ForeignKernel, errors.New("there are no modules")) }
+	code := run(t.Context(), []string{"metrics"}, console{stdout: &out, stderr: &complaints, root: root, bus: nowhere(t), gate: closed})
+	if code != 0 || complaints.Len() > 0 || !strings.Contains(out.String(), "\ndriverd_up 1\n") {
+		t.Errorf("%d %q\n%s", code, &complaints, &out)
 	}
 }

@@ -6,12 +6,16 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"driverd/api"
+	"driverd/internal/report"
 )
 
 // manual returns a page of the manual as a person reads it, by its sections.
@@ -101,6 +105,31 @@ func TestManual(t *testing.T) {
 				t.Errorf("driverd(1) tells of %s in %s, which no command has", flag, section)
 			}
 		}
+	}
+}
+
+// TestManualOfJSON sees that driverd(1) tells of every key that a program may meet.
+func TestManualOfJSON(t *testing.T) {
+	t.Parallel()
+	text := manual(t, "driverd.1")["JSON"]
+	var look func(reflect.Type)
+	look = func(of reflect.Type) {
+		for of.Kind() == reflect.Slice || of.Kind() == reflect.Pointer {
+			of = of.Elem()
+		}
+		if of.Kind() != reflect.Struct {
+			return
+		}
+		for field := range of.Fields() {
+			key, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if key != "" && !regexp.MustCompile(`\b`+key+`\b`).MatchString(text) {
+				t.Errorf("driverd(1) does not tell of %s of %s", key, of)
+			}
+			look(field.Type)
+		}
+	}
+	for _, value := range []any{report.Status{}, api.Explanation{}, api.Plan{}, api.Job{}, api.Entry{}} {
+		look(reflect.TypeOf(value))
 	}
 }
 

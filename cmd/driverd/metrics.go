@@ -69,7 +69,7 @@ func (c console) readMetrics(ctx context.Context) (m measured, err error) {
 		m.running = err == nil
 		return err
 	})
-	if errors.Is(err, api.ErrNoService) {
+	if errors.Is(err, api.ErrNoService) && !c.atRest() {
 		if closed := c.gate(); closed != nil {
 			return measured{Status: report.Inactive(version, closed)}, nil
 		}

@@ -72,8 +72,7 @@ func (p *progress) line(j api.Job) string {
 
 // transferred is how much of a download there is.
 func transferred(j api.Job) string {
-	done, _ := inUnit(j.BytesDone, j.BytesTotal)
-	return done + " of " + size(j.BytesTotal)
+	return megabytes(j.BytesDone) + " of " + size(j.BytesTotal)
 }
 
 // bar draws a part of 1.

@@ -87,7 +87,7 @@ func of(command func(*script, *testscript.TestScript, []string)) func(*testscrip
 func (s *script) serviceCommand(ts *testscript.TestScript, args []string) {
 	switch strings.Join(args, " ") {
 	case "start":
-		s.service = serveTree(s, s.root)
+		s.service = serveTree(s, s.root, nil)
 		ts.Setenv("DBUS_SYSTEM_BUS_ADDRESS", s.service.bus.Address)
 	case "stop":
 		s.service.stop()

@@ -105,6 +105,10 @@ func repository() []dnfbridge.Package {
 			NEVRA: sriov, RepoID: "updates", DownloadSize: 1_250_000, InstallSize: 3_400_000,
 			Provides: []string{uname("sriov"), "kmod(igb.ko)", "modalias(pci:v00008086d000010C9sv*sd*bc*sc*i*)"},
 		},
+		{
+			NEVRA: "kernel-modules-gpu-7.2.12-1.x86_64", RepoID: "updates", Excluded: true,
+			Provides: []string{uname("gpu"), "kmod(bochs.ko)", "modalias(pci:v00001234d00001111sv*sd*bc*sc*i*)"},
+		},
 	}
 }
 
@@ -283,17 +287,18 @@ type testService struct {
 
 func serve(t testing.TB) testService {
 	t.Helper()
-	return serveTree(t, guestTree(t, t.TempDir()))
+	return serveTree(t, guestTree(t, t.TempDir()), nil)
 }
 
-func serveTree(t testing.TB, root string) testService {
+// serveTree serves the guest under root; a gate is why nothing can be done in it.
+func serveTree(t testing.TB, root string, gate error) testService {
 	t.Helper()
 	s := testService{root: root, bus: testbus.Start(t), backend: newBackend(root)}
 	kept := filepath.Join(root, guest.StateDir)
 	var server *bus.Server
 	looked := make(chan struct{}, 1)
 	s.engine = daemon.New(daemon.Config{
-		Version: "1.0", Release: release, Platform: "kvm",
+		Version: "1.0", Release: release, Platform: "kvm", Gate: gate,
 		Hardware: sysfs.New(s.root), Modules: modules{kmod.NewCache(filepath.Join(s.root, "lib/modules", release))},
 		Firmware: firmware.Guest{Root: root, Release: release}, Outside: outside.Guest{},
 		Backend: s.backend, Loader: loader{root}, Namer: namer{}, Cache: state.Catalogs{Dir: kept},
