@@ -43,7 +43,9 @@ func BuildCockpitImage(ctx context.Context, rpms ...string) (*Image, error) {
 		return nil, err
 	}
 	rpms = append(rpms, filepath.Join(dir, bridge.NEVRA()+".rpm"))
-	debian := []string{"cockpit-bridge", "cockpit-system", "cockpit-ws", "sudo"}
+	// Without a bus of the user's, Cockpit's bridge ends at the second page that asks for it
+	// (cockpit-project/bots#9432).
+	debian := []string{"cockpit-bridge", "cockpit-system", "cockpit-ws", "dbus-user-session", "sudo"}
 	return buildRicherImage(ctx, "cockpit-", "cockpit-root", debian, cockpitScript, rpms...)
 }
 

@@ -35,6 +35,14 @@ function find({ top, row, role, name, text, css }) {
     return (css ? base.locator(css) : base.getByText(text)).first();
 }
 
+/** Waits in the page until it has taken a look on, and no colour changes any more. */
+async function still() {
+    for (let i = 0; i < 2; i++)
+        await new Promise(requestAnimationFrame);
+    const ends = document.getAnimations().filter(a => a.effect.getComputedTiming().endTime !== Infinity);
+    await Promise.allSettled(ends.map(a => a.finished));
+}
+
 const steps = {
     // A person of its own, with no cookie of the one before.
     async open({ url, timeout }) {
@@ -53,6 +61,7 @@ const steps = {
     look: async ({ dark, width, height }) => {
         await page.emulateMedia({ colorScheme: dark ? "dark" : "light" });
         await page.setViewportSize({ width, height });
+        await frame().evaluate(still);
     },
     scroll: step => find(step).evaluate(element => element.scrollIntoView({ block: "start" })),
     shot: async ({ file }) => { await page.screenshot({ path: file, animations: "disabled" }) },

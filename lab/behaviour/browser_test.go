@@ -129,7 +129,7 @@ func (b browser) seesIn(row, text string) {
 // logIn opens the page as somebody.
 func (b browser) logIn(address, user string) {
 	b.Helper()
-	b.do(step{Do: "open", URL: "http://" + address + "/driverd", Timeout: patience.Milliseconds()})
+	b.do(step{Do: "open", URL: "http://" + address + "/driverd", Timeout: 90000})
 	b.do(step{Do: "fill", Top: true, CSS: "#login-user-input", Value: user})
 	b.do(step{Do: "fill", Top: true, CSS: "#login-password-input", Value: lab.CockpitPassword})
 	b.do(step{Do: "click", Top: true, CSS: "#login-button"})
