@@ -6,11 +6,16 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"slices"
 	"testing"
 
+	"github.com/godbus/dbus/v5"
+	"github.com/rs/zerolog"
+
 	"driverd/daemon/install"
 	"driverd/dnfbridge"
+	"driverd/internal/testbus"
 )
 
 // A cancelled job does not wait for the step, and the step ends.
@@ -129,4 +134,43 @@ func TestCancelledStepOfAnEarlierService(t *testing.T) {
 	if err != nil || !slices.Equal(coming, []string{sriov}) {
 		t.Errorf("%v; asked about %q", err, coming)
 	}
+}
+
+// A job that is cancelled while systemd has not yet said that it starts the step ends at
+// once, and the step is stopped.
+func TestCancelledWhileSystemdIsAsked(t *testing.T) {
+	bus := testbus.Start(t)
+	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", bus.Address)
+	systemd, err := dbus.Connect(bus.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = systemd.Close() }()
+	cancelled, returned := errors.New("cancelled"), make(chan struct{})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	startUnit := func(string, string) (dbus.ObjectPath, *dbus.Error) {
+		cancel(cancelled)
+		<-returned
+		return "/org/freedesktop/systemd1/job/7", nil
+	}
+	const path, iface = "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"
+	if err := systemd.ExportMethodTable(map[string]any{"StartUnit": startUnit}, path, iface); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := systemd.RequestName("org.freedesktop.systemd1", dbus.NameFlagDoNotQueue); err != nil {
+		t.Fatal(err)
+	}
+	nowhere := func(context.Context, ...dbus.ConnOption) (*dbus.Conn, error) { return nil, errors.New("no bus") }
+	jobs := t.TempDir()
+	b := install.NewBackendAt(dnfbridge.NewDNF5(nowhere, zerolog.Nop()), zerolog.Nop(), install.Units{}, jobs, t.TempDir(), uint32(os.Getuid()))
+	if err := b.Install(ctx, transaction(nil), nil); !errors.Is(err, cancelled) {
+		t.Errorf("it ends with %v", err)
+	}
+	step, stop := context.WithCancelCause(t.Context())
+	defer stop(nil)
+	line := install.OpenLine(step, jobs, 1, uint32(os.Getuid()), stop)
+	if err := line.Ask(step, []string{sriov}); !errors.Is(err, install.ErrStopped) {
+		t.Errorf("the step hears %v", err)
+	}
+	close(returned)
 }
