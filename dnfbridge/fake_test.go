@@ -41,6 +41,7 @@ type fakeServer struct {
 	result    uint32
 	installed []string // NEVRAs
 	available []map[string]dbus.Variant
+	owners    []map[string]dbus.Variant // installed packages that have the image of the kernel
 	open      func() *dbus.Error
 	download  func(client string) *dbus.Error
 	do        func(client string) *dbus.Error
@@ -82,7 +83,7 @@ func (f *fakeServer) List(options map[string]dbus.Variant) ([]map[string]dbus.Va
 		}), nil
 	}
 	if options["patterns"].Value() != nil {
-		return nil, nil // no package owns the kernel
+		return f.owners, nil
 	}
 	found := []map[string]dbus.Variant{}
 	for _, nevra := range f.installed {

@@ -30,11 +30,10 @@ func (d *DNF5) addHidden(ctx context.Context, release string, l *Listing) error 
 		return err
 	}
 	defer s.close()
-	all, err := s.packages(ctx, ofKernel(release))
+	all, err := s.kernelPackages(ctx, release)
 	if err != nil {
 		return err
 	}
-	all = ofBuild(all, unameVersion(release))
 	for _, p := range all {
 		if slices.ContainsFunc(l.Packages, func(shown Package) bool { return shown.NEVRA == p.NEVRA }) {
 			continue
