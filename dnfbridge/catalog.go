@@ -83,9 +83,6 @@ func (d *DNF5) query(ctx context.Context, fresh bool, settings map[string]any, l
 	if err != nil {
 		return nil, err
 	}
-	for i := range packages {
-		packages[i].RepoID = redact.Text(packages[i].RepoID)
-	}
 	return packages, track.unreachable()
 }
 
@@ -104,7 +101,8 @@ func (s *session) kernelPackages(ctx context.Context, release string) ([]Package
 	if err != nil {
 		return nil, err
 	}
-	return packagesOfBuild(found, release, func() ([]member, error) { return s.imageOwners(ctx, release) })
+	packages, err := packagesOfBuild(found, release, func() ([]member, error) { return s.imageOwners(ctx, release) })
+	return withRedactedRepos(packages), err
 }
 
 // packages lists packages.
@@ -113,7 +111,16 @@ func (s *session) packages(ctx context.Context, options map[string]any) ([]Packa
 	if err != nil {
 		return nil, err
 	}
-	return packagesOf(found)
+	packages, err := packagesOf(found)
+	return withRedactedRepos(packages), err
+}
+
+// withRedactedRepos redacts the repositories of packages.
+func withRedactedRepos(packages []Package) []Package {
+	for i := range packages {
+		packages[i].RepoID = redact.Text(packages[i].RepoID)
+	}
+	return packages
 }
 
 // described lists packages with all that a Package says, and their builds.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
+	"driverd/internal/redact"
 	"driverd/reason"
 )
 
@@ -80,7 +81,7 @@ func (s *session) disabledRepos(ctx context.Context) ([]string, error) {
 	var ids []string
 	for _, r := range repos {
 		if id, _ := r["id"].Value().(string); !strings.Contains(id, "debug") && !strings.Contains(id, "source") {
-			ids = append(ids, id)
+			ids = append(ids, redact.Text(id))
 		}
 	}
 	slices.Sort(ids)
