@@ -111,32 +111,48 @@ func (s *session) belonging(ctx context.Context, scope, version string) ([]membe
 	return members(found, version), err
 }
 
-// buildOf is the build of an installed kernel. All installed packages that say that
-// they belong to it must agree; else it is that of the one that has the kernel itself.
+// buildOf is the build of an installed kernel; see kernelBuild.
 func (s *session) buildOf(ctx context.Context, release string) (build, error) {
-	version := unameVersion(release)
-	owners, err := s.belonging(ctx, "installed", version)
+	owners, err := s.belonging(ctx, "installed", unameVersion(release))
 	if err != nil {
 		return build{}, fmt.Errorf("cannot tell the build of kernel %s: %w", release, explain(err))
 	}
+	return kernelBuild(release, owners, func() ([]member, error) { return s.imageOwners(ctx, release) })
+}
+
+// kernelBuild is the build of an installed kernel. All installed packages that say that
+// they belong to it, the claimants, must agree; else it is that of the one that has the
+// kernel's image, which imageOwners lists. Otherwise the error's reason is ForeignKernel.
+func kernelBuild(release string, claimants []member, imageOwners func() ([]member, error)) (build, error) {
 	differ := func(owners []member) bool {
 		return slices.ContainsFunc(owners, func(m member) bool { return m.build != owners[0].build })
 	}
-	if differ(owners) {
-		image := release + "/vmlinuz"
-		found, err := s.list(ctx, map[string]any{
-			"scope": "installed", "package_attrs": buildAttrs, "patterns": []string{"/lib/modules/" + image, "/usr/lib/modules/" + image},
-			"with_nevra": false, "with_provides": false, "with_binaries": false, "with_src": false,
-		})
-		if err != nil {
-			return build{}, fmt.Errorf("cannot tell the build of kernel %s: %w", release, explain(err))
+	owners := claimants
+	if differ(claimants) {
+		var err error
+		if owners, err = imageOwners(); err != nil {
+			return build{}, fmt.Errorf("cannot tell the build of kernel %s: %w", release, err)
 		}
-		owners = members(found, version)
 	}
 	if len(owners) == 0 || differ(owners) {
 		return build{}, reason.With(reason.ForeignKernel, fmt.Errorf("cannot tell the build of kernel %s: no one installed package owns it", release))
 	}
 	return owners[0].build, nil
+}
+
+// imagesOf are the paths at which a package may have the image of a kernel.
+func imagesOf(release string) []string {
+	return []string{"/lib/modules/" + release + "/vmlinuz", "/usr/lib/modules/" + release + "/vmlinuz"}
+}
+
+// imageOwners lists the installed packages that have the image of a kernel, and say that
+// they belong to it.
+func (s *session) imageOwners(ctx context.Context, release string) ([]member, error) {
+	found, err := s.list(ctx, map[string]any{
+		"scope": "installed", "package_attrs": buildAttrs, "patterns": imagesOf(release),
+		"with_nevra": false, "with_provides": false, "with_binaries": false, "with_src": false,
+	})
+	return members(found, unameVersion(release)), explain(err)
 }
 
 // sources says from which repositories each package may come, by NEVRA.
@@ -183,20 +199,21 @@ func (from sources) stranger(i item) string {
 	}
 }
 
-// withoutStrangers leaves out of an answer what says that it belongs to a kernel and is
-// of another build than what of it is installed.
-func withoutStrangers(found []map[string]dbus.Variant, version string) []map[string]dbus.Variant {
-	if version == "" {
-		return found
+// packagesOfBuild are the packages of an answer that belong to the build of a kernel. If
+// this build cannot be told, they are all that say so, and the guard decides.
+func packagesOfBuild(found []map[string]dbus.Variant, release string, imageOwners func() ([]member, error)) ([]Package, error) {
+	version := unameVersion(release)
+	of, err := kernelBuild(release, installedAmong(members(found, version)), imageOwners)
+	if err != nil && reason.Of(err) != reason.ForeignKernel {
+		return nil, err
 	}
-	all := members(found, version)
-	i := slices.IndexFunc(all, func(m member) bool { return m.installed })
-	if i < 0 {
-		return found // nothing to compare with: the guard will
+	if err == nil {
+		found = slices.DeleteFunc(slices.Clone(found), func(attrs map[string]dbus.Variant) bool { return buildOfAttrs(attrs) != of })
 	}
-	of := all[i].build
-	return slices.DeleteFunc(slices.Clone(found), func(attrs map[string]dbus.Variant) bool {
-		alone := members([]map[string]dbus.Variant{attrs}, version)
-		return len(alone) == 1 && alone[0].build != of
-	})
+	packages, err := packagesOf(found)
+	return slices.DeleteFunc(packages, func(p Package) bool { return !belongsTo(p.Provides, version) }), err
+}
+
+func installedAmong(all []member) []member {
+	return slices.DeleteFunc(slices.Clone(all), func(m member) bool { return !m.installed })
 }

@@ -3,10 +3,16 @@
 package dnfbridge_test
 
 import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
+	"pgregory.net/rapid"
 
 	"driverd/dnfbridge"
 	"driverd/reason"
@@ -77,6 +83,131 @@ func TestStrangersAreNotListed(t *testing.T) {
 	packages := listing.Packages
 	if err != nil || len(packages) != 2 || packages[1].NEVRA != wanted || packages[1].RepoID != "lab" {
 		t.Errorf("listed are %+v, %v", packages, err)
+	}
+}
+
+// claimed is what is listed where an installed package from elsewhere claims to be of kernel
+// 1-1, whose image is kernel-core's.
+func claimed() []map[string]dbus.Variant {
+	return []map[string]dbus.Variant{
+		built("kernel-core", "@System", "1", "Lab"), built("claims", "@System", "9", "Elsewhere"),
+		built("kernel-modules-sriov", "lab", "1", "Lab"), built("kernel-modules-sriov", "evil", "9", "Elsewhere"),
+	}
+}
+
+// isOfLab says whether packages are those of the build of kernel-core, in claimed.
+func isOfLab(packages []dnfbridge.Package) bool {
+	return len(packages) == 2 && packages[0].Name == "kernel-core" && packages[1].NEVRA == wanted && packages[1].RepoID == "lab"
+}
+
+// Which build a kernel is of does not depend on the order in which dnf lists packages.
+func TestBuildInAnyOrder(t *testing.T) {
+	f := good()
+	d, _ := f.serve(t)
+	transaction := plan
+	transaction.Kernels = []string{"1-1"}
+	rapid.Check(t, func(t *rapid.T) {
+		all, listed := claimed(), []map[string]dbus.Variant(nil)
+		for _, i := range rapid.Permutation([]int{0, 1, 2, 3}).Draw(t, "order") {
+			listed = append(listed, all[i])
+		}
+		owned, repo := rapid.Bool().Draw(t, "owned"), rapid.SampledFrom([]string{"lab", "evil"}).Draw(t, "repo")
+		item := good().items[0]
+		item.Object["repo_id"] = dbus.MakeVariant(repo)
+		f.locked(func() {
+			f.available, f.owners, f.items = listed, nil, []fakeItem{item}
+			if owned {
+				f.owners = []map[string]dbus.Variant{built("kernel-core", "@System", "1", "Lab")}
+			}
+		})
+		listing, err := d.KernelPackages(context.Background(), "1-1", false)
+		if err != nil || owned && !isOfLab(listing.Packages) || !owned && len(listing.Packages) != len(listed) {
+			t.Errorf("listed are %+v, %v", listing.Packages, err)
+		}
+		err = d.Install(context.Background(), transaction, nil)
+		want := reason.None
+		switch {
+		case !owned:
+			want = reason.ForeignKernel
+		case repo == "evil":
+			want = reason.TransactionRefused
+		}
+		if reason.Of(err) != want {
+			t.Errorf("from %s: %v (%s), want %q", repo, err, reason.Of(err), want)
+		}
+	})
+}
+
+// dnf5Script stands where dnf5 does: it lists what is in the files beside it, and plans to
+// install from the repository that a file names.
+const dnf5Script = `#!/bin/sh
+cd "$(dirname "$0")" || exit 1
+for word; do
+	case $word in --store=*)
+		mkdir "${word#--store=}"
+		cp transaction.json "${word#--store=}"
+	esac
+done
+case $* in
+*--installed*/lib/modules/1-1/vmlinuz*) cat owners ;;
+*--installed*--whatprovides=*) cat installed ;;
+*--available*--whatprovides=*) cat available ;;
+esac
+`
+
+// The same where dnf5's command line is asked.
+func TestBuildInAnyOrderOfTheCommandLine(t *testing.T) {
+	dir, root := t.TempDir(), t.TempDir()
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil { //nolint:gosec // one of them is a program
+			t.Fatal(err)
+		}
+	}
+	record := func(p map[string]dbus.Variant) string {
+		text := ""
+		for i, key := range []string{"nevra", "name", "repo_id", "download_size", "install_size", "version", "release", "arch", "vendor"} {
+			text += string("\x1e\x1f"[min(i, 1)]) + fmt.Sprint(p[key].Value())
+		}
+		return text + "\x1f" + strings.Join(p["provides"].Value().([]string), "\n")
+	}
+	if err := os.MkdirAll(filepath.Join(root, "usr/lib/modules"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write("dnf5", dnf5Script)
+	var installed, available []string
+	for _, p := range claimed() {
+		if p["is_installed"].Value() == true {
+			installed = append(installed, record(p))
+		} else {
+			available = append(available, record(p))
+		}
+	}
+	c := dnfbridge.Command{Root: root}
+	for order := range 2 {
+		slices.Reverse(installed)
+		write("installed", strings.Join(installed, ""))
+		write("available", strings.Join(available, ""))
+		for _, owned := range []bool{false, true} {
+			write("owners", "")
+			if owned {
+				write("owners", record(built("kernel-core", "@System", "1", "Lab")))
+			}
+			packages, err := c.KernelPackages(t.Context(), "1-1")
+			if err != nil || owned && !isOfLab(packages) || !owned && len(packages) != 4 {
+				t.Errorf("order %d: listed are %+v, %v", order, packages, err)
+			}
+			for repo, want := range map[string]reason.Reason{"lab": reason.None, "evil": reason.TransactionRefused} {
+				if !owned {
+					want = reason.ForeignKernel
+				}
+				write("transaction.json", fmt.Sprintf(`{"rpms": [{"nevra": %q, "action": "Install", "repo_id": %q}]}`, wanted, repo))
+				err := c.Install(t.Context(), dnfbridge.Transaction{Install: []string{wanted}, Kernels: []string{"1-1"}})
+				if reason.Of(err) != want || (err == nil) != (want == reason.None) {
+					t.Errorf("order %d, from %s: %v, want %q", order, repo, err, want)
+				}
+			}
+		}
 	}
 }
 

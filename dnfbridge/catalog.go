@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/godbus/dbus/v5"
 
@@ -55,8 +54,8 @@ func (d *DNF5) KernelPackages(ctx context.Context, release string, fresh bool) (
 }
 
 func (d *DNF5) kernelPackages(ctx context.Context, release string, fresh bool) (Listing, error) {
-	packages, err := d.query(ctx, fresh, map[string]any{}, ofKernel(release))
-	l := Listing{Packages: ofBuild(packages, unameVersion(release))}
+	packages, err := d.query(ctx, fresh, map[string]any{}, func(s *session) ([]Package, error) { return s.kernelPackages(ctx, release) })
+	l := Listing{Packages: packages}
 	if nevras := silent(l.Packages); err == nil && len(nevras) > 0 {
 		var files map[string][]string
 		files, err = d.fileLists(ctx, nevras)
@@ -68,68 +67,67 @@ func (d *DNF5) kernelPackages(ctx context.Context, release string, fresh bool) (
 	return l, d.addHidden(ctx, release, &l)
 }
 
-// ofKernel are the options of a list of what belongs to a kernel.
-func ofKernel(release string) map[string]any {
-	return map[string]any{"whatprovides": []string{ofAnyName(release)}}
-}
-
 // ofAnyName is the capability of a build with a glob for its name.
 func ofAnyName(release string) string { return "*" + unameSuffix + " = " + unameVersion(release) }
 
-// versionIn is the version of the kernel of whose packages a list is asked, empty if it
-// is of none.
-func versionIn(options map[string]any) string {
-	of, _ := options["whatprovides"].([]string)
-	if len(of) != 1 {
-		return ""
-	}
-	version, _ := strings.CutPrefix(of[0], "*"+unameSuffix+" = ")
-	return version
-}
-
-// ofBuild leaves out what does not belong to the build, whatever dnf's matching
-// was.
-func ofBuild(packages []Package, version string) []Package {
-	return slices.DeleteFunc(packages, func(p Package) bool { return !belongsTo(p.Provides, version) })
-}
-
-// query lists packages in a session with these settings. If a repository could not
-// be reached, those of the others come with the error.
-func (d *DNF5) query(ctx context.Context, fresh bool, settings, options map[string]any) ([]Package, error) {
+// query lists packages by list, in a session with these settings. If a repository could
+// not be reached, those of the others come with the error.
+func (d *DNF5) query(ctx context.Context, fresh bool, settings map[string]any, list func(*session) ([]Package, error)) ([]Package, error) {
 	track := newTracker(nil)
-	packages, err := d.queryOnce(ctx, track, fresh, settings, options)
+	packages, err := d.queryOnce(ctx, track, fresh, settings, list)
 	if err == nil && fresh && !track.asked {
 		// The server had no metadata that could expire: it has copied dnf5's, which
 		// may be as old.
-		packages, err = d.queryOnce(ctx, track, fresh, settings, options)
+		packages, err = d.queryOnce(ctx, track, fresh, settings, list)
 	}
 	if err != nil {
 		return nil, err
 	}
-	for i := range packages {
-		packages[i].RepoID = redact.Text(packages[i].RepoID)
-	}
 	return packages, track.unreachable()
 }
 
-func (d *DNF5) queryOnce(ctx context.Context, track *tracker, fresh bool, settings, options map[string]any) ([]Package, error) {
+func (d *DNF5) queryOnce(ctx context.Context, track *tracker, fresh bool, settings map[string]any, list func(*session) ([]Package, error)) ([]Package, error) {
 	s, err := d.open(ctx, track, settings, fresh)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	return s.packages(ctx, options)
+	return list(s)
 }
 
-// packages lists packages with all that a Package says, without what only says that it
-// belongs to a kernel if they are those of one.
+// kernelPackages lists the packages that belong to the build of a kernel.
+func (s *session) kernelPackages(ctx context.Context, release string) ([]Package, error) {
+	found, err := s.described(ctx, map[string]any{"whatprovides": []string{ofAnyName(release)}})
+	if err != nil {
+		return nil, err
+	}
+	packages, err := packagesOfBuild(found, release, func() ([]member, error) { return s.imageOwners(ctx, release) })
+	return withRedactedRepos(packages), err
+}
+
+// packages lists packages.
 func (s *session) packages(ctx context.Context, options map[string]any) ([]Package, error) {
+	found, err := s.described(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	packages, err := packagesOf(found)
+	return withRedactedRepos(packages), err
+}
+
+// withRedactedRepos redacts the repositories of packages.
+func withRedactedRepos(packages []Package) []Package {
+	for i := range packages {
+		packages[i].RepoID = redact.Text(packages[i].RepoID)
+	}
+	return packages
+}
+
+// described lists packages with all that a Package says, and their builds.
+func (s *session) described(ctx context.Context, options map[string]any) ([]map[string]dbus.Variant, error) {
 	options["package_attrs"] = append([]string{"name", "download_size", "install_size"}, buildAttrs...)
 	found, err := s.list(ctx, options)
-	if err != nil {
-		return nil, s.track.explain(err)
-	}
-	return packagesOf(withoutStrangers(found, versionIn(options)))
+	return found, s.track.explain(err)
 }
 
 // packagesOf makes one package of each NEVRA: dnf lists one that is installed

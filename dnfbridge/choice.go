@@ -78,6 +78,7 @@ func (l *VendorListing) add(p offeredPackage, candidates []offeredPackage) {
 			l.allow([]offeredPackage{other})
 		}
 	}
+	p.RepoID = redact.Text(p.RepoID)
 	l.Packages = append(l.Packages, p.Package)
 }
 

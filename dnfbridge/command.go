@@ -18,7 +18,6 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"driverd/internal/redact"
-	"driverd/reason"
 )
 
 // Command is dnf5's command line, for the tree of a guest that does not run:
@@ -33,13 +32,17 @@ const queryFormat = "\x1e%{full_nevra}\x1f%{name}\x1f%{repoid}\x1f%{downloadsize
 
 // KernelPackages lists what belongs to a kernel build. It has the metadata renewed
 // before it says that no repository has a package of it.
-func (c Command) KernelPackages(ctx context.Context, release string) (packages []Package, err error) {
+func (c Command) KernelPackages(ctx context.Context, release string) ([]Package, error) {
+	var packages []Package
 	for _, query := range [][]string{{}, {"--refresh"}} {
-		packages, err = c.packages(ctx, unameVersion(release), append(query, "--whatprovides="+ofAnyName(release))...)
+		found, err := c.query(ctx, append(query, "--whatprovides="+ofAnyName(release))...)
+		if err == nil {
+			packages, err = packagesOfBuild(found, release, func() ([]member, error) { return c.imageOwners(ctx, release) })
+		}
 		if err != nil {
 			return nil, fmt.Errorf("cannot list the packages of kernel %s: %w", release, err)
 		}
-		if packages = ofBuild(packages, unameVersion(release)); offered(packages) {
+		if offered(packages) {
 			break
 		}
 	}
@@ -61,52 +64,60 @@ func (c Command) Find(ctx context.Context, what []string, fresh bool) ([]Package
 	if fresh {
 		query = append(query, "--refresh")
 	}
-	packages, err := c.packages(ctx, "", query...)
+	var packages []Package
+	found, err := c.query(ctx, query...)
+	if err == nil {
+		packages, err = packagesOf(found)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot look for %s: %w", strings.Join(what, ", "), err)
 	}
 	return packages, nil
 }
 
-// packages lists what a query finds, without what only says that it belongs to the
-// kernel of a version.
-func (c Command) packages(ctx context.Context, version string, query ...string) ([]Package, error) {
-	found, err := c.query(ctx, query...)
+// query asks for packages, in the form of dnf5daemon's answers.
+func (c Command) query(ctx context.Context, query ...string) ([]map[string]dbus.Variant, error) {
+	available, err := c.queryScope(ctx, "--available", query...)
 	if err != nil {
 		return nil, err
 	}
-	return packagesOf(withoutStrangers(found, version))
+	installed, err := c.queryScope(ctx, "--installed", query...)
+	return append(available, installed...), err
 }
 
-// query asks for packages, in the form of dnf5daemon's answers.
-func (c Command) query(ctx context.Context, query ...string) ([]map[string]dbus.Variant, error) {
+func (c Command) queryScope(ctx context.Context, scope string, query ...string) ([]map[string]dbus.Variant, error) {
+	out, err := c.run(ctx, append([]string{"--quiet", "repoquery", scope, "--queryformat=" + queryFormat}, query...)...)
+	if err != nil {
+		return nil, err
+	}
 	var found []map[string]dbus.Variant
-	for _, scope := range []string{"--available", "--installed"} {
-		out, err := c.run(ctx, append([]string{"--quiet", "repoquery", scope, "--queryformat=" + queryFormat}, query...)...)
+	for record := range strings.SplitSeq(out, "\x1e") {
+		fields := strings.Split(record, "\x1f")
+		if len(fields) != 10 {
+			continue // before the first
+		}
+		download, _ := strconv.ParseUint(fields[3], 10, 64) // not said of what is installed
+		install, err := strconv.ParseUint(fields[4], 10, 64)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("cannot read the size of %s: %w", fields[0], err)
 		}
-		for record := range strings.SplitSeq(out, "\x1e") {
-			fields := strings.Split(record, "\x1f")
-			if len(fields) != 10 {
-				continue // before the first
-			}
-			download, _ := strconv.ParseUint(fields[3], 10, 64) // not said of what is installed
-			install, err := strconv.ParseUint(fields[4], 10, 64)
-			if err != nil {
-				return nil, fmt.Errorf("cannot read the size of %s: %w", fields[0], err)
-			}
-			found = append(found, map[string]dbus.Variant{
-				"nevra": dbus.MakeVariant(withoutZeroEpoch(fields[0])), "name": dbus.MakeVariant(fields[1]),
-				"repo_id": dbus.MakeVariant(fields[2]), "is_installed": dbus.MakeVariant(scope == "--installed"),
-				"download_size": dbus.MakeVariant(download), "install_size": dbus.MakeVariant(install),
-				"version": dbus.MakeVariant(fields[5]), "release": dbus.MakeVariant(fields[6]),
-				"arch": dbus.MakeVariant(fields[7]), "vendor": dbus.MakeVariant(fields[8]),
-				"provides": dbus.MakeVariant(strings.Split(strings.TrimSpace(fields[9]), "\n")),
-			})
-		}
+		found = append(found, map[string]dbus.Variant{
+			"nevra": dbus.MakeVariant(withoutZeroEpoch(fields[0])), "name": dbus.MakeVariant(fields[1]),
+			"repo_id": dbus.MakeVariant(fields[2]), "is_installed": dbus.MakeVariant(scope == "--installed"),
+			"download_size": dbus.MakeVariant(download), "install_size": dbus.MakeVariant(install),
+			"version": dbus.MakeVariant(fields[5]), "release": dbus.MakeVariant(fields[6]),
+			"arch": dbus.MakeVariant(fields[7]), "vendor": dbus.MakeVariant(fields[8]),
+			"provides": dbus.MakeVariant(strings.Split(strings.TrimSpace(fields[9]), "\n")),
+		})
 	}
 	return found, nil
+}
+
+// imageOwners lists the installed packages that have the image of a kernel, and say that
+// they belong to it.
+func (c Command) imageOwners(ctx context.Context, release string) ([]member, error) {
+	found, err := c.queryScope(ctx, "--installed", imagesOf(release)...)
+	return members(found, unameVersion(release)), err
 }
 
 // Install runs a transaction, which is planned first and passes the same guard as one
@@ -203,18 +214,17 @@ func (c Command) sources(ctx context.Context, t Transaction) (sources, error) {
 	from := make(sources)
 	maps.Copy(from, t.Others)
 	for _, release := range t.Kernels {
-		version := unameVersion(release)
-		found, err := c.query(ctx, "--whatprovides=*"+unameSuffix+" = "+version)
+		found, err := c.query(ctx, "--whatprovides="+ofAnyName(release))
 		if err != nil {
 			return nil, err
 		}
-		all := members(found, version)
-		owner := slices.IndexFunc(all, func(m member) bool { return m.installed })
-		if owner < 0 {
-			return nil, reason.With(reason.ForeignKernel, fmt.Errorf("cannot tell the build of kernel %s: no installed package owns it", release))
+		all := members(found, unameVersion(release))
+		of, err := kernelBuild(release, installedAmong(all), func() ([]member, error) { return c.imageOwners(ctx, release) })
+		if err != nil {
+			return nil, err
 		}
 		for _, m := range all {
-			if !m.installed && m.build == all[owner].build {
+			if !m.installed && m.build == of {
 				from[m.nevra] = append(from[m.nevra], m.repo)
 			}
 		}

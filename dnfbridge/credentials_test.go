@@ -4,12 +4,16 @@ package dnfbridge_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
 
 	"driverd/dnfbridge"
+	"driverd/reason"
 )
 
 // What gives access to a repository is in no error and in no package, wherever the server
@@ -46,5 +50,42 @@ func TestCredentials(t *testing.T) {
 	err = d.Install(t.Context(), transaction, nil)
 	if err == nil || strings.Contains(err.Error(), secret) || !strings.Contains(err.Error(), "401 for https://REMOVED@mirror.example/REMOVED/repomd.xml") {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// Nor is it in what is hidden, disabled, or of a vendor. Only the guard knows the ids as they are.
+func TestCredentialsInRepositoryIDs(t *testing.T) {
+	const secret, id, clean = "Tr0ub4dor", "Tr0ub4dor_40mirror.example_el9", "REMOVED_40mirror.example_REMOVED"
+	hidden, kmod := built("kernel-modules-sriov", id, "1", "Lab"), built("kmod-card", id, "1", "Maker")
+	kmod["provides"], kmod["requires"] = dbus.MakeVariant([]string{}), dbus.MakeVariant([]string{"kernel-uname-r = 1-1"})
+	f := &fakeServer{
+		available: []map[string]dbus.Variant{built("kernel-core", "@System", "1", "Lab"), built("other", "lab", "1", "Lab")},
+		hidden:    []map[string]dbus.Variant{hidden},
+		repos:     []map[string]dbus.Variant{{"id": dbus.MakeVariant(id), "gpgcheck": dbus.MakeVariant(true)}},
+	}
+	d, _ := f.serve(t)
+	listing, err := d.KernelPackages(t.Context(), "1-1", true)
+	excluded := slices.IndexFunc(listing.Packages, func(p dnfbridge.Package) bool { return p.Excluded })
+	if err != nil || excluded < 0 || listing.Packages[excluded].RepoID != clean || !slices.Equal(listing.Disabled, []string{clean}) {
+		t.Errorf("listed is %+v, %v", listing, err)
+	}
+	f.locked(func() { f.available = []map[string]dbus.Variant{kmod} })
+	vendor, err := d.VendorPackages(t.Context(), "1-1", dnfbridge.Vendor{Kmods: []string{"kmod-card"}}, false)
+	if err != nil || len(vendor.Packages) != 1 || vendor.Packages[0].RepoID != clean || !slices.Equal(vendor.Allowed["kmod-card-1-1.x86_64"], []string{id}) {
+		t.Errorf("of the vendor is %+v, %v", vendor, err)
+	}
+	for _, repository := range []string{id, "dl.example.io_" + secret + "_acme"} {
+		file := filepath.Join(t.TempDir(), repository+"-0123456789abcdef", "packages", "a-1-1.x86_64.rpm")
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte("no package"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		err := dnfbridge.VerifyWithRPM(t.Context(), []string{file, file + ".none"})
+		if reason.Of(err) != reason.UntrustedPackage || strings.Contains(err.Error(), secret) {
+			t.Errorf("the error is %v", err)
+		}
+		t.Log(err)
 	}
 }

@@ -36,6 +36,9 @@ func Verify(root string, verify func(ctx context.Context, files []string) error)
 	return func(b *DNF5) { b.root, b.verify = root, verify }
 }
 
+// VerifyWithRPM has rpmkeys(8) check the signatures of packages.
+var VerifyWithRPM = verifyWithRPM
+
 // ReadNEVRA reads which package a file holds.
 var ReadNEVRA = readNEVRA
 

@@ -41,6 +41,9 @@ type fakeServer struct {
 	result    uint32
 	installed []string // NEVRAs
 	available []map[string]dbus.Variant
+	owners    []map[string]dbus.Variant // installed packages that have the image of the kernel
+	hidden    []map[string]dbus.Variant // packages that DNF's configuration excludes
+	repos     []map[string]dbus.Variant
 	open      func() *dbus.Error
 	download  func(client string) *dbus.Error
 	do        func(client string) *dbus.Error
@@ -54,11 +57,14 @@ type fakeServer struct {
 	asked    []map[string]dbus.Variant // the options of every Rpm.list
 	config   map[string]string         // of the last session with one, but for those that ask what is installed
 	cleaned  []string                  // what Base.clean was told
+	all      bool                      // whether the last session disables excludes
 }
 
 func (f *fakeServer) OpenSession(options map[string]dbus.Variant) (dbus.ObjectPath, *dbus.Error) {
 	f.mu.Lock()
-	if config, ok := options["config"].Value().(map[string]string); ok && config["disable_excludes"] == "" {
+	config, _ := options["config"].Value().(map[string]string)
+	f.all = config["disable_excludes"] != ""
+	if config != nil && !f.all {
 		f.config = config
 	}
 	open := f.open
@@ -77,12 +83,16 @@ func (f *fakeServer) List(options map[string]dbus.Variant) ([]map[string]dbus.Va
 	f.asked = append(f.asked, options)
 	if options["scope"].Value() != "installed" || options["whatprovides"].Value() != nil {
 		installed := options["scope"].Value() == "installed"
-		return slices.DeleteFunc(slices.Clone(f.available), func(p map[string]dbus.Variant) bool {
+		all := f.available
+		if f.all {
+			all = slices.Concat(all, f.hidden)
+		}
+		return slices.DeleteFunc(slices.Clone(all), func(p map[string]dbus.Variant) bool {
 			return options["scope"].Value() != nil && p["is_installed"].Value() != installed
 		}), nil
 	}
 	if options["patterns"].Value() != nil {
-		return nil, nil // no package owns the kernel
+		return f.owners, nil
 	}
 	found := []map[string]dbus.Variant{}
 	for _, nevra := range f.installed {
@@ -99,7 +109,9 @@ func (f *fakeServer) Clean(what string) (bool, string, *dbus.Error) {
 }
 
 func (f *fakeServer) Repos(map[string]dbus.Variant) ([]map[string]dbus.Variant, *dbus.Error) {
-	return nil, nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.repos, nil
 }
 
 func (f *fakeServer) Problems() ([]map[string]dbus.Variant, *dbus.Error) { return nil, nil }

@@ -24,9 +24,11 @@ func (d *DNF5) Find(ctx context.Context, what []string, fresh bool) ([]Package, 
 	if slices.ContainsFunc(what, func(w string) bool { return strings.HasPrefix(w, "/") }) {
 		settings = withFileLists
 	}
-	packages, err := d.query(ctx, fresh, settings, map[string]any{
-		"patterns": what, "latest-limit": int32(1),
-		"icase": false, "with_provides": false, "with_binaries": false, "with_src": false,
+	packages, err := d.query(ctx, fresh, settings, func(s *session) ([]Package, error) {
+		return s.packages(ctx, map[string]any{
+			"patterns": what, "latest-limit": int32(1),
+			"icase": false, "with_provides": false, "with_binaries": false, "with_src": false,
+		})
 	})
 	if err != nil {
 		return packages, fmt.Errorf("cannot look for %s: %w", strings.Join(what, ", "), err)

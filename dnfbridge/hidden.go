@@ -11,6 +11,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
+	"driverd/internal/redact"
 	"driverd/reason"
 )
 
@@ -30,11 +31,10 @@ func (d *DNF5) addHidden(ctx context.Context, release string, l *Listing) error 
 		return err
 	}
 	defer s.close()
-	all, err := s.packages(ctx, ofKernel(release))
+	all, err := s.kernelPackages(ctx, release)
 	if err != nil {
 		return err
 	}
-	all = ofBuild(all, unameVersion(release))
 	for _, p := range all {
 		if slices.ContainsFunc(l.Packages, func(shown Package) bool { return shown.NEVRA == p.NEVRA }) {
 			continue
@@ -81,7 +81,7 @@ func (s *session) disabledRepos(ctx context.Context) ([]string, error) {
 	var ids []string
 	for _, r := range repos {
 		if id, _ := r["id"].Value().(string); !strings.Contains(id, "debug") && !strings.Contains(id, "source") {
-			ids = append(ids, id)
+			ids = append(ids, redact.Text(id))
 		}
 	}
 	slices.Sort(ids)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
+	"driverd/internal/redact"
 	"driverd/reason"
 )
 
@@ -95,8 +96,17 @@ func verifyWithRPM(ctx context.Context, files []string) error {
 		return context.Cause(ctx)
 	case errors.As(err, &failed):
 		return reason.With(reason.UntrustedPackage, fmt.Errorf(
-			"a package is not signed, or not with a key that this guest trusts; an administrator can import the key: %s", oneLine(strings.TrimSpace(string(said)))))
+			"a package is not signed, or not with a key that this guest trusts; an administrator can import the key: %s", oneLine(withoutFolders(string(said), files))))
 	default:
 		return reason.With(reason.UntrustedPackage, fmt.Errorf("cannot check the signatures of packages: %w", err))
 	}
+}
+
+// withoutFolders is what rpmkeys said of files, with their names only: the folders of dnf's
+// cache are called as repositories, whose ids may hold credentials.
+func withoutFolders(said string, files []string) string {
+	for _, file := range files {
+		said = strings.ReplaceAll(said, file, filepath.Base(file))
+	}
+	return redact.Text(said)
 }

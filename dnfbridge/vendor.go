@@ -31,8 +31,8 @@ type VendorListing struct {
 	// installed ones, else those of the version of an installed companion, else the newest.
 	// There are none without modules.
 	Packages []Package
-	// Allowed are the NEVRAs of all that may come, with the repositories that it may come
-	// from: Packages, and of what may come along that of the version of the modules, else
+	// Allowed are the NEVRAs of all that may come, with the ids of the repositories that it
+	// may come from, which are for the guard and may hold credentials: Packages, and of what may come along that of the version of the modules, else
 	// the newest of each name.
 	Allowed map[string][]string
 	// Refused say which packages with modules are not for the kernel, and why.

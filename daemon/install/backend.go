@@ -155,8 +155,15 @@ func (b *Backend) awaitEarlier(ctx context.Context, l *listener, t dnfbridge.Tra
 		b.mu.Lock()
 		ours := b.busy[job]
 		b.mu.Unlock()
+		cancelled := l.follower(job)
 		switch {
 		case err != nil || ours:
+		case cancelled != nil: // while it was waited for
+			select {
+			case <-cancelled.done:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
 		case !b.units.Running(ctx, job):
 			b.withdraw(job)
 		default:
@@ -189,13 +196,13 @@ func (a *asked) commit(coming []string) error {
 // run starts the step of a job, or joins the one that runs, and returns how it ends.
 func (b *Backend) run(ctx context.Context, l *listener, job uint64, commit func([]string) error, progress func(dnfbridge.Progress)) error {
 	f := l.follow(job)
-	defer l.leave(job)
 	ended, closeUnits, err := b.units.Start(ctx, job)
 	if err != nil {
+		l.leave(job)
 		b.withdraw(job)
 		return err
 	}
-	end := func() {
+	end := func() { // only then its number is free
 		closeUnits()
 		b.withdraw(job)
 	}
@@ -211,17 +218,18 @@ func (b *Backend) run(ctx context.Context, l *listener, job uint64, commit func(
 				f.tell(no == nil)
 			}
 		case result := <-ended:
+			l.leave(job)
 			end()
 			return b.outcomeOf(job, result, no)
 		case <-ctx.Done():
-			if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
-				f.tell(false)
+			cause := context.Cause(ctx)
+			if errors.Is(cause, context.Canceled) {
+				l.leave(job) // the step calls the next service
+				go func() { <-ended; end() }()
+			} else {
+				go func() { f.refuse(ended); l.leave(job); end() }()
 			}
-			go func() { // and its number is free when it has ended
-				<-ended
-				end()
-			}()
-			return context.Cause(ctx)
+			return cause
 		}
 	}
 }

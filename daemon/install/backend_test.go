@@ -30,6 +30,7 @@ type stage struct {
 	t              *testing.T
 	jobs, outcomes string
 	step           func(ctx context.Context, line *install.Line, job uint64) (result string)
+	dial           func(call func() (net.Conn, error)) (net.Conn, error) // nil: calls
 
 	mu     sync.Mutex
 	ending map[uint64][]chan string // of the steps that run
@@ -54,7 +55,14 @@ func (s *stage) Start(_ context.Context, job uint64) (<-chan string, func(), err
 	go func() {
 		ctx, stop := context.WithCancelCause(context.WithoutCancel(s.t.Context()))
 		defer stop(nil)
-		result := s.step(ctx, install.OpenLine(ctx, s.jobs, job, uint32(os.Getuid()), stop), job)
+		line := install.LineOver(ctx, job, stop, func() (net.Conn, error) {
+			call := func() (net.Conn, error) { return install.Call(filepath.Join(s.jobs, "socket"), uint32(os.Getuid())) }
+			if s.dial != nil {
+				return s.dial(call)
+			}
+			return call()
+		})
+		result := s.step(ctx, line, job)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for _, ended := range s.ending[job] {
@@ -142,28 +150,6 @@ func TestServiceSaysNo(t *testing.T) {
 	})
 	if err := s.backend().Install(t.Context(), transaction(func([]string) error { return no }), nil); !errors.Is(err, no) {
 		t.Errorf("it ends with %v", err)
-	}
-}
-
-// A cancelled job does not wait for the step, and the step ends.
-func TestCancelled(t *testing.T) {
-	t.Parallel()
-	ended := make(chan error, 1)
-	ctx, cancel := context.WithCancelCause(t.Context())
-	var s *stage
-	s = newStage(t, func(ctx context.Context, line *install.Line, job uint64) string {
-		line.Progress(dnfbridge.Progress{Phase: dnfbridge.PhaseDownload})
-		<-ctx.Done()
-		defer func() { ended <- context.Cause(ctx) }()
-		return s.leave(job, install.Outcome{Message: "stopped"})
-	})
-	cancelled := errors.New("cancelled")
-	err := s.backend().Install(ctx, transaction(nil), func(dnfbridge.Progress) { cancel(cancelled) })
-	if !errors.Is(err, cancelled) {
-		t.Errorf("it ends with %v", err)
-	}
-	if err := <-ended; !errors.Is(err, install.ErrStopped) {
-		t.Errorf("the step ends with %v", err)
 	}
 }
 

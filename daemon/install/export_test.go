@@ -14,6 +14,9 @@ import (
 // Starter has steps run in the place of systemd.
 type Starter = starter
 
+// Units starts the steps through systemd.
+type Units = units
+
 // Outcome is how a step has ended.
 type Outcome = outcome
 

@@ -75,9 +75,7 @@ func (l *listener) take(conn net.Conn) {
 	if !lines.Scan() || json.Unmarshal(lines.Bytes(), &first) != nil {
 		return
 	}
-	l.mu.Lock()
-	f := l.waiting[first.Job]
-	l.mu.Unlock()
+	f := l.follower(first.Job)
 	if f == nil {
 		return // nobody waits for it: it goes on alone
 	}
@@ -109,6 +107,26 @@ func (f *follower) tell(mayGo bool) {
 		return
 	}
 	_ = write(f.conn, answer{mayGo})
+}
+
+// refuse tells the step to end, each time that it says something, until it has ended: so it
+// hears that although it has not called yet, or calls anew.
+func (f *follower) refuse(ended <-chan string) {
+	for {
+		f.tell(false)
+		select {
+		case <-f.messages:
+		case <-ended:
+			return
+		}
+	}
+}
+
+// follower returns who waits for the step of a job, nil if nobody does.
+func (l *listener) follower(job uint64) *follower {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.waiting[job]
 }
 
 // follow waits for the step of a job, until leave.

@@ -30,9 +30,21 @@ func (units) Start(ctx context.Context, job uint64) (<-chan string, func(), erro
 		return nil, nil, notStarted(unit, err)
 	}
 	ended := make(chan string, 1) // go-systemd sends while it holds a lock
-	if _, err := conn.StartUnitContext(ctx, unit, "replace", ended); err != nil {
-		conn.Close()
-		return nil, nil, notStarted(unit, err)
+	asked := make(chan error, 1)
+	go func() {
+		_, err := conn.StartUnitContext(context.WithoutCancel(ctx), unit, "replace", ended)
+		if err != nil {
+			ended <- "canceled"
+		}
+		asked <- err
+	}()
+	select {
+	case err := <-asked:
+		if err != nil {
+			conn.Close()
+			return nil, nil, notStarted(unit, err)
+		}
+	case <-ctx.Done(): // and systemd may start it all the same
 	}
 	return ended, conn.Close, nil
 }
