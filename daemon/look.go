@@ -146,7 +146,8 @@ func (e *Engine) showAll(devices []*device, now time.Time) {
 	}
 	e.noteLoads(slices.DeleteFunc(slices.Clone(bound), func(d *device) bool { return !e.loadedByItself(d) }))
 	for _, d := range bound {
-		e.tryAnew(d) // what was tried is history
+		e.forgetTries(d) // they are history
+		d.asked = false
 	}
 }
 
@@ -189,15 +190,26 @@ func (e *Engine) standing(d *device, alike map[string]sharedLoad) phase.Device {
 	return s
 }
 
-// tryAnew lets everything be tried for a device as if it never had been.
+// tryAnew lets everything be tried for a device as if it never had been, nor been cancelled.
 func (e *Engine) tryAnew(d *device) {
+	e.forgetTries(d)
+	d.cancelled = ""
+}
+
+// forgetTries forgets what was tried for a device.
+func (e *Engine) forgetTries(d *device) {
 	e.ledger.Forget(ledger.Load(d.stay))
 	e.ledger.Forget(ledger.Firmware(d.missing))
 	e.ledger.Forget(ledger.Firmware(d.brought))
 	if _, incomplete := e.incomplete[ledger.Packages(d.want.Packages)]; !incomplete {
 		e.ledger.Forget(ledger.Packages(d.want.Packages))
 	}
-	d.cancelled, d.asked = "", false
+}
+
+// leftAlone says whether a device lacks something that is not brought because somebody has
+// cancelled its job.
+func (d *device) leftAlone() bool {
+	return d.cancelled != "" && (d.want.State != plan.Bound || d.whole.Needs || len(d.missing) > 0)
 }
 
 // facts are what decisions rest on now.

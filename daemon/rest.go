@@ -54,7 +54,7 @@ func (e *Engine) restful(began time.Time) bool {
 		default:
 			return false
 		}
-		if d.cancelled != "" {
+		if d.leftAlone() {
 			return false
 		}
 	}

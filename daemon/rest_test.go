@@ -21,6 +21,14 @@ import (
 // The service may end when nothing is under way, or to be tried again, and not before.
 func TestRestful(t *testing.T) {
 	never, always := false, true
+	cancel := func(w *world, e *daemon.Engine) {
+		w.plug(2, mega.alias)
+		e.Kick()
+		after(2 * time.Second)
+		if err := e.Cancel(context.Background(), 1, "uid:0"); err != nil {
+			t.Error(err)
+		}
+	}
 	for name, test := range map[string]struct {
 		world func(w *world)
 		do    func(w *world, e *daemon.Engine)
@@ -48,6 +56,15 @@ func TestRestful(t *testing.T) {
 			w.plug(2, mega.alias)
 			w.onLoad = func(hwdetect.Slot) error { return reason.With(reason.ProbeFailed, errors.New("no")) }
 		}, nil, false},
+		"a job that was cancelled": {nil, func(w *world, e *daemon.Engine) {
+			cancel(w, e)
+			after(10 * time.Minute)
+		}, false},
+		"and its device has its driver all the same": {nil, func(w *world, e *daemon.Engine) {
+			cancel(w, e)
+			w.bind(2, mega.module)
+			after(10 * time.Minute)
+		}, true},
 		"a job that has ended, and can still be read": {nil, func(w *world, e *daemon.Engine) {
 			w.plug(2, mega.alias)
 			e.Kick()

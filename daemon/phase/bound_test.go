@@ -27,6 +27,7 @@ func TestBound(t *testing.T) {
 		whole   phase.Whole
 		bring   ledger.Try
 		changes ledger.Changes
+		cancel  string // who has cancelled its job
 		act     phase.Act
 		wakes   bool
 		message string // a part of it; empty if there is none
@@ -47,12 +48,16 @@ func TestBound(t *testing.T) {
 		{name: "it is being brought", whole: phase.Whole{Children: lacks}, bring: running, message: "is being installed"},
 		{name: "it is there", whole: phase.Whole{Driver: "qed", Children: lacks}, bring: well, message: "tee /sys/bus/pci/drivers/qed/unbind"},
 		{name: "it cannot be had", whole: phase.Whole{Children: lacks}, bring: failed(reason.FirmwareMissing), message: "no: firmware-missing"},
+		{name: "to bring it was cancelled", whole: phase.Whole{Children: lacks}, cancel: "uid:0", message: "to bring it was cancelled by uid:0; driverd rescan"},
 		{name: "a package for a child", whole: phase.Whole{Needs: true}, act: phase.InstallForChildren},
 		{name: "which is being installed", whole: phase.Whole{Needs: true, Install: running}},
 		{name: "and cannot be", whole: phase.Whole{Needs: true, Install: failed(reason.NoSpace)}, wakes: true, message: "no: no-space"},
+		{name: "and was cancelled", whole: phase.Whole{Needs: true}, cancel: "uid:0", message: "what its children need was cancelled by uid:0; driverd rescan"},
+		{name: "a child waits all the same", whole: phase.Whole{Load: []string{"usb:v1"}}, cancel: "uid:0", act: phase.Load},
+		{name: "and nothing else", cancel: "uid:0"},
 		{name: "it is time again", whole: phase.Whole{Needs: true, Install: due(reason.NoSpace)}, act: phase.InstallForChildren, message: "no: no-space"},
 	} {
-		p := phase.Of(phase.Device{Slot: slot, Want: plan.Want{State: plan.Bound}, Whole: c.whole, Firmware: c.bring, Changes: c.changes}, now)
+		p := phase.Of(phase.Device{Slot: slot, Want: plan.Want{State: plan.Bound}, Whole: c.whole, Firmware: c.bring, Cancelled: c.cancel, Changes: c.changes}, now)
 		if p.State != plan.Bound || p.Reason != reason.None || p.Act != c.act || p.Wake.IsZero() == c.wakes ||
 			(p.Message == "") != (c.message == "") || !strings.Contains(p.Message, c.message) {
 			t.Errorf("%s: %+v", c.name, p)

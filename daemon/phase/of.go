@@ -38,7 +38,7 @@ type Device struct {
 	Unpacked     bool   // the job at work has put all that it waits for on the disk
 	Reinstalling bool   // its package is being installed again, or about to be
 	Damaged      error  // why that could not be done, if it was to be
-	Cancelled    string // by whom its job was
+	Cancelled    string // by whom its job was, with or without its driver; empty if it was not
 
 	Changes ledger.Changes
 
