@@ -190,6 +190,23 @@ func (e *Engine) standing(d *device, alike map[string]sharedLoad) phase.Device {
 	return s
 }
 
+// needed lists what the devices that are here, an interrupted installation and the next kernel
+// need now, and may have been tried.
+func (e *Engine) needed() []ledger.Key {
+	lacking := e.nextKernel.lacking
+	keys := []ledger.Key{ledger.Reinstall(e.interrupted.allowed()), ledger.Packages(lacking.packages), ledger.Packages(lacking.ofVendor)}
+	for _, d := range e.devices {
+		keys = append(keys, ledger.Load(d.stay), ledger.Children(d.stay))
+		switch {
+		case d.want.State == plan.Bound:
+			keys = append(keys, ledger.Packages(d.childPackages), ledger.Firmware(d.missing))
+		case d.want.Action == plan.Install:
+			keys = append(keys, ledger.Packages(d.want.Packages))
+		}
+	}
+	return keys
+}
+
 // tryAnew lets everything be tried for a device as if it never had been, nor been cancelled.
 func (e *Engine) tryAnew(d *device) {
 	e.forgetTries(d)
