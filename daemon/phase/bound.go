@@ -72,15 +72,12 @@ func (d Device) bound(now time.Time) Phase {
 // been tried since the modules on the disk changed.
 func (d Device) mayLoadChildren(now time.Time) bool {
 	try, w := d.Whole.Children, d.Whole
-	switch {
-	case w.Unasked && !try.Done():
-		return true
-	case len(w.Load) == 0:
-		return false
-	case !try.Done() || d.Changes.Modules.After(try.Began) || try.Due(now, d.Changes) && len(MissingFirmware(try)) == 0:
-		return true
+	if !try.Done() || try.Due(now, d.Changes) && len(MissingFirmware(try)) == 0 {
+		return w.Unasked || len(w.Load) > 0
 	}
-	return slices.ContainsFunc(w.Load, func(id string) bool { return !slices.Contains(try.Children, id) })
+	return slices.ContainsFunc(w.Load, func(id string) bool {
+		return !slices.Contains(try.Children, id) || d.Changes.Modules.After(try.Began)
+	})
 }
 
 // unwell says what the driver of a bound device has done without, and whether that is

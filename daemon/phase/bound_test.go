@@ -22,6 +22,7 @@ func TestBound(t *testing.T) {
 		return try
 	}
 	lacks := failedWith(missing)
+	notStarted := reason.With(reason.NotAuthorized, reason.NotStarted(errors.New("no")))
 	for _, c := range []struct {
 		name    string
 		whole   phase.Whole
@@ -40,9 +41,11 @@ func TestBound(t *testing.T) {
 		{name: "other modules", whole: phase.Whole{Load: []string{"usb:v1"}, Children: tried(well, "usb:v1")}, changes: ledger.Changes{Modules: ago(time.Second)}, act: phase.Load},
 		{name: "it is denied", whole: phase.Whole{Load: []string{"usb:v1"}, Children: tried(failed(reason.Blacklisted), "usb:v1")}, message: "no: blacklisted"},
 		{name: "and is no more there", whole: phase.Whole{Children: tried(failed(reason.Blacklisted), "usb:v1")}},
-		{name: "polkit is away", whole: phase.Whole{Load: []string{"usb:v1"}, Children: tried(failedWith(reason.With(reason.NotAuthorized, reason.NotStarted(errors.New("no")))), "usb:v1")}, wakes: true, message: "no"},
+		{name: "polkit is away", whole: phase.Whole{Load: []string{"usb:v1"}, Children: tried(failedWith(notStarted), "usb:v1")}, wakes: true, message: "no"},
 		{name: "firmware may be missing", whole: phase.Whole{Unasked: true}, act: phase.Load},
 		{name: "and was asked about", whole: phase.Whole{Unasked: true, Children: well}, changes: ledger.Changes{Modules: ago(time.Second)}},
+		{name: "but polkit was away", whole: phase.Whole{Unasked: true, Children: failedWith(notStarted)}, wakes: true},
+		{name: "half a minute ago", whole: phase.Whole{Unasked: true, Children: dueAfter(notStarted)}, act: phase.Load},
 		{name: "firmware is missing", whole: phase.Whole{Driver: "qed", Children: lacks}, act: phase.BringFirmware, message: "qed works without the firmware /lib/firmware/qed/init.bin"},
 		{name: "and must not be brought", whole: phase.Whole{Children: lacks, Denied: "rule 7"}, message: "rule 7"},
 		{name: "it is being brought", whole: phase.Whole{Children: lacks}, bring: running, message: "is being installed"},

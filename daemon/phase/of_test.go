@@ -51,7 +51,11 @@ func failedWith(err error) ledger.Try {
 
 // due is a failed try whose time has come.
 func due(why reason.Reason) ledger.Try {
-	try := failed(why)
+	return dueAfter(reason.With(why, errors.New("no: "+string(why))))
+}
+
+func dueAfter(err error) ledger.Try {
+	try := failedWith(err)
 	try.RetryAt = now
 	return try
 }
