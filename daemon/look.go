@@ -52,9 +52,8 @@ func (e *Engine) look() {
 // A device is the same as before if its stay and its modalias are.
 func (e *Engine) snapshot(now time.Time) bool {
 	found, err := e.Hardware.Devices()
-	kernel := e.kernel
 	if err == nil {
-		kernel, err = e.Modules.Modules()
+		err = e.readModules(now)
 	}
 	if err != nil {
 		if e.blind == nil || e.blind.Error() != err.Error() {
@@ -64,9 +63,6 @@ func (e *Engine) snapshot(now time.Time) bool {
 		return false
 	}
 	e.blind = nil
-	if kernel != e.kernel {
-		e.kernel, e.changes.Modules = kernel, now
-	}
 	seen := make(map[hwdetect.Slot]bool, len(found))
 	for _, f := range found {
 		seen[f.Slot] = true
@@ -89,6 +85,15 @@ func (e *Engine) snapshot(now time.Time) bool {
 	}
 	e.readParts(now)
 	return true
+}
+
+// readModules brings the module index in line with the disk.
+func (e *Engine) readModules(now time.Time) error {
+	kernel, err := e.Modules.Modules()
+	if err == nil && kernel != e.kernel {
+		e.kernel, e.changes.Modules = kernel, now
+	}
+	return err
 }
 
 // remove forgets a device that is gone.

@@ -39,7 +39,7 @@ func (d Device) bound(now time.Time) Phase {
 		p.Act = Load
 	case bring:
 		p.Act = BringFirmware
-	case w.Needs && d.Cancelled == "" && !w.Install.Running() && (!w.Install.Done() || w.Install.Due(now, d.Changes)):
+	case w.Needs && d.Cancelled == "" && d.mayInstallForChildren(now):
 		p.Act = InstallForChildren
 	}
 	for _, try := range []ledger.Try{w.Children, w.Install, d.Firmware} {
@@ -78,6 +78,21 @@ func (d Device) mayLoadChildren(now time.Time) bool {
 	return slices.ContainsFunc(w.Load, func(id string) bool {
 		return !slices.Contains(try.Children, id) || d.Changes.Modules.After(try.Began)
 	})
+}
+
+// mayInstallForChildren says whether the packages that children need have not been tried, may be
+// tried again, or seem to have been removed since they were installed.
+func (d Device) mayInstallForChildren(now time.Time) bool {
+	switch try := d.Whole.Install; {
+	case try.Running():
+		return false
+	case !try.Done():
+		return true
+	case try.Err == nil:
+		return d.Changes.Modules.After(try.Ended)
+	default:
+		return try.Due(now, d.Changes)
+	}
 }
 
 // unwell says what the driver of a bound device has done without, and whether that is

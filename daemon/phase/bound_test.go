@@ -54,6 +54,8 @@ func TestBound(t *testing.T) {
 		{name: "to bring it was cancelled", whole: phase.Whole{Children: lacks}, cancel: "uid:0", message: "to bring it was cancelled by uid:0; driverd rescan"},
 		{name: "a package for a child", whole: phase.Whole{Needs: true}, act: phase.InstallForChildren},
 		{name: "which is being installed", whole: phase.Whole{Needs: true, Install: running}},
+		{name: "which changes nothing", whole: phase.Whole{Needs: true, Install: well}, changes: ledger.Changes{Modules: well.Ended}},
+		{name: "which somebody has removed since", whole: phase.Whole{Needs: true, Install: well}, changes: ledger.Changes{Modules: now}, act: phase.InstallForChildren},
 		{name: "and cannot be", whole: phase.Whole{Needs: true, Install: failed(reason.NoSpace)}, wakes: true, message: "no: no-space"},
 		{name: "and was cancelled", whole: phase.Whole{Needs: true}, cancel: "uid:0", message: "what its children need was cancelled by uid:0; driverd rescan"},
 		{name: "a child waits all the same", whole: phase.Whole{Load: []string{"usb:v1"}}, cancel: "uid:0", act: phase.Load},
