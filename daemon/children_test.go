@@ -256,6 +256,29 @@ func TestBoundWithoutFirmware(t *testing.T) {
 	})
 }
 
+// The step that looks in the kernel's log for firmware could not be started: it is tried again.
+func TestFirmwareIsAskedAboutWhenPolkitIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newFirmwareWorld()
+		w.devices[slot(1)] = hwdetect.Device{Slot: slot(1), Modalias: igb.alias, Driver: "xhci_hcd"}
+		w.parts = map[hwdetect.Slot]hwdetect.Parts{slot(1): {Binding: 1}}
+		w.onLoad = func(hwdetect.Slot) error {
+			return reason.With(reason.NotAuthorized, reason.NotStarted(errors.New("polkit is restarted")))
+		}
+		w.run(t)
+		after(10 * time.Second)
+		w.change(func() {
+			w.onLoad = func(hwdetect.Slot) error {
+				return &firmware.MissingError{Files: []string{qedFile}, Err: errors.New("xhci_hcd asked for it in vain")}
+			}
+		})
+		after(time.Hour)
+		if diff := cmp.Diff([]string{qed}, w.brought()); diff != "" || len(w.loads) != 2 {
+			t.Errorf("loads %v, brought: %s", w.loads, diff)
+		}
+	})
+}
+
 // What is below devices is read when something may have changed there.
 func TestPartsAreReadWhenTheyMayHaveChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -35,9 +35,6 @@ func (e *Engine) check() error {
 		if j := e.jobs.Bringing(d.stay); d.cancelled != "" && j != nil {
 			return fmt.Errorf("%s is cancelled, and job %d is to bring what it needs", d.Slot, j.Number)
 		}
-		if d.want.Action.String() == "none" && d.cancelled != "" && d.Driver != "" {
-			return fmt.Errorf("%s has its driver, and is cancelled", d.Slot)
-		}
 	}
 	for _, j := range e.jobs.All() {
 		switch {

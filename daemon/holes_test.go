@@ -312,3 +312,34 @@ func TestPlanDoesNotDefeatTheBackoff(t *testing.T) {
 		}
 	})
 }
+
+// A package whose driver failed, and that somebody has removed since, is installed again.
+func TestPackageThatWasRemovedIsInstalledAgain(t *testing.T) {
+	for name, problem := range map[string]error{
+		"its driver failed":   reason.With(reason.ProbeFailed, errors.New("probe failed with error -5")),
+		"it was denied":       reason.With(reason.Blacklisted, errors.New("it is denied")),
+		"polkit was away too": reason.With(reason.NotAuthorized, reason.NotStarted(errors.New("polkit is away"))),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				w.onLoad = func(hwdetect.Slot) error { return problem }
+				w.plug(1, igb.alias)
+				engine, _ := w.run(t)
+				after(20 * time.Second)
+				expect(t, w.device(1), plan.StateOf(reason.Of(problem)), reason.Of(problem))
+				w.change(func() {
+					w.installed = &kernel{map[string]string{}, map[string]string{}, map[string]hwdetect.Module{}, nil}
+					delete(w.has, igb.nevra)
+					w.onLoad = nil
+				})
+				engine.Kick()
+				after(time.Minute)
+				expect(t, w.device(1), plan.Bound, "")
+				if diff := cmp.Diff([][]string{{igb.nevra}, {igb.nevra}}, w.transactions()); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}

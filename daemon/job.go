@@ -94,8 +94,8 @@ func (e *Engine) endJob(j *jobs.Job, state JobState, why reason.Reason, message 
 	giveBack()
 }
 
-// Cancel ends a job whose rpm transaction has not begun. Its devices are left
-// alone from then on, until somebody asks for them, or for a rescan.
+// Cancel ends a job whose rpm transaction has not begun. Its devices, and those that wait
+// for the same, are left alone from then on, until somebody asks for them, or for a rescan.
 func (e *Engine) Cancel(ctx context.Context, number uint64, origin string) error {
 	var refused error
 	if err := e.change(ctx, func() { refused = e.cancel(number, origin) }); err != nil {
@@ -123,14 +123,21 @@ func (e *Engine) cancel(number uint64, origin string) error {
 		}
 		e.ledger.Withdraw(key, j.Number, false)
 	}
-	for _, stay := range j.Stays() {
-		if d := e.present(stay); d != nil && d.Driver == "" && e.jobs.Bringing(stay) == nil {
+	for _, d := range e.devices {
+		if (j.Serves(d.stay) || bringsParts(j, d)) && e.jobs.Bringing(d.stay) == nil {
 			d.cancelled, d.asked = origin, false
 		}
 	}
 	giveBack()
 	e.look()
 	return nil
+}
+
+// bringsParts says whether a job is to bring what a bound device still needs to be whole. It
+// does not serve those that came to need it after it had begun.
+func bringsParts(j *jobs.Job, d *device) bool {
+	return d.want.State == plan.Bound &&
+		(slices.Contains(j.Tries, ledger.Packages(d.childPackages)) || slices.Contains(j.Tries, ledger.Firmware(d.missing)))
 }
 
 // jobView is a job as the world sees it.

@@ -15,6 +15,7 @@ import (
 	"driverd/daemon"
 	"driverd/dnfbridge"
 	"driverd/hwdetect"
+	"driverd/hwdetect/firmware"
 	"driverd/plan"
 	"driverd/reason"
 )
@@ -158,6 +159,78 @@ func TestCancelledDeviceIsInstalledOnRequest(t *testing.T) {
 		after(time.Minute)
 		expectJob(t, w.job(number), daemon.JobDone, daemon.PhaseLoad, "bound to igb")
 	})
+}
+
+// What is being brought for devices that have their drivers is cancelled for good as well, for
+// those too that came to need it since, and whatever becomes of their drivers.
+func TestCancelledForDevicesWithTheirDrivers(t *testing.T) {
+	const pkg = "kernel-modules-1-1.x86_64"
+	for name, test := range map[string]struct {
+		prepare func(*world)
+		message string
+	}{
+		"packages for children": {func(w *world) {
+			w.claims[rdma] = hwdetect.ChildModules{Shipped: []hwdetect.Module{{Name: "mlx5_ib"}}}
+			w.packages = append(w.packages, dnfbridge.Package{NEVRA: pkg, RepoID: "lab", Provides: []string{
+				"kernel-modules-uname-r = " + release, "kmod(mlx5_ib.ko)", "modalias(pci:v1*)",
+			}})
+			w.config.Policy.InstallForChildren = true
+		}, "to install what its children need was cancelled by uid:1000; driverd rescan tries again"},
+		"firmware": {func(w *world) {
+			f := newFirmwareWorld()
+			w.lacking, w.firmware, w.holds, w.installed = f.lacking, f.firmware, f.holds, f.installed
+			w.onLoad = func(hwdetect.Slot) error {
+				return &firmware.MissingError{Files: []string{qedFile}, Err: errors.New("xhci_hcd asked for it in vain")}
+			}
+		}, "; to bring it was cancelled by uid:1000; driverd rescan tries again"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := bound(hwdetect.Child{Path: "mlx5_core.rdma.0", Modalias: rdma})
+				test.prepare(w)
+				engine, _ := w.run(t)
+				after(time.Second)
+				w.plug(2, igb.alias)
+				w.bind(2, "xhci_hcd")
+				w.change(func() { w.parts[slot(2)] = w.parts[slot(1)] })
+				engine.Kick()
+				after(2 * time.Second)
+				if err := engine.Cancel(t.Context(), 1, "uid:1000"); err != nil {
+					t.Fatal(err)
+				}
+				after(time.Hour)
+				for _, driver := range []string{"", "xhci_hcd"} { // an administrator binds it anew
+					w.bind(2, driver)
+					w.change(func() {
+						parts := w.parts[slot(2)]
+						parts.Binding++
+						w.parts[slot(2)] = parts
+					})
+					engine.Changed(slot(2))
+					after(time.Minute)
+				}
+				for n := range uint8(2) {
+					expect(t, w.device(n+1), plan.Bound, "")
+					if m := w.device(n + 1).Message; !strings.HasSuffix(m, test.message) {
+						t.Errorf("%s says %q", slot(n+1), m)
+					}
+				}
+				if len(w.installs) != 1 || len(w.brought()) != 0 {
+					t.Errorf("installs %v", w.installs)
+				}
+				if err := engine.Check(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if err := engine.Rescan(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				after(time.Minute)
+				if len(w.installs) != 2 || len(w.brought()) != 1 {
+					t.Errorf("after a rescan: installs %v", w.installs)
+				}
+			})
+		})
+	}
 }
 
 func TestCancelComesTooLate(t *testing.T) {

@@ -52,9 +52,8 @@ func (e *Engine) look() {
 // A device is the same as before if its stay and its modalias are.
 func (e *Engine) snapshot(now time.Time) bool {
 	found, err := e.Hardware.Devices()
-	kernel := e.kernel
 	if err == nil {
-		kernel, err = e.Modules.Modules()
+		err = e.readModules(now)
 	}
 	if err != nil {
 		if e.blind == nil || e.blind.Error() != err.Error() {
@@ -64,9 +63,6 @@ func (e *Engine) snapshot(now time.Time) bool {
 		return false
 	}
 	e.blind = nil
-	if kernel != e.kernel {
-		e.kernel, e.changes.Modules = kernel, now
-	}
 	seen := make(map[hwdetect.Slot]bool, len(found))
 	for _, f := range found {
 		seen[f.Slot] = true
@@ -89,6 +85,15 @@ func (e *Engine) snapshot(now time.Time) bool {
 	}
 	e.readParts(now)
 	return true
+}
+
+// readModules brings the module index in line with the disk.
+func (e *Engine) readModules(now time.Time) error {
+	kernel, err := e.Modules.Modules()
+	if err == nil && kernel != e.kernel {
+		e.kernel, e.changes.Modules = kernel, now
+	}
+	return err
 }
 
 // remove forgets a device that is gone.
@@ -146,7 +151,8 @@ func (e *Engine) showAll(devices []*device, now time.Time) {
 	}
 	e.noteLoads(slices.DeleteFunc(slices.Clone(bound), func(d *device) bool { return !e.loadedByItself(d) }))
 	for _, d := range bound {
-		e.tryAnew(d) // what was tried is history
+		e.forgetTries(d) // they are history
+		d.asked = false
 	}
 }
 
@@ -189,15 +195,43 @@ func (e *Engine) standing(d *device, alike map[string]sharedLoad) phase.Device {
 	return s
 }
 
-// tryAnew lets everything be tried for a device as if it never had been.
+// needed lists what the devices that are here, an interrupted installation and the next kernel
+// need now, and may have been tried.
+func (e *Engine) needed() []ledger.Key {
+	lacking := e.nextKernel.lacking
+	keys := []ledger.Key{ledger.Reinstall(e.interrupted.allowed()), ledger.Packages(lacking.packages), ledger.Packages(lacking.ofVendor)}
+	for _, d := range e.devices {
+		keys = append(keys, ledger.Load(d.stay), ledger.Children(d.stay))
+		switch {
+		case d.want.State == plan.Bound:
+			keys = append(keys, ledger.Packages(d.childPackages), ledger.Firmware(d.missing))
+		case d.want.Action == plan.Install:
+			keys = append(keys, ledger.Packages(d.want.Packages))
+		}
+	}
+	return keys
+}
+
+// tryAnew lets everything be tried for a device as if it never had been, nor been cancelled.
 func (e *Engine) tryAnew(d *device) {
+	e.forgetTries(d)
+	d.cancelled = ""
+}
+
+// forgetTries forgets what was tried for a device.
+func (e *Engine) forgetTries(d *device) {
 	e.ledger.Forget(ledger.Load(d.stay))
 	e.ledger.Forget(ledger.Firmware(d.missing))
 	e.ledger.Forget(ledger.Firmware(d.brought))
 	if _, incomplete := e.incomplete[ledger.Packages(d.want.Packages)]; !incomplete {
 		e.ledger.Forget(ledger.Packages(d.want.Packages))
 	}
-	d.cancelled, d.asked = "", false
+}
+
+// leftAlone says whether a device lacks something that is not brought because somebody has
+// cancelled its job.
+func (d *device) leftAlone() bool {
+	return d.cancelled != "" && (d.want.State != plan.Bound || d.whole.Needs || len(d.missing) > 0)
 }
 
 // facts are what decisions rest on now.

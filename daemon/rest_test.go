@@ -14,6 +14,7 @@ import (
 
 	"driverd/daemon"
 	"driverd/hwdetect"
+	"driverd/hwdetect/firmware"
 	"driverd/plan"
 	"driverd/reason"
 )
@@ -21,6 +22,15 @@ import (
 // The service may end when nothing is under way, or to be tried again, and not before.
 func TestRestful(t *testing.T) {
 	never, always := false, true
+	noRoute := func([]string) error { return reason.With(reason.RepoUnreachable, errors.New("no route")) }
+	cancel := func(w *world, e *daemon.Engine) {
+		w.plug(2, mega.alias)
+		e.Kick()
+		after(2 * time.Second)
+		if err := e.Cancel(context.Background(), 1, "uid:0"); err != nil {
+			t.Error(err)
+		}
+	}
 	for name, test := range map[string]struct {
 		world func(w *world)
 		do    func(w *world, e *daemon.Engine)
@@ -48,6 +58,38 @@ func TestRestful(t *testing.T) {
 			w.plug(2, mega.alias)
 			w.onLoad = func(hwdetect.Slot) error { return reason.With(reason.ProbeFailed, errors.New("no")) }
 		}, nil, false},
+		"a package that cannot be had": {func(w *world) {
+			w.onInstall = noRoute
+			w.plug(2, mega.alias)
+		}, func(_ *world, _ *daemon.Engine) { after(time.Hour) }, false},
+		"a package that cannot be had, for a device that is gone": {func(w *world) {
+			w.onInstall = noRoute
+			w.plug(2, mega.alias)
+		}, func(w *world, _ *daemon.Engine) {
+			after(time.Minute)
+			w.unplug(2)
+			after(10 * time.Minute)
+		}, true},
+		"firmware that cannot be had, for a device that is gone": {func(w *world) {
+			w.plug(2, mega.alias)
+			w.lacking = []string{qedFile}
+			w.onLoad = func(hwdetect.Slot) error {
+				return &firmware.MissingError{Files: []string{qedFile}, Err: errors.New("it lacks " + qedFile)}
+			}
+		}, func(w *world, _ *daemon.Engine) {
+			after(time.Minute)
+			w.unplug(2)
+			after(10 * time.Minute)
+		}, true},
+		"a job that was cancelled": {nil, func(w *world, e *daemon.Engine) {
+			cancel(w, e)
+			after(10 * time.Minute)
+		}, false},
+		"and its device has its driver all the same": {nil, func(w *world, e *daemon.Engine) {
+			cancel(w, e)
+			w.bind(2, mega.module)
+			after(10 * time.Minute)
+		}, true},
 		"a job that has ended, and can still be read": {nil, func(w *world, e *daemon.Engine) {
 			w.plug(2, mega.alias)
 			e.Kick()

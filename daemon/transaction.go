@@ -183,6 +183,7 @@ func (e *Engine) finish(j *jobs.Job, catalog *catalog, err error) {
 	if !j.Active() {
 		return // cancelled
 	}
+	_ = e.readModules(now) // what the transaction has changed did not change since; a problem is told by the look
 	for _, key := range j.Tries {
 		e.endTry(j, key, now, err)
 	}

@@ -21,11 +21,8 @@ type Key struct {
 	stay hwdetect.Stay
 }
 
-// Kinds that are asked for.
-const (
-	kindLoad    = "load"
-	kindCatalog = "catalog"
-)
+// kindLoad is the kind that is asked for.
+const kindLoad = "load"
 
 // Packages is the key of installing a set of packages.
 func Packages(nevras []string) Key { return Key{kind: "packages", what: set(nevras)} }
@@ -43,10 +40,10 @@ func Load(stay hwdetect.Stay) Key { return Key{kind: kindLoad, stay: stay} }
 func Children(stay hwdetect.Stay) Key { return Key{kind: "children", stay: stay} }
 
 // Offers is the asking for vendors' drivers for a kernel.
-func Offers(release string) Key { return Key{kind: kindCatalog, what: "offers " + release} }
+func Offers(release string) Key { return Key{kind: "catalog", what: "offers " + release} }
 
 // Catalog is the key of learning the packages of a kernel.
-func Catalog(release string) Key { return Key{kind: kindCatalog, what: release} }
+func Catalog(release string) Key { return Key{kind: "catalog", what: release} }
 
 // set is the same text for the same set.
 func set(words []string) string {
@@ -178,15 +175,18 @@ func (l *Ledger) Withdraw(k Key, owner uint64, alone bool) {
 func (l *Ledger) Copy(from, to Key) { l.tries[to] = l.tries[from] }
 
 // Clean says whether nothing is remembered that a ledger without any tries would not make up
-// for at once: no try runs, and none but those to learn a catalog has failed or left a device
+// for at once: no try runs, and none of what is still needed has failed or left a device
 // without its driver.
-func (l *Ledger) Clean() bool {
-	for k, t := range l.tries {
-		if t.Running() || k.kind == kindLoad && t.Done() || k.kind != kindCatalog && t.Failed() {
+func (l *Ledger) Clean(needed []Key) bool {
+	for _, t := range l.tries {
+		if t.Running() {
 			return false
 		}
 	}
-	return true
+	return !slices.ContainsFunc(needed, func(k Key) bool {
+		t := l.tries[k]
+		return t.Failed() || k.kind == kindLoad && t.Done()
+	})
 }
 
 // Forget lets a thing be tried as if it never had been. A try that runs goes on.

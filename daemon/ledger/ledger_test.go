@@ -81,6 +81,37 @@ func TestOnlyTheOwnerEndsATry(t *testing.T) {
 	}
 }
 
+// What is not needed any more does not count, whatever has become of it; what runs does.
+func TestClean(t *testing.T) {
+	t.Parallel()
+	failed := failing(reason.With(reason.RepoUnreachable, errors.New("no route")))
+	here := ledger.Load(hwdetect.Stay{Slot: hwdetect.Slot{Bus: 1}, Generation: 1})
+	loaded := ledger.New()
+	loaded.Begin(here, 0, start, ledger.Try{})
+	loaded.EndLoad(here, 0, start, nil, true)
+	well := failing(nil)
+	running := ledger.New()
+	running.Begin(key, 1, start, ledger.Try{})
+	for _, test := range []struct {
+		name   string
+		ledger *ledger.Ledger
+		needed []ledger.Key
+		clean  bool
+	}{
+		{"nothing was tried", ledger.New(), []ledger.Key{key, here}, true},
+		{"it went well", well, []ledger.Key{key, here}, true},
+		{"it has failed", failed, []ledger.Key{here, key}, false},
+		{"and nobody needs it", failed, []ledger.Key{here}, true},
+		{"it runs, and nobody needs it", running, nil, false},
+		{"a driver was loaded, and the device has none", loaded, []ledger.Key{here}, false},
+		{"and the device is gone", loaded, nil, true},
+	} {
+		if got := test.ledger.Clean(test.needed); got != test.clean {
+			t.Errorf("%s: clean %t", test.name, got)
+		}
+	}
+}
+
 // A try that is taken back never was; but the pauses go on growing.
 func TestWithdrawnTry(t *testing.T) {
 	t.Parallel()

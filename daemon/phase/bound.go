@@ -39,7 +39,7 @@ func (d Device) bound(now time.Time) Phase {
 		p.Act = Load
 	case bring:
 		p.Act = BringFirmware
-	case w.Needs && !w.Install.Running() && (!w.Install.Done() || w.Install.Due(now, d.Changes)):
+	case w.Needs && d.Cancelled == "" && d.mayInstallForChildren(now):
 		p.Act = InstallForChildren
 	}
 	for _, try := range []ledger.Try{w.Children, w.Install, d.Firmware} {
@@ -58,7 +58,10 @@ func (d Device) bound(now time.Time) Phase {
 	if err := w.Children.Err; w.Children.Failed() && lacks == "" && slices.ContainsFunc(w.Load, waits) {
 		notes = append(notes, err.Error())
 	}
-	if err := w.Install.Err; w.Needs && w.Install.Failed() {
+	switch err := w.Install.Err; {
+	case w.Needs && d.Cancelled != "":
+		notes = append(notes, "to install what its children need "+d.wasCancelled())
+	case w.Needs && w.Install.Failed():
 		notes = append(notes, fmt.Sprintf("cannot install what its children need: %v", err))
 	}
 	p.Message = strings.Join(notes, "; ")
@@ -69,15 +72,27 @@ func (d Device) bound(now time.Time) Phase {
 // been tried since the modules on the disk changed.
 func (d Device) mayLoadChildren(now time.Time) bool {
 	try, w := d.Whole.Children, d.Whole
-	switch {
-	case w.Unasked && !try.Done():
-		return true
-	case len(w.Load) == 0:
-		return false
-	case !try.Done() || d.Changes.Modules.After(try.Began) || try.Due(now, d.Changes) && len(MissingFirmware(try)) == 0:
-		return true
+	if !try.Done() || try.Due(now, d.Changes) && len(MissingFirmware(try)) == 0 {
+		return w.Unasked || len(w.Load) > 0
 	}
-	return slices.ContainsFunc(w.Load, func(id string) bool { return !slices.Contains(try.Children, id) })
+	return slices.ContainsFunc(w.Load, func(id string) bool {
+		return !slices.Contains(try.Children, id) || d.Changes.Modules.After(try.Began)
+	})
+}
+
+// mayInstallForChildren says whether the packages that children need have not been tried, may be
+// tried again, or seem to have been removed since they were installed.
+func (d Device) mayInstallForChildren(now time.Time) bool {
+	switch try := d.Whole.Install; {
+	case try.Running():
+		return false
+	case !try.Done():
+		return true
+	case try.Err == nil:
+		return d.Changes.Modules.After(try.Ended)
+	default:
+		return try.Due(now, d.Changes)
+	}
 }
 
 // unwell says what the driver of a bound device has done without, and whether that is
@@ -95,8 +110,15 @@ func (d Device) unwell(now time.Time) (bring bool, message string) {
 		return false, message + ", which is being installed"
 	case try.Done() && try.Err == nil:
 		return false, message + "; " + firmware.Reload(d.Slot, d.Whole.Driver)
+	case d.Cancelled != "":
+		return false, message + "; to bring it " + d.wasCancelled()
 	case !try.Done() || try.Due(now, d.Changes):
 		return true, message
 	}
 	return false, fmt.Sprintf("%s: %v", message, try.Err)
+}
+
+// wasCancelled says who has cancelled the job of a bound device, and what ends that.
+func (d Device) wasCancelled() string {
+	return fmt.Sprintf("was cancelled by %s; driverd rescan tries again", d.Cancelled)
 }

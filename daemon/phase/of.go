@@ -38,7 +38,7 @@ type Device struct {
 	Unpacked     bool   // the job at work has put all that it waits for on the disk
 	Reinstalling bool   // its package is being installed again, or about to be
 	Damaged      error  // why that could not be done, if it was to be
-	Cancelled    string // by whom its job was
+	Cancelled    string // by whom its job was, with or without its driver; empty if it was not
 
 	Changes ledger.Changes
 
@@ -90,10 +90,19 @@ func (d Device) install(now time.Time) Phase {
 		return in(Installing, Wait)
 	case !try.Done() || d.Seen.After(try.Ended) || try.Due(now, d.Changes):
 		return in(WaitingForJob, Install)
+	case try.Err == nil && d.removed():
+		return in(WaitingForJob, Install)
 	case try.Err == nil:
 		return d.load(now) // a scriptlet was cut short; the load step can do without depmod
 	}
 	return failed(InstallFailed, try.Err, try.RetryAt)
+}
+
+// removed says whether somebody seems to have removed the packages since they were installed:
+// the modules on the disk have changed since, and the load step has found none after that.
+func (d Device) removed() bool {
+	changed := d.Changes.Modules
+	return changed.After(d.Install.Ended) && !changed.After(d.Load.Began) && reason.Of(d.Load.Err) == reason.NoDriver
 }
 
 // load is the phase of a device whose modules are installed.

@@ -51,7 +51,18 @@ func failedWith(err error) ledger.Try {
 
 // due is a failed try whose time has come.
 func due(why reason.Reason) ledger.Try {
+	return dueAfter(reason.With(why, errors.New("no: "+string(why))))
+}
+
+// afterwards is a load step that failed after what went well had ended.
+func afterwards(why reason.Reason) ledger.Try {
 	try := failed(why)
+	try.Began, try.Ended = ago(2*time.Second), ago(time.Second)
+	return try
+}
+
+func dueAfter(err error) ledger.Try {
+	try := failedWith(err)
 	try.RetryAt = now
 	return try
 }
@@ -89,6 +100,10 @@ func TestManual(t *testing.T) {
 		{"the package is not signed", phase.Device{Want: install, Install: failed(reason.UntrustedPackage)}, phase.InstallFailed, plan.Blocked, reason.UntrustedPackage, phase.Wait, time.Time{}, "no: "},
 		{"which a card does not know that came later", phase.Device{Want: install, Install: failed(reason.UntrustedPackage), Seen: ago(time.Second)}, phase.WaitingForJob, plan.Pending, "", phase.Install, time.Time{}, ""},
 		{"the package is installed, and not indexed", phase.Device{Want: install, Install: well}, phase.WaitingToLoad, plan.Pending, "", phase.Load, time.Time{}, ""},
+		{"and somebody has removed it since", phase.Device{Want: install, Install: well, Load: failed(reason.ProbeFailed), Changes: ledger.Changes{Modules: now}}, phase.WaitingToLoad, plan.Pending, "", phase.Load, time.Time{}, ""},
+		{"which the load step finds out", phase.Device{Want: install, Install: well, Load: afterwards(reason.NoDriver), Changes: ledger.Changes{Modules: ago(3 * time.Second)}}, phase.WaitingForJob, plan.Pending, "", phase.Install, time.Time{}, ""},
+		{"but nothing has changed since it was installed", phase.Device{Want: install, Install: well, Load: afterwards(reason.NoDriver), Changes: ledger.Changes{Modules: ago(7 * time.Second)}}, phase.LoadFailed, plan.Failed, reason.TransactionFailed, phase.Wait, time.Time{}, "run dnf5 reinstall igb-1"},
+		{"and its driver fails", phase.Device{Want: install, Install: well, Load: afterwards(reason.ProbeFailed), Changes: ledger.Changes{Modules: ago(3 * time.Second)}}, phase.LoadFailed, plan.Failed, reason.ProbeFailed, phase.Wait, time.Time{}, "no: "},
 		{"somebody has cancelled the job", phase.Device{Want: install, Cancelled: "uid:0"}, phase.Cancelled, plan.Blocked, reason.Policy, phase.Wait, time.Time{}, "cancelled by uid:0; driverd install 0000:01:00.0"},
 
 		{"its module is installed", phase.Device{Want: load}, phase.WaitingToLoad, plan.Pending, "", phase.Load, time.Time{}, ""},
