@@ -17,7 +17,7 @@ interface Props {
     onInstall: (selector: string) => void;
 }
 
-/** The devices: first those with which something is to be done, or is being done. */
+/** The devices: first those with which something is to be done, or is being done; last those that are left alone. */
 export function Devices({ devices, onInstall }: Props) {
     const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
     const toggle = (slot: string) => setOpen(before => {
@@ -26,7 +26,7 @@ export function Devices({ devices, onInstall }: Props) {
             after.add(slot);
         return after;
     });
-    const sorted = [...devices.filter(isUnsettled), ...devices.filter(device => !isUnsettled(device))];
+    const sorted = [...devices].sort((a, b) => rank(a) - rank(b));
     return (
         <Card component="section">
             <CardTitle component="h2">{_("Devices")}</CardTitle>
@@ -54,8 +54,17 @@ export function Devices({ devices, onInstall }: Props) {
     );
 }
 
-function isUnsettled(device: Device): boolean {
-    return device.Driver === "" || device.Job !== none;
+/** Says whether a device has no driver because somebody has decided so, or as a part of the machine itself. */
+function isLeftAlone(device: Device): boolean {
+    return ["policy", "driver-override", "unbound"].includes(device.Reason);
+}
+
+function rank(device: Device): number {
+    if (device.Job !== none)
+        return 0;
+    if (device.Driver)
+        return 1;
+    return isLeftAlone(device) ? 2 : 0;
 }
 
 function color(device: Device): NonNullable<LabelProps["color"]> {
@@ -63,7 +72,7 @@ function color(device: Device): NonNullable<LabelProps["color"]> {
         return "blue";
     if (device.Driver)
         return "green";
-    return device.Reason ? "orange" : "grey";
+    return device.Reason && !isLeftAlone(device) ? "orange" : "grey";
 }
 
 interface RowProps {
