@@ -98,11 +98,14 @@ type world struct {
 	full    error // of everything that is to be kept
 	boot    string
 	begun   map[string]string    // packages, by the boot in which they were being installed
+	earlier []string             // that the steps of an earlier service install
 	spoilt  bool                 // what is installed cannot be loaded until it is installed again
 	stayed  []daemon.Stayed      // when the service came to rest
 	steps   []dnfbridge.Progress // that an Install begins with
 	locked  bool                 // somebody has the lock of the package database when it is to begin
 	gate    error
+
+	earlierTakes time.Duration // until they have ended
 
 	rests int  // how often the backend was to be stopped
 	busy  bool // somebody uses it
@@ -354,6 +357,10 @@ func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress f
 	}
 	w.installed = next
 	return nil
+}
+
+func (w *world) InstalledEarlier(ctx context.Context) ([]string, error) {
+	return w.earlier, spend(ctx, w.earlierTakes)
 }
 
 func (w *world) StopIfUnused(context.Context) (bool, error) {
