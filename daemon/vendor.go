@@ -44,7 +44,8 @@ func (o *offers) forget() { o.known = nil }
 func (o *offers) lastTry() ledger.Try { return o.engine.ledger.Get(ledger.Offers(o.release)) }
 
 // Step asks about what is wanted and not known, and returns when it wants to be called
-// again. The answer is a day old at most, and of the repositories and drop-ins as they are.
+// again. The answer is a day old at most, of the repositories and drop-ins as they are, and
+// calls nothing installed whose module was removed since.
 func (o *offers) Step(now time.Time) (wake time.Time) {
 	e, try := o.engine, o.lastTry()
 	if len(o.wanted) == 0 || try.Running() {
@@ -53,8 +54,8 @@ func (o *offers) Step(now time.Time) (wake time.Time) {
 	same := slices.EqualFunc(o.vendors, e.config.Vendors, func(a, b plan.Vendor) bool {
 		return a.Name == b.Name && a.Build == b.Build && slices.Equal(a.Kmods, b.Kmods) && slices.Equal(a.Companions, b.Companions) && slices.Equal(a.Depends, b.Depends)
 	})
-	if o.repositories != e.repositories || !same || !now.Before(o.at.Add(catalogAge)) {
-		o.known = nil
+	if o.repositories != e.repositories || !same || !now.Before(o.at.Add(catalogAge)) || o.moduleIsGone() {
+		o.forget()
 	}
 	var missing []plan.Vendor
 	concerned, failed := false, false
@@ -80,6 +81,24 @@ func (o *offers) Step(now time.Time) (wake time.Time) {
 		return try.RetryAt
 	}
 	return o.at.Add(catalogAge)
+}
+
+// moduleIsGone says whether a device lacks the module of an enabled vendor's driver that is
+// installed as far as known, and the modules on the disk have changed since that was learned.
+// What is known for the next kernel is forgotten whenever its modules change.
+func (o *offers) moduleIsGone() bool {
+	e := o.engine
+	if o.release != e.Release || !e.changes.Modules.After(o.at) {
+		return false
+	}
+	f := e.facts()
+	for _, d := range e.devices {
+		v, ok := f.EnabledFor(d.Device)
+		if kmod, _ := o.known[v.Name].Kmod(); ok && kmod.Installed && !f.HasModule(d.Device, v) {
+			return true
+		}
+	}
+	return false
 }
 
 func (o *offers) learn(vendors []plan.Vendor, now time.Time) {
