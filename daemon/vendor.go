@@ -6,7 +6,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"driverd/daemon/ledger"
@@ -188,30 +187,34 @@ func (o *offers) installed(nevras []string) {
 }
 
 // noteVendors notes in the history which vendors' drivers have been enabled or disabled since
-// the last entry about them. Only root can do so, in files that are looked at like the hardware.
+// the last look. Only root can do so, in files that are looked at like the hardware. A history
+// that could not be read does not tell which were enabled: it begins with those that are.
 func (e *Engine) noteVendors() {
-	enabled := make(map[string]bool)
-	for _, entry := range slices.Backward(e.history.entries) { // the oldest first
-		if name, ok := strings.CutPrefix(entry.Message, vendorNoted); ok {
-			enabled[name] = entry.Action == "enable-vendor"
-		}
-	}
-	now := make(map[string]bool)
+	before, now := e.history.vendors, []string{}
 	for _, v := range e.config.Vendors {
-		now[v.Name] = v.Enabled
-	}
-	both := maps.Clone(enabled)
-	maps.Copy(both, now)
-	for _, name := range slices.Sorted(maps.Keys(both)) {
-		if enabled[name] == now[name] {
-			continue
+		if v.Enabled {
+			now = append(now, v.Name)
 		}
-		action := map[bool]string{true: "enable-vendor", false: "disable-vendor"}[now[name]]
-		e.Log.Info().Str("event", "vendor-changed").Msgf("%s: %s%s", action, vendorNoted, name)
-		e.note(Entry{Action: action, Origin: "uid:0", State: JobDone, Message: vendorNoted + name, Began: time.Now()})
-		e.offers.forget()
 	}
+	slices.Sort(now)
+	if before != nil && slices.Equal(before, now) {
+		return
+	}
+	e.history.vendors = now
+	if before == nil {
+		e.changedHistory()
+		return
+	}
+	for _, name := range union(before, now) {
+		action := "enable-vendor"
+		switch was, is := slices.Contains(before, name), slices.Contains(now, name); {
+		case was && is:
+			continue
+		case was:
+			action = "disable-vendor"
+		}
+		e.Log.Info().Str("event", "vendor-changed").Msgf("%s: the vendor's driver %s", action, name)
+		e.note(Entry{Action: action, Origin: "uid:0", State: JobDone, Message: "the vendor's driver " + name, Began: time.Now()})
+	}
+	e.offers.forget()
 }
-
-// vendorNoted begins the messages of entries about vendors' drivers.
-const vendorNoted = "the vendor's driver "

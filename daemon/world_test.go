@@ -94,6 +94,8 @@ type world struct {
 
 	has     map[string]bool // packages that are installed, by NEVRA
 	history []daemon.Entry
+	enabled []string // vendors, as the history has it
+	spoiled error    // what is wrong with the file of the history; a Save mends it
 	mode    daemon.Mode
 	full    error // of everything that is to be kept
 	boot    string
@@ -462,13 +464,18 @@ func (c cache) Save(_ string, learned daemon.Learned) error {
 // historyFile and modeFile keep what the engine keeps.
 type historyFile struct{ *world }
 
-func (f historyFile) Load() ([]daemon.Entry, error) { return f.history, nil }
+func (f historyFile) Load() (daemon.KeptHistory, error) {
+	if f.spoiled != nil {
+		return daemon.KeptHistory{}, f.spoiled
+	}
+	return daemon.KeptHistory{Entries: f.history, Vendors: f.enabled}, nil
+}
 
-func (f historyFile) Save(entries []daemon.Entry) error {
+func (f historyFile) Save(kept daemon.KeptHistory) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.full == nil {
-		f.history = entries
+		f.history, f.enabled, f.spoiled = kept.Entries, kept.Vendors, nil
 	}
 	return f.full
 }
