@@ -112,10 +112,10 @@ func (c *catalog) Step(now time.Time) (wake time.Time) {
 }
 
 func (c *catalog) learn(now time.Time) {
-	e, key := c.engine, ledger.Catalog(c.release)
+	e, key, last := c.engine, ledger.Catalog(c.release), c.lastTry()
 	learned, first := Learned{At: now, Repositories: e.repositories}, c.known == nil
-	// What is hidden is only listed then.
-	learned.Fresh = c.toRenew || c.lastTry().Failed() && c.renewing || c.known.Excludes()
+	// What is hidden, or has come since the metadata, is only listed then.
+	learned.Fresh = c.toRenew || last.Failed() && c.renewing || errors.Is(last.Err, errNoBuild) || c.known.Excludes()
 	e.ledger.Begin(key, 0, now, ledger.Try{})
 	c.learned, c.outOfDate, c.toRenew, c.renewing = make(chan struct{}), false, false, learned.Fresh
 	var unkept error
@@ -167,7 +167,9 @@ func (c *catalog) take(learned Learned, err error) {
 		return
 	}
 	c.keep(learned)
-	log.Info().Str("event", "catalog-learned").Msgf("learned the packages of kernel %s", c.release)
+	if err == nil {
+		log.Info().Str("event", "catalog-learned").Msgf("learned the packages of kernel %s", c.release)
+	}
 }
 
 // keep keeps what the repositories have said, all of it.

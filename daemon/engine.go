@@ -62,6 +62,9 @@ type Backend interface {
 	VendorFinder
 	Resolve(ctx context.Context, t dnfbridge.Transaction) ([]dnfbridge.Package, error)
 	Install(ctx context.Context, t dnfbridge.Transaction, progress func(dnfbridge.Progress)) error
+	// InstalledEarlier returns what the package manager has installed for an engine before this
+	// one, when it has ended all of that.
+	InstalledEarlier(ctx context.Context) ([]string, error)
 	// StopIfUnused stops what the package manager has kept running for this engine, unless
 	// somebody else uses it, and says whether nothing is left to stop.
 	StopIfUnused(ctx context.Context) (done bool, err error)

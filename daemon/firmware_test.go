@@ -259,6 +259,27 @@ func TestFirmwareThatWasRemovedIsBroughtAgain(t *testing.T) {
 	})
 }
 
+// A transaction that fails for what may pass by itself is repeated.
+func TestKernelsRequestIsTriedAgain(t *testing.T) {
+	for _, why := range []reason.Reason{reason.NoSpace, reason.TransactionFailed} {
+		t.Run(string(why), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newFirmwareWorld()
+				w.installed.installed[igb.alias] = "igb"
+				w.kernelAsks(qedFile)
+				w.onInstall = func([]string) error { return reason.With(why, errors.New("no room")) }
+				w.plug(1, igb.alias)
+				w.run(t)
+				after(time.Minute)
+				expect(t, w.device(1), plan.Failed, reason.FirmwareMissing)
+				w.change(func() { w.onInstall = nil })
+				after(5 * time.Minute)
+				expect(t, w.device(1), plan.Bound, "")
+			})
+		})
+	}
+}
+
 // A package that does not help is not installed again, and one that cannot be had
 // is not looked for again, until somebody asks.
 func TestKernelsRequestIsMetOnce(t *testing.T) {
@@ -266,7 +287,7 @@ func TestKernelsRequestIsMetOnce(t *testing.T) {
 		"it does not help": func(w *world) { w.holds["qed-firmware"] = "qed/other.bin" },
 		"it cannot be had": func(w *world) { w.firmware = nil },
 		"it cannot be installed": func(w *world) {
-			w.onInstall = func([]string) error { return reason.With(reason.NoSpace, errors.New("no space")) }
+			w.onInstall = func([]string) error { return reason.With(reason.UntrustedPackage, errors.New("no key")) }
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

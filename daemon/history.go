@@ -33,17 +33,24 @@ type Entry struct {
 	Message  string    `json:"message,omitempty"`
 }
 
+// KeptHistory is what is kept of the history.
+type KeptHistory struct {
+	Entries []Entry  // the oldest first
+	Vendors []string // those whose drivers were enabled at the last look
+}
+
 // HistoryFile keeps the history across restarts.
 type HistoryFile interface {
-	// Load returns the entries, the oldest first. What it cannot read it sets
-	// aside before it returns the error: the next Save begins anew.
-	Load() ([]Entry, error)
-	Save([]Entry) error
+	// Load returns what was kept. What it cannot read it sets aside before it
+	// returns the error: the next Save begins anew.
+	Load() (KeptHistory, error)
+	Save(KeptHistory) error
 }
 
 // history is what was done, the newest first.
 type history struct {
-	entries []Entry // never changed: a new entry makes a new list
+	entries []Entry  // never changed: a new entry makes a new list
+	vendors []string // those whose drivers were enabled at the last look; nil if that is not known
 	unsaved bool
 	saving  bool
 	failing bool // the last Save was in vain, and the journal knows
@@ -58,12 +65,14 @@ func (e *Engine) History(ctx context.Context) (entries []Entry, err error) {
 // restoreHistory also finds the numbers that jobs had before: a client may still
 // hold the path of one.
 func (e *Engine) restoreHistory() {
-	entries, err := e.HistoryFile.Load()
-	if err != nil {
+	kept, err := e.HistoryFile.Load()
+	if err == nil {
+		e.history.vendors = append([]string{}, kept.Vendors...)
+	} else {
 		e.Log.Error().Str("event", "history-unreadable").Msgf("the history begins anew: %v", err)
 	}
-	e.history.entries = reversed(entries)
-	for _, entry := range entries {
+	e.history.entries = reversed(kept.Entries)
+	for _, entry := range kept.Entries {
 		e.jobs.Numbered(entry.Job)
 	}
 }
@@ -79,13 +88,18 @@ func (e *Engine) note(entry Entry) {
 		before = before[1:]
 	}
 	h.entries = slices.Concat([]Entry{entry}, before[:min(len(before), keptEntries-1)])
-	h.unsaved = true
-	e.saveHistory()
+	e.changedHistory()
 }
 
 func (e Entry) repeats(last Entry) bool {
 	return e.Action == last.Action && e.Origin == last.Origin && e.State == last.State && e.Reason == last.Reason &&
 		slices.Equal(e.Packages, last.Packages) && slices.Equal(e.Slots, last.Slots)
+}
+
+// changedHistory has the history written.
+func (e *Engine) changedHistory() {
+	e.history.unsaved = true
+	e.saveHistory()
 }
 
 // saveHistory writes the history outside the engine's goroutine. What is noted
@@ -96,9 +110,9 @@ func (e *Engine) saveHistory() {
 		return
 	}
 	h.saving, h.unsaved = true, false
-	entries := h.entries
+	latest := *h
 	e.saves.Go(func() {
-		err := e.HistoryFile.Save(reversed(entries))
+		err := e.HistoryFile.Save(latest.kept())
 		e.post(func() {
 			again := h.unsaved
 			h.saving = false
@@ -125,9 +139,11 @@ func (e *Engine) savedHistory(err error) {
 func (e *Engine) closeHistory() {
 	e.saves.Wait()
 	if h := &e.history; h.unsaved || h.saving {
-		e.savedHistory(e.HistoryFile.Save(reversed(h.entries)))
+		e.savedHistory(e.HistoryFile.Save(h.kept()))
 	}
 }
+
+func (h history) kept() KeptHistory { return KeptHistory{reversed(h.entries), h.vendors} }
 
 func reversed(entries []Entry) []Entry {
 	entries = slices.Clone(entries)

@@ -3,10 +3,12 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"driverd/daemon/jobs"
@@ -27,9 +29,11 @@ type UnfinishedFile interface {
 // it has installed again, once and for all; what is not installed, whoever needs it
 // installs anyway.
 type interrupted struct {
-	engine *Engine
-	boots  map[string]string // by NEVRA
-	told   bool              // the journal knows of what an earlier boot has left
+	engine   *Engine
+	keeping  sync.Mutex        // held while it is kept
+	boots    map[string]string // by NEVRA
+	told     bool              // the journal knows of what an earlier boot has left
+	awaiting bool              // whether steps of a service before this one, in this boot, have ended is not known yet
 }
 
 func (i *interrupted) restore() {
@@ -40,6 +44,29 @@ func (i *interrupted) restore() {
 	}
 	i.boots = make(map[string]string)
 	maps.Copy(i.boots, boots)
+	i.awaitEarlier()
+}
+
+// awaitEarlier forgets what is on the disk when the steps have ended that a service before
+// this one has started in this boot.
+func (i *interrupted) awaitEarlier() {
+	e := i.engine
+	i.awaiting = slices.Contains(slices.Collect(maps.Values(i.boots)), e.Boot)
+	if !i.awaiting {
+		return
+	}
+	e.start(
+		func(ctx context.Context) error {
+			installed, err := e.Backend.InstalledEarlier(ctx)
+			i.end(installed, false)
+			return err
+		},
+		func(err error) {
+			i.awaiting = false
+			if err != nil {
+				e.Log.Debug().Err(err).Msg("it is not known what the steps of an earlier service have installed")
+			}
+		})
 }
 
 // left lists what an earlier boot has left.
@@ -125,6 +152,8 @@ func (i *interrupted) end(packages []string, again bool) {
 
 // keep changes what is unfinished, and keeps it.
 func (i *interrupted) keep(change func(boots map[string]string)) {
+	i.keeping.Lock()
+	defer i.keeping.Unlock()
 	e := i.engine
 	var boots map[string]string
 	changed := false

@@ -96,20 +96,42 @@ func TestWhatIsFinishedIsNotDoneAgain(t *testing.T) {
 	})
 }
 
-// A service that starts anew in the same boot has lost nothing but its memory.
+// A service that starts anew in the same boot has lost nothing but its memory: what the step has
+// installed without it is not installed again in the next boot, unless the step failed.
 func TestRestartInTheTransaction(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := interrupted(t)
-		w.boot, w.spoilt = "first", false
-		w.run(t)
-		after(time.Minute)
-		expect(t, w.device(1), plan.Bound, "")
-		w.change(func() {
-			if len(w.installs) != 0 {
-				t.Errorf("installed are %v", w.installs)
-			}
+	for name, test := range map[string]struct {
+		installs []string // what the step does without the service
+		kept     map[string]string
+		again    [][]string // in the next boot
+	}{
+		"the step ends well": {[]string{igb.nevra}, map[string]string{}, nil},
+		"the step fails":     {nil, map[string]string{igb.nevra: "first"}, [][]string{{igb.nevra}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := interrupted(t)
+				w.boot, w.spoilt, w.small = "first", false, true
+				w.earlier, w.earlierTakes = test.installs, 20*time.Minute
+				_, stop := w.run(t)
+				after(15 * time.Minute)
+				expect(t, w.device(1), plan.Bound, "")
+				if len(w.installs) != 0 || len(w.begun) != 1 || w.view().Restful {
+					t.Errorf("before the step ends, installed are %v, unfinished %v, at rest %t", w.installs, w.begun, w.view().Restful)
+				}
+				after(10 * time.Minute)
+				if diff := cmp.Diff(test.kept, w.begun); diff != "" || !w.view().Restful {
+					t.Errorf("after it has ended, unfinished are: %s", diff)
+				}
+				stop()
+				w.boot = "second"
+				w.run(t)
+				after(time.Minute)
+				if diff := cmp.Diff(test.again, w.installs); diff != "" {
+					t.Errorf("installed in the next boot are: %s", diff)
+				}
+			})
 		})
-	})
+	}
 }
 
 // Who only observes installs nothing again either, until that ends.

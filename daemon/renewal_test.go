@@ -5,6 +5,7 @@ package daemon_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,6 +102,29 @@ func TestKernelThatIsNewerThanTheMetadata(t *testing.T) {
 		w.run(t)
 		after(20 * time.Second)
 		expect(t, w.device(1), plan.Bound, "")
+	})
+}
+
+// A kernel that the repositories do not have yet is there as soon as a mirror has caught up: each
+// retry renews the metadata.
+func TestRetriesForABuildRenew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		all := w.packages
+		w.packages = []dnfbridge.Package{{NEVRA: "kernel-core-1-1.x86_64", Installed: true, Provides: []string{"kernel-core-uname-r = " + release}}}
+		var log strings.Builder
+		w.log = &log
+		w.plug(1, igb.alias)
+		_, stop := w.run(t)
+		after(20 * time.Second)
+		expect(t, w.device(1), plan.Unavailable, reason.StaleKernel)
+		w.change(func() { w.cacheIsOld(all) })
+		after(2 * time.Minute)
+		expect(t, w.device(1), plan.Bound, "")
+		stop()
+		if n := strings.Count(log.String(), "catalog-learned"); n != 1 {
+			t.Errorf("the catalog was learned once, the log says so %d times", n)
+		}
 	})
 }
 

@@ -44,7 +44,7 @@ func (e *Engine) restful(began time.Time) bool {
 	if !may || e.Gate != nil || e.blind != nil || e.misconfigured != nil ||
 		e.due.Before(began.Add(resyncTime)) || // somebody wants to be called before
 		len(e.jobs.All()) > 0 || len(e.loading) > 0 || len(e.plans) > 0 || len(e.incomplete) > 0 ||
-		e.children.asking || e.idleBackend.stopping || !e.ledger.Clean(e.needed()) ||
+		e.children.asking || e.interrupted.awaiting || e.idleBackend.stopping || !e.ledger.Clean(e.needed()) ||
 		e.nextKernel.unlearned() && e.modeNow() == Auto {
 		return false
 	}

@@ -228,11 +228,11 @@ func (e *Engine) endTry(j *jobs.Job, key ledger.Key, now time.Time, err error) {
 	}
 }
 
-// ofFirmware is why files could not be brought: that they are missing, unless it is
-// the way to the packages that is.
+// ofFirmware is why files could not be brought: that they are missing, unless what kept
+// them away may pass by itself.
 func ofFirmware(err error) error {
 	switch reason.Of(err) {
-	case reason.BackendBusy, reason.BackendMissing, reason.NotAuthorized, reason.RepoUnreachable:
+	case reason.BackendBusy, reason.BackendMissing, reason.NotAuthorized, reason.RepoUnreachable, reason.NoSpace, reason.TransactionFailed:
 		return err
 	}
 	return reason.With(reason.FirmwareMissing, err)

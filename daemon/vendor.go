@@ -6,7 +6,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"driverd/daemon/ledger"
@@ -44,7 +43,8 @@ func (o *offers) forget() { o.known = nil }
 func (o *offers) lastTry() ledger.Try { return o.engine.ledger.Get(ledger.Offers(o.release)) }
 
 // Step asks about what is wanted and not known, and returns when it wants to be called
-// again. The answer is a day old at most, and of the repositories and drop-ins as they are.
+// again. The answer is a day old at most, of the repositories and drop-ins as they are, and
+// calls nothing installed whose module was removed since.
 func (o *offers) Step(now time.Time) (wake time.Time) {
 	e, try := o.engine, o.lastTry()
 	if len(o.wanted) == 0 || try.Running() {
@@ -53,8 +53,8 @@ func (o *offers) Step(now time.Time) (wake time.Time) {
 	same := slices.EqualFunc(o.vendors, e.config.Vendors, func(a, b plan.Vendor) bool {
 		return a.Name == b.Name && a.Build == b.Build && slices.Equal(a.Kmods, b.Kmods) && slices.Equal(a.Companions, b.Companions) && slices.Equal(a.Depends, b.Depends)
 	})
-	if o.repositories != e.repositories || !same || !now.Before(o.at.Add(catalogAge)) {
-		o.known = nil
+	if o.repositories != e.repositories || !same || !now.Before(o.at.Add(catalogAge)) || o.moduleIsGone() {
+		o.forget()
 	}
 	var missing []plan.Vendor
 	concerned, failed := false, false
@@ -80,6 +80,24 @@ func (o *offers) Step(now time.Time) (wake time.Time) {
 		return try.RetryAt
 	}
 	return o.at.Add(catalogAge)
+}
+
+// moduleIsGone says whether a device lacks the module of an enabled vendor's driver that is
+// installed as far as known, and the modules on the disk have changed since that was learned.
+// What is known for the next kernel is forgotten whenever its modules change.
+func (o *offers) moduleIsGone() bool {
+	e := o.engine
+	if o.release != e.Release || !e.changes.Modules.After(o.at) {
+		return false
+	}
+	f := e.facts()
+	for _, d := range e.devices {
+		v, ok := f.EnabledFor(d.Device)
+		if kmod, _ := o.known[v.Name].Kmod(); ok && kmod.Installed && !f.HasModule(d.Device, v) {
+			return true
+		}
+	}
+	return false
 }
 
 func (o *offers) learn(vendors []plan.Vendor, now time.Time) {
@@ -169,30 +187,34 @@ func (o *offers) installed(nevras []string) {
 }
 
 // noteVendors notes in the history which vendors' drivers have been enabled or disabled since
-// the last entry about them. Only root can do so, in files that are looked at like the hardware.
+// the last look. Only root can do so, in files that are looked at like the hardware. A history
+// that could not be read does not tell which were enabled: it begins with those that are.
 func (e *Engine) noteVendors() {
-	enabled := make(map[string]bool)
-	for _, entry := range slices.Backward(e.history.entries) { // the oldest first
-		if name, ok := strings.CutPrefix(entry.Message, vendorNoted); ok {
-			enabled[name] = entry.Action == "enable-vendor"
-		}
-	}
-	now := make(map[string]bool)
+	before, now := e.history.vendors, []string{}
 	for _, v := range e.config.Vendors {
-		now[v.Name] = v.Enabled
-	}
-	both := maps.Clone(enabled)
-	maps.Copy(both, now)
-	for _, name := range slices.Sorted(maps.Keys(both)) {
-		if enabled[name] == now[name] {
-			continue
+		if v.Enabled {
+			now = append(now, v.Name)
 		}
-		action := map[bool]string{true: "enable-vendor", false: "disable-vendor"}[now[name]]
-		e.Log.Info().Str("event", "vendor-changed").Msgf("%s: %s%s", action, vendorNoted, name)
-		e.note(Entry{Action: action, Origin: "uid:0", State: JobDone, Message: vendorNoted + name, Began: time.Now()})
-		e.offers.forget()
 	}
+	slices.Sort(now)
+	if before != nil && slices.Equal(before, now) {
+		return
+	}
+	e.history.vendors = now
+	if before == nil {
+		e.changedHistory()
+		return
+	}
+	for _, name := range union(before, now) {
+		action := "enable-vendor"
+		switch was, is := slices.Contains(before, name), slices.Contains(now, name); {
+		case was && is:
+			continue
+		case was:
+			action = "disable-vendor"
+		}
+		e.Log.Info().Str("event", "vendor-changed").Msgf("%s: the vendor's driver %s", action, name)
+		e.note(Entry{Action: action, Origin: "uid:0", State: JobDone, Message: "the vendor's driver " + name, Began: time.Now()})
+	}
+	e.offers.forget()
 }
-
-// vendorNoted begins the messages of entries about vendors' drivers.
-const vendorNoted = "the vendor's driver "

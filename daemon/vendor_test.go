@@ -89,6 +89,82 @@ func TestVendorIsEnabled(t *testing.T) {
 	})
 }
 
+// The history has each change once, however often the service is restarted: also when a thousand
+// entries have followed, and after a history that could not be read.
+func TestVendorIsEnabledOnce(t *testing.T) {
+	for name, test := range map[string]struct {
+		file func(*world) // what becomes of the file of the history
+		want int          // entries that say that it was enabled
+	}{
+		"a few entries follow": {func(*world) {}, 1},
+		"a thousand entries follow": {func(w *world) {
+			w.history = slices.Repeat([]daemon.Entry{{Action: "set-mode", Began: time.Now(), Time: time.Now()}}, 1000)
+		}, 0},
+		"the history is damaged": {func(w *world) { w.history, w.enabled, w.spoiled = nil, nil, errors.New("it is empty") }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := withEdu()
+				w.config = vendors(true)
+				_, stop := w.run(t)
+				after(time.Minute)
+				stop()
+				test.file(w)
+				for range 3 {
+					_, stop = w.run(t)
+					after(2 * time.Minute)
+					stop()
+				}
+				enabled := 0
+				for _, entry := range w.history {
+					if entry.Action == "enable-vendor" {
+						enabled++
+					}
+				}
+				if enabled != test.want {
+					t.Errorf("%d entries say that it was enabled, want %d", enabled, test.want)
+				}
+			})
+		})
+	}
+}
+
+// What dnf has removed is not installed any more, though it was when it was last learned: another
+// card has it installed again at once. It is asked about once, whatever the answer is.
+func TestVendorsDriverIsRemoved(t *testing.T) {
+	for name, still := range map[string]bool{"with its package": false, "its module alone": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := withEdu()
+				w.config = vendors(true)
+				engine, _ := w.run(t)
+				after(time.Minute)
+				expect(t, w.device(1), plan.Bound, "")
+				w.unplug(1)
+				engine.Kick()
+				after(time.Minute)
+				w.change(func() {
+					k := *w.installed
+					k.installed = map[string]string{}
+					w.installed = &k
+					w.vendor[release][0].Installed = still
+					delete(w.has, eduKmod)
+				})
+				asked := len(w.vendorsAsked)
+				w.plug(2, eduAlias)
+				engine.Kick()
+				after(time.Hour)
+				if d := w.device(2); (d.State == plan.Bound) == still {
+					t.Errorf("%+v", d)
+				}
+				if n, installs := len(w.vendorsAsked)-asked, len(w.transactions()); n != 1 || installs != 1 && still || installs != 2 && !still {
+					t.Errorf("asked %d times, %d transactions", n, installs)
+				}
+			})
+		})
+	}
+}
+
 // With packages for other kernels alone, or without a way to the repositories, an enabled
 // vendor's driver is unavailable, and it is tried again.
 func TestVendorIsUnavailable(t *testing.T) {

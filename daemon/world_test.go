@@ -94,15 +94,20 @@ type world struct {
 
 	has     map[string]bool // packages that are installed, by NEVRA
 	history []daemon.Entry
+	enabled []string // vendors, as the history has it
+	spoiled error    // what is wrong with the file of the history; a Save mends it
 	mode    daemon.Mode
 	full    error // of everything that is to be kept
 	boot    string
 	begun   map[string]string    // packages, by the boot in which they were being installed
+	earlier []string             // that the steps of an earlier service install
 	spoilt  bool                 // what is installed cannot be loaded until it is installed again
 	stayed  []daemon.Stayed      // when the service came to rest
 	steps   []dnfbridge.Progress // that an Install begins with
 	locked  bool                 // somebody has the lock of the package database when it is to begin
 	gate    error
+
+	earlierTakes time.Duration // until they have ended
 
 	rests int  // how often the backend was to be stopped
 	busy  bool // somebody uses it
@@ -356,6 +361,10 @@ func (w *world) Install(ctx context.Context, t dnfbridge.Transaction, progress f
 	return nil
 }
 
+func (w *world) InstalledEarlier(ctx context.Context) ([]string, error) {
+	return w.earlier, spend(ctx, w.earlierTakes)
+}
+
 func (w *world) StopIfUnused(context.Context) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -455,13 +464,18 @@ func (c cache) Save(_ string, learned daemon.Learned) error {
 // historyFile and modeFile keep what the engine keeps.
 type historyFile struct{ *world }
 
-func (f historyFile) Load() ([]daemon.Entry, error) { return f.history, nil }
+func (f historyFile) Load() (daemon.KeptHistory, error) {
+	if f.spoiled != nil {
+		return daemon.KeptHistory{}, f.spoiled
+	}
+	return daemon.KeptHistory{Entries: f.history, Vendors: f.enabled}, nil
+}
 
-func (f historyFile) Save(entries []daemon.Entry) error {
+func (f historyFile) Save(kept daemon.KeptHistory) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.full == nil {
-		f.history = entries
+		f.history, f.enabled, f.spoiled = kept.Entries, kept.Vendors, nil
 	}
 	return f.full
 }

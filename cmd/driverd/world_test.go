@@ -178,6 +178,8 @@ func (b *backend) VendorPackages(context.Context, string, dnfbridge.Vendor, bool
 	return dnfbridge.VendorListing{}, nil
 }
 
+func (b *backend) InstalledEarlier(context.Context) ([]string, error) { return nil, nil }
+
 func (b *backend) StopIfUnused(context.Context) (bool, error) { return true, nil }
 
 func (b *backend) Resolve(_ context.Context, t dnfbridge.Transaction) ([]dnfbridge.Package, error) {

@@ -30,6 +30,7 @@ type Backend struct {
 	mu       sync.Mutex
 	listener *listener       // nil until the first step
 	busy     map[uint64]bool // jobs whose steps may run
+	earlier  []string        // packages that steps of an earlier service have installed
 }
 
 // place is where the service and its steps meet.
@@ -137,6 +138,9 @@ func (b *Backend) leave(r Request) (job uint64, err error) {
 func (b *Backend) withdraw(job uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !b.busy[job] {
+		b.earlier = append(b.earlier, b.installedBy(job)...)
+	}
 	if err := os.Remove(requestFile(b.place.jobs, job)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		b.log.Debug().Err(err).Msg("a request stays")
 	}
@@ -144,20 +148,15 @@ func (b *Backend) withdraw(job uint64) {
 }
 
 // awaitEarlier sees the steps to their ends that a service before this one has started.
-// How they end is of no interest: what they have installed is installed.
+// What they have installed, InstalledEarlier returns.
 func (b *Backend) awaitEarlier(ctx context.Context, l *listener, t dnfbridge.Transaction, progress func(dnfbridge.Progress)) error {
-	entries, err := os.ReadDir(b.place.jobs)
+	jobs, err := b.earlierJobs()
 	if err != nil {
-		return reason.With(reason.TransactionFailed, fmt.Errorf("cannot look for steps that run: %w", err))
+		return err
 	}
-	for _, e := range entries {
-		job, err := ParseJob(e.Name())
-		b.mu.Lock()
-		ours := b.busy[job]
-		b.mu.Unlock()
+	for _, job := range jobs {
 		cancelled := l.follower(job)
 		switch {
-		case err != nil || ours:
 		case cancelled != nil: // while it was waited for
 			select {
 			case <-cancelled.done:

@@ -80,9 +80,11 @@ func (s *stage) Running(_ context.Context, job uint64) bool {
 }
 
 // backend is one of a service that has just started.
-func (s *stage) backend() *install.Backend {
+func (s *stage) backend() *install.Backend { return s.backendOf(s) }
+
+func (s *stage) backendOf(steps install.Starter) *install.Backend {
 	nowhere := func(context.Context, ...dbus.ConnOption) (*dbus.Conn, error) { return nil, errors.New("no bus") }
-	return install.NewBackendAt(dnfbridge.NewDNF5(nowhere, zerolog.Nop()), zerolog.Nop(), s, s.jobs, s.outcomes, uint32(os.Getuid()))
+	return install.NewBackendAt(dnfbridge.NewDNF5(nowhere, zerolog.Nop()), zerolog.Nop(), steps, s.jobs, s.outcomes, uint32(os.Getuid()))
 }
 
 // leave leaves an outcome.
@@ -160,7 +162,9 @@ func TestServiceIsRestarted(t *testing.T) {
 	gone, back := make(chan struct{}), make(chan struct{})
 	var s *stage
 	s = newStage(t, func(ctx context.Context, line *install.Line, job uint64) string {
+		o := install.Outcome{}
 		if s.starts == 1 {
+			o.Coming = []string{sriov}
 			line.Progress(dnfbridge.Progress{Phase: dnfbridge.PhaseDownload})
 			if err := line.Ask(ctx, []string{sriov}); err != nil {
 				t.Error(err)
@@ -169,7 +173,7 @@ func TestServiceIsRestarted(t *testing.T) {
 			close(gone)
 			<-back
 		}
-		return s.leave(job, install.Outcome{})
+		return s.leave(job, o)
 	})
 	ctx, end := context.WithCancel(t.Context())
 	go func() { <-gone; end() }()
@@ -178,13 +182,17 @@ func TestServiceIsRestarted(t *testing.T) {
 	}
 	var coming []string
 	var once sync.Once
-	err := s.backend().Install(t.Context(), transaction(func(c []string) error { coming = c; return nil }), func(p dnfbridge.Progress) {
+	b := s.backend()
+	err := b.Install(t.Context(), transaction(func(c []string) error { coming = c; return nil }), func(p dnfbridge.Progress) {
 		if p.Phase == dnfbridge.PhaseUnpacked && p.Package == sriov {
 			once.Do(func() { close(back) })
 		}
 	})
 	if err != nil || s.starts != 2 || !slices.Equal(coming, []string{sriov}) {
 		t.Errorf("%v after %d steps; what comes is %q", err, s.starts, coming)
+	}
+	if installed, err := b.InstalledEarlier(t.Context()); err != nil || !slices.Equal(installed, []string{sriov}) {
+		t.Errorf("the step of the last service has installed %q, %v", installed, err)
 	}
 }
 

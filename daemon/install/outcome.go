@@ -23,6 +23,7 @@ const maxMessage = 2000
 type outcome struct {
 	Reason  reason.Reason `json:"reason,omitempty"`
 	Message string        `json:"message,omitempty"` // empty if all went well
+	Coming  []string      `json:"coming,omitempty"`  // what it was about to install when the service let it
 	Started string        `json:"started,omitempty"` // the unique name of a dnf5daemon that was started for it
 }
 

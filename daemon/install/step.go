@@ -42,8 +42,9 @@ func (s Step) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	err := s.do(ctx)
-	o := outcome{Started: s.DNF.HasStarted()}
+	var o outcome
+	err := s.do(ctx, &o)
+	o.Started = s.DNF.HasStarted()
 	if err != nil {
 		// It quotes what the service has left, and what others have written.
 		o.Reason, o.Message = reason.Of(err), legible(err.Error())
@@ -59,7 +60,8 @@ func (s Step) Run(ctx context.Context) error {
 	return o.write(s.Outcomes, s.Job)
 }
 
-func (s Step) do(ctx context.Context) error {
+// do does it, and notes in an outcome what comes.
+func (s Step) do(ctx context.Context, o *outcome) error {
 	r, err := ReadRequest(jobsDir, s.Job, s.User)
 	if err != nil {
 		return reason.With(reason.TransactionRefused, err)
@@ -81,8 +83,11 @@ func (s Step) do(ctx context.Context) error {
 		Install: r.Install, Allowed: configured.Policy.NotHeld(r.Allowed),
 		Reinstall: r.Reinstall, DownloadOnly: r.DownloadOnly,
 		Kernels: s.Kernels, Into: filepath.Join("/lib/modules", s.Kernels[0]), // may be a filesystem of its own
-		Veto:   func(nevra string, provides []string) error { return veto(configured.Policy, nevra, provides) },
-		Commit: func(coming []string) error { return line.Ask(ctx, coming) },
+		Veto: func(nevra string, provides []string) error { return veto(configured.Policy, nevra, provides) },
+		Commit: func(coming []string) error {
+			o.Coming = coming
+			return line.Ask(ctx, coming)
+		},
 	}
 	if t.Others, err = s.others(ctx, r, configured.Vendors); err != nil {
 		return fmt.Errorf("cannot install %s: %w", strings.Join(r.Install, ", "), err)

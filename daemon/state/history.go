@@ -17,32 +17,33 @@ type History struct {
 type historyFile struct {
 	Version int            `json:"version"`
 	Entries []daemon.Entry `json:"entries"`
+	Vendors []string       `json:"vendors,omitempty"`
 }
 
 func (h History) path() string { return filepath.Join(h.Dir, "history.json") }
 
-// Load returns the entries, the oldest first. A file that cannot be understood
-// is renamed before the error is returned.
-func (h History) Load() ([]daemon.Entry, error) {
-	entries, err := h.Read()
+// Load returns what was kept. A file that cannot be understood is renamed before the
+// error is returned.
+func (h History) Load() (daemon.KeptHistory, error) {
+	kept, err := h.Read()
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the history: %w", setAside(h.path(), err))
+		return daemon.KeptHistory{}, fmt.Errorf("cannot read the history: %w", setAside(h.path(), err))
 	}
-	return entries, nil
+	return kept, nil
 }
 
 // Read is Load for somebody who only looks: the file stays as it is.
-func (h History) Read() ([]daemon.Entry, error) {
+func (h History) Read() (daemon.KeptHistory, error) {
 	var f historyFile
 	if err := read(h.path(), &f, &f.Version); err != nil {
-		return nil, err
+		return daemon.KeptHistory{}, err
 	}
-	return f.Entries, nil
+	return daemon.KeptHistory{Entries: f.Entries, Vendors: f.Vendors}, nil
 }
 
-// Save replaces the entries.
-func (h History) Save(entries []daemon.Entry) error {
-	if err := replace(h.path(), historyFile{version, entries}); err != nil {
+// Save replaces it.
+func (h History) Save(kept daemon.KeptHistory) error {
+	if err := replace(h.path(), historyFile{version, kept.Entries, kept.Vendors}); err != nil {
 		return fmt.Errorf("cannot keep the history: %w", err)
 	}
 	return nil

@@ -100,7 +100,7 @@ func FuzzHistory(f *testing.F) {
 	}
 	dir := f.TempDir()
 	entries := []daemon.Entry{{Began: time.Unix(1, 0).UTC(), Time: time.Unix(2, 0).UTC(), Packages: []string{"a-1-1.x86_64"}, Message: "m"}}
-	if err := (state.History{Dir: dir}).Save(entries); err != nil {
+	if err := (state.History{Dir: dir}).Save(daemon.KeptHistory{Entries: entries, Vendors: []string{"v"}}); err != nil {
 		f.Fatal(err)
 	}
 	seed, err := os.ReadFile(filepath.Join(dir, "history.json"))

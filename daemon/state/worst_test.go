@@ -33,7 +33,7 @@ func itself(t *testing.T, dir string) *exec.Cmd {
 }
 
 // history has entries that say who made them.
-func history(who string, n int) []daemon.Entry {
+func history(who string, n int) daemon.KeptHistory {
 	entries := make([]daemon.Entry, n)
 	for i := range entries {
 		entries[i] = daemon.Entry{
@@ -41,7 +41,7 @@ func history(who string, n int) []daemon.Entry {
 			State: daemon.JobDone, Packages: []string{"kernel-modules-sriov-1-1.x86_64"},
 		}
 	}
-	return entries
+	return daemon.KeptHistory{Entries: entries, Vendors: []string{who}}
 }
 
 // On a disk that is full, nothing is written, and nothing that was written is
@@ -122,13 +122,13 @@ func TestKilledWhileItSaves(t *testing.T) {
 		}
 		_ = cmd.Process.Kill() // at work on the next
 		_ = cmd.Wait()
-		entries, err := (state.History{Dir: dir}).Load()
-		if err != nil || len(entries) != 1000 {
-			t.Fatalf("%d entries, %v", len(entries), err)
+		kept, err := (state.History{Dir: dir}).Load()
+		if err != nil || len(kept.Entries) != 1000 || len(kept.Vendors) != 1 {
+			t.Fatalf("%d entries, vendors %q, %v", len(kept.Entries), kept.Vendors, err)
 		}
-		for _, e := range entries {
-			if e.Origin != entries[0].Origin {
-				t.Fatalf("half of %s, half of %s", entries[0].Origin, e.Origin)
+		for _, e := range kept.Entries {
+			if e.Origin != kept.Vendors[0] {
+				t.Fatalf("half of %s, half of %s", kept.Vendors[0], e.Origin)
 			}
 		}
 	}

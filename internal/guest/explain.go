@@ -65,12 +65,12 @@ func Explain(what string, subject plan.Subject, root string) (api.Explanation, e
 		if err != nil {
 			return api.Explanation{}, fmt.Errorf("cannot read the history: %w", err)
 		}
-		entries, err := state.History{Dir: kept}.Read()
+		history, err := state.History{Dir: kept}.Read()
 		if err != nil {
 			return api.Explanation{}, fmt.Errorf("cannot read the history: %w", err)
 		}
-		slices.Reverse(entries) // the newest first
-		x.History = daemon.About(device.Slot, entries)
+		slices.Reverse(history.Entries) // the newest first
+		x.History = daemon.About(device.Slot, history.Entries)
 		d := x.Want
 		x.Device = &daemon.Device{
 			Slot: device.Slot, Modalias: device.Modalias, Vendor: x.Vendor, Product: x.Product, Class: device.Class, Driver: device.Driver,

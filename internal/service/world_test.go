@@ -257,6 +257,8 @@ func (backend) VendorPackages(context.Context, string, dnfbridge.Vendor, bool) (
 	return dnfbridge.VendorListing{}, nil
 }
 
+func (backend) InstalledEarlier(context.Context) ([]string, error) { return nil, nil }
+
 func (backend) StopIfUnused(context.Context) (bool, error) { return true, nil }
 
 func (b backend) Resolve(ctx context.Context, t dnfbridge.Transaction) ([]dnfbridge.Package, error) {

@@ -71,6 +71,8 @@ func (unwilling) Load(context.Context, hwdetect.Slot) error {
 // backend is dnf5daemon, which stays.
 type backend struct{ *dnfbridge.DNF5 }
 
+func (backend) InstalledEarlier(context.Context) ([]string, error) { return nil, nil }
+
 func (backend) StopIfUnused(context.Context) (bool, error) { return true, nil }
 
 // startService returns when the service has looked at the devices below root, and
