@@ -30,6 +30,11 @@ func BuildPeersImage(ctx context.Context, rpm string) (*Image, error) {
 	return buildRicherImage(ctx, "peers-", "peers-root", []string{"packagekit", "fwupd"}, "", rpm)
 }
 
+// BuildBrokerImage makes the disk of a guest like BuildImage's whose bus is dbus-broker's.
+func BuildBrokerImage(ctx context.Context, rpm string) (*Image, error) {
+	return buildRicherImage(ctx, "broker-", "broker-root", []string{"dbus-broker"}, "systemctl enable dbus-broker.service", rpm)
+}
+
 // buildRicherImage makes the disk of a guest that has more of Debian's packages;
 // prefix and rootName tell its stages from those of others.
 func buildRicherImage(ctx context.Context, prefix, rootName string, more []string, script string, rpms ...string) (*Image, error) {

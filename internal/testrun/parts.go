@@ -52,8 +52,8 @@ func (p part) name() string {
 const behaviour = "lab/behaviour"
 
 // parts are all there is, in the order in which they begin: what soon tells of a mistake
-// first, and last the fault matrix, which takes as long as half of the others. TestSoak goes
-// on for so long.
+// first, the longest beside all others, and last the fault matrix, which has no room for
+// others. TestSoak goes on for so long.
 func parts(soak time.Duration) []part {
 	guest := func(t tier, pkg, test string, takes time.Duration) part {
 		return part{tier: t, pkg: pkg, tests: []string{test}, takes: takes * time.Second}
@@ -73,6 +73,9 @@ func parts(soak time.Duration) []part {
 		guest(everyday, behaviour, "TestKernelOfALibrary", 60),
 		{tier: everyday, pkg: "packaging", tests: []string{"TestPackages", "TestInstalledSize"}, takes: 20 * time.Second},
 		guest(everyday, behaviour, "TestSizeBudget", 1),
+
+		{tier: long, pkg: behaviour, tests: []string{"TestSoak"}, args: []string{"-soak.for=" + soak.String()}, takes: soak + 5*time.Minute},
+		guest(long, behaviour, "TestStorm", 600),
 
 		guest(rest, behaviour, "TestPrivilege", 150),
 		guest(rest, behaviour, "TestWholeDevice", 100),
@@ -103,9 +106,6 @@ func parts(soak time.Duration) []part {
 		guest(rest, behaviour, "TestKernelOfTheHost", 80),
 		guest(rest, behaviour, "TestNoModule", 80),
 		{tier: rest, pkg: behaviour, tests: []string{"TestFaultMatrix"}, guests: 3, takes: 18 * time.Minute},
-
-		{tier: long, pkg: behaviour, tests: []string{"TestSoak"}, args: []string{"-soak.for=" + soak.String()}, takes: soak + 5*time.Minute},
-		guest(long, behaviour, "TestStorm", 600),
 	}
 }
 

@@ -35,13 +35,17 @@ def connect():
     s.recv(1000)
     s.sendall(b"BEGIN\r\n" + message(1, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello"))
     s.recv(1000)
+    s.settimeout(20)
     return s
 
 
 name = aligned(string(NAME + ".Manager"), 4) + string("A" * 20_000_000)
 large = connect()
-large.sendall(message(2, NAME, ROOT, "org.freedesktop.DBus.Properties", "Get", "ss", name))
-large.recv(1000)  # its error, or the end of the connection
+try:
+    large.sendall(message(2, NAME, ROOT, "org.freedesktop.DBus.Properties", "Get", "ss", name))
+    large.recv(1000)  # its error, or the end of the connection
+except OSError:
+    pass
 unread = [connect() for _ in range(12)]
 for s in unread:
     for serial in range(2, 402):
@@ -49,6 +53,9 @@ for s in unread:
             call = message(serial, NAME, ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
         else:
             call = message(serial, NAME, ROOT, NAME + ".Manager", "History", "a{sv}", bytes(8))
-        s.sendall(call)
+        try:
+            s.sendall(call)
+        except OSError:  # the bus does not listen to it any more
+            break
 open(sys.argv[1], "w").close()
 signal.pause()

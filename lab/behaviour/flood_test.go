@@ -5,6 +5,7 @@
 package behaviour_test
 
 import (
+	"context"
 	_ "embed"
 	"encoding/base64"
 	"fmt"
@@ -21,10 +22,30 @@ import (
 var floodScript string
 
 // TestFlood has nobody ask the service for what is large, without reading an answer:
-// that costs neither the service nor a device anything.
+// that costs neither the service nor a device anything, whoever keeps the bus.
 func TestFlood(t *testing.T) {
 	t.Parallel()
-	g := resume(t, lab.Options{})
+	for _, bus := range []struct {
+		name, program string
+		build         func(ctx context.Context, rpm string) (*lab.Image, error)
+	}{
+		{"dbus-daemon", "dbus-daemon", func(ctx context.Context, rpm string) (*lab.Image, error) { return lab.BuildImage(ctx, rpm) }},
+		{"dbus-broker", "dbus-broker-lau", lab.BuildBrokerImage},
+	} {
+		t.Run(bus.name, func(t *testing.T) {
+			image, err := bus.build(t.Context(), rpm(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			g := resume(t, lab.Options{Image: image})
+			g.sh("pidof %s || pgrep -x %s", bus.name, bus.program)
+			g.withstandsFlood(bus.name)
+		})
+	}
+}
+
+func (g guest) withstandsFlood(bus string) {
+	t := g.T
 	g.remember(1000)
 	delay := func() time.Duration {
 		began := time.Now()
@@ -43,7 +64,7 @@ func TestFlood(t *testing.T) {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(g.sh("journalctl --no-pager -n 60 -u driverd.service; journalctl -k | grep -i oom; free -m; ps -o rss,args -C dbus-daemon; true"))
+			t.Log(g.sh("journalctl --no-pager -n 60 -u driverd.service; journalctl -k | grep -i oom; free -m; ps -o rss,args -C dbus-daemon,dbus-broker; true"))
 		}
 	})
 	delay() // what is done once
@@ -55,8 +76,8 @@ func TestFlood(t *testing.T) {
 	g.bound(g.plug("nic", "igb"), "igb")
 	g.sh("systemctl is-active flood.service")
 	after := peak()
-	_, _ = fmt.Printf("table: a device after %.1f s, and after %.1f s of a guest whose service is flooded; the service had %d MB at most before, %d MB since\n",
-		alone.Seconds(), flooded.Seconds(), before>>10, after>>10)
+	_, _ = fmt.Printf("table: with %s a device after %.1f s, and after %.1f s of a guest whose service is flooded; the service had %d MB at most before, %d MB since\n",
+		bus, alone.Seconds(), flooded.Seconds(), before>>10, after>>10)
 	if after > 64<<10 {
 		t.Errorf("the service has had %d kB", after)
 	}
