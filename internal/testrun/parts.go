@@ -89,7 +89,7 @@ func parts(soak time.Duration) []part {
 		guest(rest, behaviour, "TestWholeDeviceAtBoot", 120),
 		guest(rest, behaviour, "TestKicks", 120),
 		guest(rest, behaviour, "TestAtRest", 600),
-		guest(rest, behaviour, "TestFlood", 120),
+		guest(rest, behaviour, "TestFlood", 240),
 		guest(rest, behaviour, "TestEveryUnit", 500),
 		guest(rest, behaviour, "TestFirmware", 180),
 		guest(rest, behaviour, "TestCockpit", 300),
