@@ -33,7 +33,8 @@ func explainCommand(c console) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			x, err := c.explanation(cmd.Context(), args[0], root)
-			if err != nil {
+			refused := errors.Is(err, api.ErrRefused)
+			if err != nil && !(refused && x.What != "") {
 				return err
 			}
 			if asJSON {
@@ -49,6 +50,9 @@ func explainCommand(c console) *cobra.Command {
 			if code := explanationStatus(x); code != 0 {
 				return status{code: code}
 			}
+			if refused {
+				return status{code: exitBlocked}
+			}
 			return nil
 		},
 	}
@@ -57,14 +61,16 @@ func explainCommand(c console) *cobra.Command {
 	return cmd
 }
 
-// explanation asks the service, or where none runs, works it out.
+// explanation asks the service, or where none runs, works it out. What a product needs it
+// works out as well where nothing can be done for it, and returns why not with it.
 func (c console) explanation(ctx context.Context, what, root string) (x api.Explanation, err error) {
 	defer func() {
 		if x.Device != nil {
 			guest.AddKernelLog(&x, cmp.Or(root, c.root))
 		}
 	}()
-	if _, err := plan.ParseSubject(what); err != nil && !isShortSlot(what) {
+	subject, err := plan.ParseSubject(what)
+	if err != nil && !isShortSlot(what) {
 		return x, status{exitUsage, err}
 	}
 	if root != "" {
@@ -77,10 +83,17 @@ func (c console) explanation(ctx context.Context, what, root string) (x api.Expl
 		}
 		return err
 	})
-	// What the service refuses, it has no business with: nothing can be done in this guest.
-	if errors.Is(err, api.ErrNoService) || errors.Is(err, api.ErrRefused) {
+	local := func() (api.Explanation, error) {
 		_, _ = fmt.Fprintf(c.stderr, "driverd: %v: this is what the service would decide\n", err)
 		return explainLocally(ctx, what, c.root)
+	}
+	switch {
+	case errors.Is(err, api.ErrNoService):
+		return local()
+	case errors.Is(err, api.ErrRefused) && !subject.BySlot && !isShortSlot(what):
+		if x, problem := local(); problem == nil {
+			return x, err
+		}
 	}
 	return x, err
 }

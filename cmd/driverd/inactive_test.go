@@ -48,7 +48,7 @@ func TestStatusWithoutServiceBehindAGate(t *testing.T) {
 	}
 }
 
-// What a device needs anybody may ask, also where the service can do nothing.
+// What a product needs anybody may ask, also where nothing can be done for it.
 func TestExplainBehindAGate(t *testing.T) {
 	t.Parallel()
 	root := guestTree(t, t.TempDir())
@@ -56,7 +56,7 @@ func TestExplainBehindAGate(t *testing.T) {
 	var said, complained bytes.Buffer
 	code := run(t.Context(), []string{"explain", "8086:10c9"}, console{stdout: &said, stderr: &complained, root: root, bus: s.bus.Address, gate: open})
 	out, complaints := said.String(), complained.String()
-	if code != 0 || !strings.Contains(out, sriov) || !strings.Contains(complaints, "this guest's system is an image: this is what the service would decide") {
+	if code != exitBlocked || !strings.Contains(out, sriov) || !strings.Contains(complaints, "this guest's system is an image: this is what the service would decide") {
 		t.Errorf("%d %q\n%s", code, complaints, out)
 	}
 }
