@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -160,12 +161,15 @@ func (c console) lines(text string, indent int) []string {
 }
 
 // size is a size for people.
-func size(bytes uint64) string { return megabytes(bytes) + " MB" }
+func size(bytes uint64) string {
+	amount, unit := inUnit(bytes, bytes)
+	return amount + " " + unit
+}
 
-// megabytes is an amount in MB with one digit. What is there is never shown as nothing.
-func megabytes(bytes uint64) string {
-	if bytes > 0 {
-		bytes = max(bytes, 1e5)
+// inUnit is an amount in the unit that suits a size: MB with one digit, kB below that.
+func inUnit(bytes, size uint64) (amount, unit string) {
+	if size < 1e6 {
+		return fmt.Sprintf("%.0f", math.Ceil(float64(bytes)/1e3)), "kB"
 	}
-	return fmt.Sprintf("%.1f", float64(bytes)/1e6)
+	return fmt.Sprintf("%.1f", float64(bytes)/1e6), "MB"
 }

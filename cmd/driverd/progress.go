@@ -72,7 +72,8 @@ func (p *progress) line(j api.Job) string {
 
 // transferred is how much of a download there is.
 func transferred(j api.Job) string {
-	return megabytes(j.BytesDone) + " of " + size(j.BytesTotal)
+	done, _ := inUnit(j.BytesDone, j.BytesTotal)
+	return done + " of " + size(j.BytesTotal)
 }
 
 // bar draws a part of 1.
