@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"driverd/hwdetect"
 	"driverd/lab"
 	"driverd/lab/rpmrepo"
 )
@@ -28,41 +29,66 @@ node = "/dev/edu"
 command = ["/usr/bin/edu-factorial", "5"]
 `
 
-// TestVendor has a vendor's driver in a repository of its own: a module that the lab has built
-// for QEMU's edu device, and a program that has the card compute.
-func TestVendor(t *testing.T) {
+// vendorGuest is a guest with an edu device, whose vendor has repositories on the server of
+// the guest's own: "edu" has the module for the running kernel, "other" that for another one,
+// "all" both; in "unsigned" and "stranger" nothing is signed, or not by the vendor.
+type vendorGuest struct {
+	guest
+	slot  hwdetect.Slot
+	newer string                     // the other kernel
+	kmods map[string]rpmrepo.Package // by their kernels
+}
+
+func resumeWithVendor(t *testing.T) vendorGuest {
+	t.Helper()
 	image := buildImage(t)
-	newer := "99." + image.Release
-	kmods := make(map[string]rpmrepo.Package)
-	for _, release := range []string{image.Release, newer} {
+	v := vendorGuest{newer: "99." + image.Release, kmods: make(map[string]rpmrepo.Package)}
+	for _, release := range []string{image.Release, v.newer} {
 		p, err := lab.EduKmod(t.Context(), release)
 		if err != nil {
 			t.Fatal(err)
 		}
-		kmods[release] = p
+		v.kmods[release] = p
 	}
+	running, other := v.kmods[image.Release], v.kmods[v.newer]
+	unsigned := running
+	unsigned.Unsigned = true
 	key, dir := newKey(t), variant(t, image.Repo, func(string) {})
-	for name, packages := range map[string][]rpmrepo.Package{
-		"other": {kmods[newer], lab.EduFactorial()}, "edu": {kmods[image.Release], lab.EduFactorial()}, "all": {kmods[image.Release], kmods[newer], lab.EduFactorial()},
+	for name, repository := range map[string]struct {
+		key   *rpmrepo.Key
+		kmods []rpmrepo.Package
+	}{
+		"other": {key, []rpmrepo.Package{other}}, "edu": {key, []rpmrepo.Package{running}}, "all": {key, []rpmrepo.Package{running, other}},
+		"unsigned": {key, []rpmrepo.Package{unsigned}}, "stranger": {newKey(t), []rpmrepo.Package{running}},
 	} {
 		below := filepath.Join(dir, "vendor", name)
 		if err := os.MkdirAll(below, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := rpmrepo.Build(t.Context(), below, key, packages); err != nil {
+		if err := rpmrepo.Build(t.Context(), below, repository.key, append(repository.kmods, lab.EduFactorial())); err != nil {
 			t.Fatal(err)
 		}
 	}
-	g := resume(t, lab.Options{Image: image, Repo: rpmrepo.NewRepository(dir)})
-	repository := func(g guest, name string) {
-		g.Helper()
-		g.sh(`printf '[edu]\nname=edu\nbaseurl=%%s/vendor/%s\ngpgcheck=1\ngpgkey=file:///etc/pki/rpm-gpg/edu.asc\nmetadata_expire=1\n' "$(sed -n s/^baseurl=//p /etc/yum.repos.d/lab.repo | sed s,/$,,)" >/etc/yum.repos.d/edu.repo
-			%s`, name, rescan)
-	}
-	g.sh("mkdir -p /etc/pki/rpm-gpg; cat >/etc/pki/rpm-gpg/edu.asc <<'END'\n%s\nEND\nrpm --import /etc/pki/rpm-gpg/edu.asc", key.Public)
-	g.sh("cat >/etc/driverd/vendor.d/edu.toml <<'END'\n%sEND", eduDropIn)
-	repository(g, "other")
-	slot := g.plug("edu", "edu")
+	v.guest = resume(t, lab.Options{Image: image, Repo: rpmrepo.NewRepository(dir)})
+	v.sh("mkdir -p /etc/pki/rpm-gpg; cat >/etc/pki/rpm-gpg/edu.asc <<'END'\n%s\nEND\nrpm --import /etc/pki/rpm-gpg/edu.asc", key.Public)
+	v.sh("cat >/etc/driverd/vendor.d/edu.toml <<'END'\n%sEND", eduDropIn)
+	v.slot = v.plug("edu", "edu")
+	return v
+}
+
+// configureVendor has the guest know one of the vendor's repositories instead of any other.
+func (g guest) configureVendor(name string) {
+	g.Helper()
+	g.sh(`printf '[edu]\nname=edu\nbaseurl=%%s/vendor/%s\ngpgcheck=1\ngpgkey=file:///etc/pki/rpm-gpg/edu.asc\nmetadata_expire=1\n' "$(sed -n s/^baseurl=//p /etc/yum.repos.d/lab.repo | sed s,/$,,)" >/etc/yum.repos.d/edu.repo
+		%s`, name, rescan)
+}
+
+// TestVendor has a vendor's driver in a repository of its own: a module that the lab has built
+// for QEMU's edu device, and a program that has the card compute.
+func TestVendor(t *testing.T) {
+	g := resumeWithVendor(t)
+	slot, newer, kmods, image := g.slot, g.newer, g.kmods, buildImage(t)
+	g.configureVendor("other")
 
 	t.Run("it is offered", func(t *testing.T) {
 		g := g.in(t)
@@ -100,7 +126,7 @@ func TestVendor(t *testing.T) {
 	})
 	t.Run("for this kernel it is installed, and the card computes", func(t *testing.T) {
 		g := g.in(t)
-		repository(g, "edu")
+		g.configureVendor("edu")
 		g.bound(slot, "edu")
 		g.sh("rpm -q edu-factorial %s && modinfo -F filename edu | grep /extra/", kmods[image.Release].Name)
 		if got := g.sh("driverd vendor prove edu"); got != "120\nedu works." {
@@ -116,7 +142,7 @@ func TestVendor(t *testing.T) {
 		g.sh("driverd rescan") // and not again: it has what is known learned anew
 		g.until("driverd status | tr '\\n' ' ' | tee /dev/stderr | grep 'next kernel %s: edu not built for it yet'", newer)
 		g.sh("driverd mode auto")
-		repository(g, "all")
+		g.configureVendor("all")
 		g.until("rpm -q %s", kmods[newer].Name)
 	})
 	t.Run("disabled, nothing of it is loaded any more", func(t *testing.T) {
@@ -127,4 +153,30 @@ func TestVendor(t *testing.T) {
 		g.refused(slot, "blocked", "vendor-driver")
 		g.sh("! test -e /sys/module/edu && driverd history | grep disable-vendor")
 	})
+}
+
+// TestVendorThatIsNotTrusted has a vendor's packages that are not the vendor's, and a kernel
+// that takes no module but those of its own build.
+func TestVendorThatIsNotTrusted(t *testing.T) {
+	g := resumeWithVendor(t)
+	slot := g.slot
+	g.sh("driverd vendor enable edu")
+	for _, name := range []string{"unsigned", "stranger"} {
+		t.Run(name, func(t *testing.T) {
+			g := g.in(t)
+			g.configureVendor("other")
+			g.refusedAnew(slot, "unavailable", "no-package")
+			g.configureVendor(name)
+			g.refusedAnew(slot, "blocked", "untrusted-package")
+			g.sh("! rpm -qa | grep edu")
+		})
+	}
+	t.Run("module.sig_enforce=1", func(t *testing.T) {
+		g := g.in(t)
+		g.sh("echo 1 >/sys/module/module/parameters/sig_enforce")
+		g.configureVendor("edu")
+		g.refusedAnew(slot, "blocked", "key-rejected")
+		g.sh("! test -e /sys/module/edu")
+	})
+	g.healthy()
 }
