@@ -108,6 +108,8 @@ func parts(soak time.Duration) []part {
 
 		{tier: long, pkg: behaviour, tests: []string{"TestSoak"}, args: []string{"-soak.for=" + soak.String()}, takes: soak + 5*time.Minute},
 		guest(long, behaviour, "TestStorm", 600),
+
+		{tier: manyGuests, kind: "containers", pkg: behaviour, tests: []string{"TestContainerEngines"}, takes: 10 * time.Minute},
 	}
 }
 
