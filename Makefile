@@ -13,7 +13,7 @@ SOAK = 30m
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -ec
 .DEFAULT_GOAL = help
-.PHONY: help host docs pot rpm repo srpm guest demo test test-all test-rest test-long guest-test faults lint unit fuzz bench split-report index clean
+.PHONY: help host docs pot rpm repo srpm guest demo test test-all test-rest test-long test-guests guest-test faults lint unit fuzz bench split-report index clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -54,6 +54,9 @@ test-rest: guest ## run the tests of make test-all that make test leaves out (WI
 
 test-long: guest ## run storms, and half an hour of everything at random (SOAK=5m), which make test-all leaves out
 	@$(TESTS) -soak $(SOAK) long
+
+test-guests: guest ## run the tests in other kinds of guest, which make test-all leaves out (GUESTS=containers: these alone)
+	@$(TESTS) $(if $(GUESTS),-guests $(GUESTS)) guests
 
 # The changed program goes into a guest with the existing package, which is built again
 # only when something else in it has changed.

@@ -63,16 +63,23 @@ func BuildBaseImage(ctx context.Context) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	kernel, err := AMD64.files(ctx)
-	if err != nil {
-		return nil, err
-	}
-	packed := repo.Kernel{ModulesDir: kernel.modules, Vmlinuz: kernel.vmlinuz, Config: kernel.config}
-	packages, err := buildRepo(ctx, "base-repo", repo.Input{Kernels: []repo.Kernel{packed}})
+	packages, kernel, err := baseRepo(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return buildImage(ctx, "base-", root, packages, kernel, "")
+}
+
+// baseRepo returns the guest's kernel, and a repository of it that is divided by the rules
+// of the split alone.
+func baseRepo(ctx context.Context) (string, kernelFiles, error) {
+	kernel, err := AMD64.files(ctx)
+	if err != nil {
+		return "", kernel, err
+	}
+	packed := repo.Kernel{ModulesDir: kernel.modules, Vmlinuz: kernel.vmlinuz, Config: kernel.config}
+	packages, err := buildRepo(ctx, "base-repo", repo.Input{Kernels: []repo.Kernel{packed}})
+	return packages, kernel, err
 }
 
 // Ground builds what an image is made of, but for driverd's package.

@@ -39,7 +39,7 @@ func (r *run) closing(others []part) {
 	for _, t := range []struct {
 		tier   tier
 		target string
-	}{{everyday, "make test"}, {rest, "make test-all"}, {long, "make test-long"}} {
+	}{{everyday, "make test"}, {rest, "make test-all"}, {long, "make test-long"}, {manyGuests, "make test-guests"}} {
 		if n := elsewhere[t.tier]; n > 0 {
 			fmt.Printf("not asked for: %d more in %s\n", n, t.target)
 		}

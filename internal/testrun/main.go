@@ -6,10 +6,11 @@
 // "N passed, N failed" that counts subtests too. It exits with 1 if anything failed, or
 // nothing was tested although there was time.
 //
-//	testrun [-within DURATION] [-only TEST] [-soak DURATION] TIER...
+//	testrun [-within DURATION] [-only TEST] [-soak DURATION] [-guests KIND,...] TIER...
 //
-// A TIER is test, rest or long; parts.go says what is in each. With -within, a part
-// that would not end in time is left out, and named. With -only there is but that test.
+// A TIER is test, rest, long or guests; parts.go says what is in each. With -within, a
+// part that would not end in time is left out, and named. With -only there is but that
+// test. With -guests, of the tier guests there are but the tests for these kinds of guest.
 package main
 
 import (
@@ -18,7 +19,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -27,6 +28,7 @@ func main() {
 	within := flag.Duration("within", 0, "leave out what would take longer")
 	only := flag.String("only", "", "run this test alone")
 	soak := flag.Duration("soak", 30*time.Minute, "how long TestSoak goes on")
+	guests := flag.String("guests", "", "of the tier guests, run the tests for these kinds of guest alone, parted by commas")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -38,16 +40,12 @@ func main() {
 	if err != nil {
 		fail(err)
 	}
-	var chosen, others []part
-	for _, p := range all {
-		if slices.Contains(flag.Args(), string(p.tier)) && (*only == "" || slices.Contains(p.tests, *only)) {
-			chosen = append(chosen, p)
-		} else {
-			others = append(others, p)
-		}
+	chosen, others, err := choose(all, flag.Args(), strings.FieldsFunc(*guests, func(c rune) bool { return c == ',' }), *only)
+	if err != nil {
+		fail(err)
 	}
 	if len(chosen) == 0 {
-		fmt.Fprintln(os.Stderr, "usage: testrun [-within DURATION] test|rest|long...")
+		fmt.Fprintln(os.Stderr, "usage: testrun [-within DURATION] test|rest|long|guests...")
 		os.Exit(2)
 	}
 	r := newRun()

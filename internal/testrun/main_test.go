@@ -64,6 +64,28 @@ func TestPartsMustFitTheTests(t *testing.T) {
 	}
 }
 
+func TestKindsOfGuestAreChosen(t *testing.T) {
+	all := []part{{tier: everyday}, {tier: manyGuests, kind: "xen"}, {tier: manyGuests, kind: "containers"}}
+	for _, test := range []struct {
+		tiers, kinds, want []string
+		fails              bool
+	}{
+		{[]string{"guests"}, nil, []string{"xen", "containers"}, false},
+		{[]string{"guests"}, []string{"containers"}, []string{"containers"}, false},
+		{[]string{"test"}, []string{"xen"}, []string{""}, false},
+		{[]string{"guests"}, []string{"xen", "bhyve"}, nil, true},
+	} {
+		chosen, others, err := choose(all, test.tiers, test.kinds, "")
+		var got []string
+		for _, p := range chosen {
+			got = append(got, p.kind)
+		}
+		if (err != nil) != test.fails || !slices.Equal(got, test.want) || err == nil && len(chosen)+len(others) != len(all) {
+			t.Errorf("%v, %v: %v and %d others: %v", test.tiers, test.kinds, got, len(others), err)
+		}
+	}
+}
+
 func TestResultsAreCounted(t *testing.T) {
 	for _, test := range []struct {
 		name           string

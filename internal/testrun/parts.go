@@ -17,11 +17,12 @@ import (
 type tier string
 
 // The tiers: make test runs the first, make test-all the first two, make test-long
-// the third.
+// the third, make test-guests the fourth.
 const (
-	everyday tier = "test"
-	rest     tier = "rest"
-	long     tier = "long"
+	everyday   tier = "test"
+	rest       tier = "rest"
+	long       tier = "long"
+	manyGuests tier = "guests"
 )
 
 // part is one process that tests something, beside others.
@@ -37,6 +38,7 @@ type part struct {
 	// Or a command, whose output is that of go test -json if it is one.
 	command []string
 
+	kind   string        // of guest, by which make test-guests chooses
 	guests int           // that it has at once, if there are more than one
 	takes  time.Duration // about: on two cores, with emulated guests
 }
@@ -107,7 +109,29 @@ func parts(soak time.Duration) []part {
 		guest(rest, behaviour, "TestKernelOfTheHost", 80),
 		guest(rest, behaviour, "TestNoModule", 80),
 		{tier: rest, pkg: behaviour, tests: []string{"TestFaultMatrix"}, guests: 3, takes: 18 * time.Minute},
+
+		{tier: manyGuests, kind: "containers", pkg: behaviour, tests: []string{"TestContainerEngines"}, takes: 10 * time.Minute},
 	}
+}
+
+// choose divides the parts into those that are asked for and the others: those of the
+// tiers, of make test-guests these kinds of guest, and one test alone if only names it.
+// It is an error if no part has such a kind of guest.
+func choose(all []part, tiers, kinds []string, only string) (chosen, others []part, err error) {
+	for _, kind := range kinds {
+		if !slices.ContainsFunc(all, func(p part) bool { return p.kind == kind }) {
+			return nil, nil, fmt.Errorf("there are no tests for guests of the kind %q", kind)
+		}
+	}
+	for _, p := range all {
+		if slices.Contains(tiers, string(p.tier)) && (only == "" || slices.Contains(p.tests, only)) &&
+			(p.kind == "" || len(kinds) == 0 || slices.Contains(kinds, p.kind)) {
+			chosen = append(chosen, p)
+		} else {
+			others = append(others, p)
+		}
+	}
+	return chosen, others, nil
 }
 
 // testFunction matches the beginning of a test.
