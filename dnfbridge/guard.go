@@ -40,11 +40,16 @@ func (i item) size(of string) int64 {
 	return int64(size)
 }
 
+// repo is the id of the repository that it comes from.
+func (i item) repo() string {
+	id, _ := i.Object["repo_id"].Value().(string)
+	return id
+}
+
 func (i item) asPackage() Package {
 	name, _ := i.Object["name"].Value().(string)
-	repo, _ := i.Object["repo_id"].Value().(string)
 	return Package{
-		NEVRA: i.nevra(), Name: name, RepoID: redact.Text(repo),
+		NEVRA: i.nevra(), Name: name, RepoID: redact.Text(i.repo()),
 		DownloadSize: i.downloadSize(), InstallSize: i.size("install_size"),
 	}
 }
@@ -64,8 +69,8 @@ func (i item) comes() bool { return i.Action == actionInstall || i.Action == act
 func origins(items []item) []string {
 	var all []string
 	for _, i := range items {
-		if repo, _ := i.Object["repo_id"].Value().(string); i.comes() {
-			all = append(all, i.nevra()+" "+repo)
+		if i.comes() {
+			all = append(all, i.nevra()+" "+i.repo())
 		}
 	}
 	slices.Sort(all)

@@ -6,9 +6,12 @@ package dnfbridge_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
+	"driverd/lab/rpmrepo"
 	"driverd/reason"
 )
 
@@ -92,6 +95,24 @@ func TestRootTrustsNobodyNew(t *testing.T) {
 	}
 	if got := g.installed(t); !slices.Equal(got, before) {
 		t.Errorf("installed are %v, want %v", got, before)
+	}
+}
+
+// What dnf has left of a repository at an earlier address is not what it installs.
+func TestLeftoverIsNotInstalled(t *testing.T) {
+	g := newGuest(t)
+	leftover := with(subpackage("kernel-modules-sriov", release), func(p *rpmrepo.Package) { p.Unsigned = true })
+	dir := t.TempDir()
+	if err := rpmrepo.Build(t.Context(), dir, nil, []rpmrepo.Package{leftover}); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, leftover.NEVRA()+".rpm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.write(t, "/var/cache/dnf5daemon-server/kernel-0123456789abcdef/packages/"+leftover.NEVRA()+".rpm", string(text))
+	if err := g.backend(0).Install(t.Context(), install("kernel-modules-sriov"), nil); err != nil {
+		t.Error(err)
 	}
 }
 

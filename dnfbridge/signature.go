@@ -3,7 +3,10 @@
 package dnfbridge
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -21,31 +24,45 @@ import (
 // a key that this guest trusts already, and is the one that the metadata says it is. For
 // root, dnf5daemon imports the keys that a repository names without asking anybody
 // (since 5.4.2.1), and installs from a repository without gpgcheck.
-func (a *attempt) checkSignatures(ctx context.Context, verify func(ctx context.Context, files []string) error, root string, nevras []string) error {
-	// What dnf has fetched it calls as the repository does, so what is in it counts.
-	fetched := filesBelow(filepath.Join(root, cacheDir, "*", "packages"), "*.rpm")
-	local, err := a.localRepositories(ctx)
+func (a *attempt) checkSignatures(ctx context.Context, verify func(ctx context.Context, files []string) error, root string, items []item) error {
+	repos, err := a.repositories(ctx)
 	if err != nil {
 		return err
 	}
+	// What dnf has fetched it calls as the repository does, so what is in it counts.
+	fetched := func(folders string) []string {
+		return filesBelow(filepath.Join(root, cacheDir, folders, "packages"), "*.rpm")
+	}
 	var files []string
-	for _, nevra := range nevras {
-		candidates := fetched
-		for _, dir := range local {
-			for _, depth := range []string{"", "*", "*/*"} {
-				candidates = slices.Concat(candidates, filesBelow(filepath.Join(root, dir, depth), fileName(nevra)))
-			}
+	for _, i := range items {
+		if !i.comes() {
+			continue
 		}
-		found := slices.DeleteFunc(slices.Clone(candidates), func(file string) bool {
-			holds, err := nevraIn(file)
-			return err != nil || holds != nevra // of others nothing is asked
-		})
+		nevra := i.nevra()
+		found := holding(nevra, fetched(repos.folder[i.repo()]))
+		if len(found) == 0 { // where else dnf might have it, which must be trusted then wherever it is
+			candidates := fetched("*")
+			for _, dir := range repos.local {
+				for _, depth := range []string{"", "*", "*/*"} {
+					candidates = slices.Concat(candidates, filesBelow(filepath.Join(root, dir, depth), fileName(nevra)))
+				}
+			}
+			found = holding(nevra, candidates)
+		}
 		if len(found) == 0 {
 			return reason.With(reason.UntrustedPackage, fmt.Errorf("cannot check the signature of %s: no file holds it where dnf keeps what it installs", nevra))
 		}
 		files = append(files, found...)
 	}
 	return verify(ctx, files)
+}
+
+// holding are those of the files that hold a package; of others nothing is asked.
+func holding(nevra string, files []string) []string {
+	return slices.DeleteFunc(slices.Clone(files), func(file string) bool {
+		holds, err := nevraIn(file)
+		return err != nil || holds != nevra
+	})
 }
 
 // filesBelow are the files of that name in folders; of one that cannot be searched, none.
@@ -64,23 +81,40 @@ func fileName(nevra string) string {
 	return name + "-" + version + ".rpm"
 }
 
-// localRepositories are the folders of the repositories whose packages are not copied
-// into the cache.
-func (s *session) localRepositories(ctx context.Context) ([]string, error) {
+// repositories are where packages of a session's repositories lie.
+type repositories struct {
+	folder map[string]string // by id: in dnf's cache, below which its packages are
+	local  []string          // folders whose packages are not copied into the cache
+}
+
+// repositories lists them. dnf keeps what it fetches in a folder for each address that a
+// repository has had: what is left of an earlier one is not what it installs.
+func (s *session) repositories(ctx context.Context) (repositories, error) {
+	all := repositories{folder: make(map[string]string)}
 	var repos []map[string]dbus.Variant
-	if err := s.call(ctx, listRepos, []any{variants(map[string]any{"repo_attrs": []string{"baseurl"}})}, &repos); err != nil {
-		return nil, s.track.explain(err)
+	if err := s.call(ctx, listRepos, []any{variants(map[string]any{"repo_attrs": []string{"id", "metalink", "mirrorlist", "baseurl"}})}, &repos); err != nil {
+		return all, s.track.explain(err)
 	}
-	var dirs []string
 	for _, repo := range repos {
+		id, _ := repo["id"].Value().(string)
+		metalink, _ := repo["metalink"].Value().(string)
+		mirrorlist, _ := repo["mirrorlist"].Value().(string)
 		urls, _ := repo["baseurl"].Value().([]string)
+		all.folder[id] = cacheFolder(id, metalink, mirrorlist, urls)
 		for _, url := range urls {
 			if dir, ok := strings.CutPrefix(url, "file://"); ok {
-				dirs = append(dirs, dir)
+				all.local = append(all.local, dir)
 			}
 		}
 	}
-	return dirs, nil
+	return all, nil
+}
+
+// cacheFolder is the folder of a repository in dnf's cache: libdnf5 names it after the
+// first of its addresses (ConfigRepo::get_unique_id in libdnf5/repo/config_repo.cpp).
+func cacheFolder(id, metalink, mirrorlist string, baseurls []string) string {
+	sum := sha256.Sum256([]byte(cmp.Or(metalink, mirrorlist, slices.Concat(baseurls, []string{id})[0], id)))
+	return id + "-" + hex.EncodeToString(sum[:8])
 }
 
 // verifyWithRPM has rpmkeys(8) check the signatures of packages.

@@ -212,7 +212,7 @@ func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress), 
 		if err := room(t.Into, size); err != nil {
 			return err
 		}
-		if err := a.checkSignatures(ctx, d.verify, d.root, coming); err != nil {
+		if err := a.checkSignatures(ctx, d.verify, d.root, items); err != nil {
 			return err
 		}
 		if t.Commit != nil {

@@ -87,7 +87,7 @@ func TestOneDeviceAfterAnother(t *testing.T) {
 		for command, action := range map[string]string{"rescan": "rescan", "install sriov": "install", "mode observe": "configure"} {
 			r, err := g.vm.Run(g.patient(), as+command)
 			if err != nil || r.Code != 1 || !strings.Contains(r.Stderr, "org.fedoraproject.driverd1."+action) ||
-				!strings.Contains(r.Stderr, "Call it as root (sudo driverd ...), or let a polkit rule allow the action.") {
+				!strings.Contains(r.Stderr, "Run the command as root (sudo), or allow the action with a polkit rule.") {
 				t.Errorf("driverd %s: %v %d %s", command, err, r.Code, r.Stderr)
 			}
 		}

@@ -81,7 +81,7 @@ func (g guest) withstandsFlood(bus string) {
 	if after > 64<<10 {
 		t.Errorf("the service has had %d kB", after)
 	}
-	if flooded > 2*alone+5*time.Second {
+	if flooded > 3*alone+10*time.Second { // the flood takes its share of an emulated processor
 		t.Errorf("a device has its driver after %s, and after %s when nobody floods the service", flooded, alone)
 	}
 	g.healthy()

@@ -52,7 +52,7 @@ func TestPublishedAnew(t *testing.T) {
 				m.repo.Become(test.before)
 				m.fresh()
 				m.sh("systemctl stop driverd; rm -f /var/lib/driverd/catalog-*; systemctl start driverd")
-				m.until("journalctl -q -o cat _SYSTEMD_INVOCATION_ID=$(systemctl show -P InvocationID driverd) DRIVERD_EVENT=catalog-learned | grep -q learned")
+				m.until("driverd explain 8086:10c9 >/run/explained; grep -q ^state /run/explained && ! grep 'first learn' /run/explained")
 				m.repo.Become(test.after)
 				m.repo.Fail("", rpmrepo.NoFault) // the requests are counted from here
 			})}
