@@ -34,7 +34,7 @@ func explainCommand(c console) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			x, err := c.explanation(cmd.Context(), args[0], root)
 			refused := errors.Is(err, api.ErrRefused)
-			if err != nil && !(refused && x.What != "") {
+			if err != nil && (!refused || x.What == "") {
 				return err
 			}
 			if asJSON {
