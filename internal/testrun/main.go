@@ -6,11 +6,11 @@
 // "N passed, N failed" that counts subtests too. It exits with 1 if anything failed, or
 // nothing was tested although there was time.
 //
-//	testrun [-within DURATION] [-only TEST] [-soak DURATION] [-guests KIND,...] TIER...
+//	testrun [-within DURATION] [-only TEST,...] [-soak DURATION] [-guests KIND,...] TIER...
 //
 // A TIER is test, rest, long or guests; parts.go says what is in each. With -within, a
-// part that would not end in time is left out, and named. With -only there is but that
-// test. With -guests, of the tier guests there are but the tests for these kinds of guest.
+// part that would not end in time is left out, and named. With -only there are but the parts
+// with these tests. With -guests, of the tier guests there are but the tests for these kinds of guest.
 package main
 
 import (
@@ -26,7 +26,7 @@ import (
 
 func main() {
 	within := flag.Duration("within", 0, "leave out what would take longer")
-	only := flag.String("only", "", "run this test alone")
+	only := flag.String("only", "", "run the parts with these tests alone, parted by commas")
 	soak := flag.Duration("soak", 30*time.Minute, "how long TestSoak goes on")
 	guests := flag.String("guests", "", "of the tier guests, run the tests for these kinds of guest alone, parted by commas")
 	flag.Parse()
@@ -40,7 +40,7 @@ func main() {
 	if err != nil {
 		fail(err)
 	}
-	chosen, others, err := choose(all, flag.Args(), strings.FieldsFunc(*guests, func(c rune) bool { return c == ',' }), *only)
+	chosen, others, err := choose(all, flag.Args(), words(*guests), words(*only))
 	if err != nil {
 		fail(err)
 	}
@@ -68,4 +68,9 @@ func main() {
 func fail(err error) {
 	fmt.Fprintln(os.Stderr, "testrun:", err)
 	os.Exit(1)
+}
+
+// words are parted by commas.
+func words(list string) []string {
+	return strings.FieldsFunc(list, func(c rune) bool { return c == ',' })
 }

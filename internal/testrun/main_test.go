@@ -75,7 +75,7 @@ func TestKindsOfGuestAreChosen(t *testing.T) {
 		{[]string{"test"}, []string{"xen"}, []string{""}, false},
 		{[]string{"guests"}, []string{"xen", "bhyve"}, nil, true},
 	} {
-		chosen, others, err := choose(all, test.tiers, test.kinds, "")
+		chosen, others, err := choose(all, test.tiers, test.kinds, nil)
 		var got []string
 		for _, p := range chosen {
 			got = append(got, p.kind)

@@ -115,16 +115,16 @@ func parts(soak time.Duration) []part {
 }
 
 // choose divides the parts into those that are asked for and the others: those of the
-// tiers, of make test-guests these kinds of guest, and one test alone if only names it.
+// tiers, of make test-guests these kinds of guest, and if only names tests, the parts with those.
 // It is an error if no part has such a kind of guest.
-func choose(all []part, tiers, kinds []string, only string) (chosen, others []part, err error) {
+func choose(all []part, tiers, kinds, only []string) (chosen, others []part, err error) {
 	for _, kind := range kinds {
 		if !slices.ContainsFunc(all, func(p part) bool { return p.kind == kind }) {
 			return nil, nil, fmt.Errorf("there are no tests for guests of the kind %q", kind)
 		}
 	}
 	for _, p := range all {
-		if slices.Contains(tiers, string(p.tier)) && (only == "" || slices.Contains(p.tests, only)) &&
+		if slices.Contains(tiers, string(p.tier)) && (len(only) == 0 || slices.ContainsFunc(p.tests, func(test string) bool { return slices.Contains(only, test) })) &&
 			(p.kind == "" || len(kinds) == 0 || slices.Contains(kinds, p.kind)) {
 			chosen = append(chosen, p)
 		} else {
