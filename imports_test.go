@@ -31,7 +31,7 @@ var mayImport = map[string][]string{
 	"plan":           {"reason", "hwdetect", "hwdetect/modalias", "kernelbuild"},
 	"dnfbridge":      {"kernelbuild", "reason", "internal/redact"},
 	"daemon":         {"reason", "hwdetect", "hwdetect/firmware", "kernelbuild", "plan", "dnfbridge", "daemon/config", "daemon/jobs", "daemon/ledger", "daemon/phase"},
-	"daemon/bus":     {"daemon", "api", "hwdetect", "hwdetect/firmware", "plan", "reason"},
+	"daemon/bus":     {"daemon", "api", "hwdetect", "hwdetect/firmware", "plan"},
 	"daemon/config":  {"hwdetect", "hwdetect/modalias", "kernelbuild", "plan", "daemon/gate", "internal/tree"},
 	"daemon/gate":    {"reason", "hwdetect/sysfs"},
 	"daemon/jobs":    {"reason", "hwdetect", "daemon/ledger"},

@@ -62,7 +62,7 @@ func Connect(ctx context.Context, address string) (*Client, error) {
 		conn, err = dbus.Connect(address, dbus.WithContext(ctx))
 	}
 	if err != nil {
-		return nil, &callError{kind: ErrNoService, text: fmt.Sprintf("cannot reach the system bus: %v", err)}
+		return nil, &callError{ErrNoService, fmt.Sprintf("cannot reach the system bus: %v", err)}
 	}
 	return &Client{conn: conn}, nil
 }
@@ -245,68 +245,48 @@ func reads(method string) bool { return strings.HasPrefix(method, "org.freedeskt
 
 // callError is an error of the service, as one of the kinds above.
 type callError struct {
-	kind   error
-	text   string
-	reason string // as the property Reason of a device; empty if there is none
+	kind error
+	text string
 }
 
 func (e *callError) Error() string { return e.text }
 func (e *callError) Unwrap() error { return e.kind }
 
-// Reason is the machine-readable reason of an error of the service, as a device has it;
-// empty if it has none.
-func Reason(err error) string {
-	var e *callError
-	if errors.As(err, &e) {
-		return e.reason
-	}
-	return ""
-}
-
-// reasonIn is the reason in the body of an error, which stands behind its text.
-func reasonIn(e dbus.Error) string {
-	if len(e.Body) < 2 {
-		return ""
-	}
-	reason, _ := e.Body[1].(string)
-	return reason
-}
-
 func explain(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return &callError{kind: ErrNoService, text: "driverd does not answer"}
+		return &callError{ErrNoService, "driverd does not answer"}
 	}
 	var e dbus.Error
 	if !errors.As(err, &e) {
 		return err
 	}
 	if strings.HasPrefix(e.Name, "org.freedesktop.DBus.Error.Spawn.") || strings.HasPrefix(e.Name, "org.freedesktop.systemd1.") {
-		return &callError{kind: ErrNoService, text: "driverd cannot be started: " + e.Error()}
+		return &callError{ErrNoService, "driverd cannot be started: " + e.Error()}
 	}
 	if notRunning(err) {
 		return ErrNoService
 	}
 	switch e.Name {
 	case "org.freedesktop.DBus.Error.TimedOut": // 25 s have passed, of dbus-daemon's
-		return &callError{kind: ErrNoService, text: "driverd is being started, and has not answered yet: try again in a moment"}
+		return &callError{ErrNoService, "driverd is being started, and has not answered yet: try again in a moment"}
 	case "org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.Disconnected":
 		return ErrNoService
 	case "org.freedesktop.DBus.Error.AccessDenied", "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired":
-		return &callError{ErrNotAuthorized, e.Error(), reasonIn(e)}
+		return &callError{ErrNotAuthorized, e.Error()}
 	case "org.freedesktop.DBus.Error.InvalidArgs":
-		return &callError{ErrInvalid, e.Error(), reasonIn(e)}
+		return &callError{ErrInvalid, e.Error()}
 	case "org.freedesktop.DBus.Error.UnknownObject":
-		return &callError{ErrNoSuchJob, e.Error(), reasonIn(e)} // no other object is asked for by its path
+		return &callError{ErrNoSuchJob, e.Error()} // no other object is asked for by its path
 	case ErrorNoSuchDevice:
-		return &callError{ErrNoSuchDevice, e.Error(), reasonIn(e)}
+		return &callError{ErrNoSuchDevice, e.Error()}
 	case ErrorNoCandidate:
-		return &callError{ErrNoCandidate, e.Error(), reasonIn(e)}
+		return &callError{ErrNoCandidate, e.Error()}
 	case ErrorRefused:
-		return &callError{ErrRefused, e.Error(), reasonIn(e)}
+		return &callError{ErrRefused, e.Error()}
 	case ErrorBusy:
-		return &callError{ErrBusy, e.Error(), reasonIn(e)}
+		return &callError{ErrBusy, e.Error()}
 	case ErrorBackendFailed:
-		return &callError{ErrBackendFailed, e.Error(), reasonIn(e)}
+		return &callError{ErrBackendFailed, e.Error()}
 	}
 	return err
 }

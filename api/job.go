@@ -57,7 +57,7 @@ func (c *Client) Install(ctx context.Context, selectors []string, o InstallOptio
 // when it ended a while ago.
 func (c *Client) Job(ctx context.Context, path string) (Job, error) {
 	if !dbus.ObjectPath(path).IsValid() {
-		return Job{}, &callError{kind: ErrNoSuchJob, text: fmt.Sprintf("there is no job %q", path)}
+		return Job{}, &callError{ErrNoSuchJob, fmt.Sprintf("there is no job %q", path)}
 	}
 	all, err := askObject[map[string]dbus.Variant](ctx, c, dbus.ObjectPath(path), propertiesInterface+".GetAll", JobInterface)
 	if err != nil {
@@ -118,7 +118,7 @@ func (c *Client) Jobs(ctx context.Context) ([]Job, error) {
 // ErrRefused if it has ended.
 func (c *Client) Cancel(ctx context.Context, path string) error {
 	if !dbus.ObjectPath(path).IsValid() {
-		return &callError{kind: ErrNoSuchJob, text: fmt.Sprintf("there is no job %q", path)}
+		return &callError{ErrNoSuchJob, fmt.Sprintf("there is no job %q", path)}
 	}
 	_, err := c.call(ctx, dbus.ObjectPath(path), JobInterface+".Cancel", map[string]dbus.Variant{})
 	return err

@@ -79,7 +79,7 @@ func failure(err error) error {
 	case errors.Is(err, api.ErrNoService):
 		return status{exitNoService, err}
 	case errors.Is(err, api.ErrNoSuchDevice), errors.Is(err, api.ErrNoCandidate):
-		return status{exitOfUnknown(err), err}
+		return status{exitUnknown, err}
 	case errors.Is(err, api.ErrRefused):
 		return status{exitBlocked, err}
 	case errors.Is(err, api.ErrInvalid):
@@ -87,15 +87,6 @@ func failure(err error) error {
 	default:
 		return status{exitFailed, err}
 	}
-}
-
-// exitOfUnknown is the exit status when there is nothing to install: what is only not to be had
-// now is something else than what nobody knows.
-func exitOfUnknown(err error) int {
-	if plan.StateOf(reason.Reason(api.Reason(err))) == plan.Unavailable {
-		return exitBlocked
-	}
-	return exitUnknown
 }
 
 // exitOf is the exit status of a job that has failed.

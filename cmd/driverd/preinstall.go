@@ -142,7 +142,7 @@ func (p preinstall) ask(ctx context.Context, client *api.Client, selectors []str
 		}
 		return code
 	case err != nil:
-		p.note(preinstallResult{Selectors: append([]string{}, selectors...), State: api.JobFailed, Reason: api.Reason(err), Message: err.Error()})
+		p.note(preinstallResult{Selectors: append([]string{}, selectors...), State: api.JobFailed, Message: err.Error()})
 		_ = p.say("%v", err)
 		return preinstallCode(err)
 	}
@@ -184,7 +184,7 @@ func (p preinstall) install(ctx context.Context, client *api.Client, selectors [
 func preinstallCode(err error) int {
 	switch {
 	case errors.Is(err, api.ErrNoCandidate), errors.Is(err, api.ErrNoSuchDevice):
-		return exitOfUnknown(err)
+		return exitUnknown
 	case errors.Is(err, api.ErrRefused), errors.Is(err, api.ErrBusy), errors.Is(err, api.ErrBackendFailed):
 		return exitBlocked
 	case errors.Is(err, api.ErrNoService), errors.Is(err, api.ErrNoSuchJob):

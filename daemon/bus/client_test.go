@@ -11,7 +11,6 @@ import (
 
 	"driverd/api"
 	"driverd/daemon"
-	"driverd/reason"
 )
 
 // What goes into the bus at one end comes out at the other.
@@ -90,10 +89,6 @@ func TestClient(t *testing.T) {
 		if _, err := client.Install(t.Context(), nil, api.InstallOptions{}); !errors.Is(err, want) || err.Error() != kind.Error()+": as told" {
 			t.Errorf("%v became %v", kind, err)
 		}
-	}
-	s.engine.fails(reason.With(reason.StaleKernel, daemon.ErrNoCandidate))
-	if _, err := client.Install(t.Context(), nil, api.InstallOptions{}); api.Reason(err) != "stale-kernel" || !errors.Is(err, api.ErrNoCandidate) {
-		t.Errorf("the reason of %v is %q", err, api.Reason(err))
 	}
 	for _, path := range []string{api.JobPath(8), "nonsense", ""} {
 		_, err := client.Job(t.Context(), path)

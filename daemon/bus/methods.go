@@ -14,7 +14,6 @@ import (
 
 	"driverd/api"
 	"driverd/daemon"
-	"driverd/reason"
 )
 
 const (
@@ -184,18 +183,10 @@ func answerTo(err error) *dbus.Error {
 		{daemon.ErrBackendFailed, api.ErrorBackendFailed},
 	} {
 		if errors.Is(err, kind.err) {
-			return withReason(refuse(kind.name, "%v", err), err)
+			return refuse(kind.name, "%v", err)
 		}
 	}
 	return refuse(errorFailed, "%v", err)
-}
-
-// withReason adds the reason of an error, if it has one, behind the text.
-func withReason(answer *dbus.Error, err error) *dbus.Error {
-	if r := reason.Of(err); r != reason.None {
-		answer.Body = append(answer.Body, string(r))
-	}
-	return answer
 }
 
 func invalidArgs(format string, args ...any) *dbus.Error {
