@@ -63,7 +63,7 @@ func TestFromUnsplitToSplit(t *testing.T) {
 		if checked < 10 || !slices.Contains(loaded, "igb") {
 			t.Errorf("only %d of the loaded modules are modules of both kernels: %v", checked, loaded)
 		}
-		g.sh("driverd status | grep -Fx 'next kernel %s: ready'", split.Release)
+		g.until("driverd status | grep -Fx 'next kernel %s: ready'", split.Release)
 	})
 
 	t.Run("what dnf has not brought for the next boot, driverd brings", func(t *testing.T) {
