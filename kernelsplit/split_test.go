@@ -58,6 +58,8 @@ func TestDefaultRules(t *testing.T) {
 		{Path: "kernel/drivers/acpi/button.ko", Aliases: []string{"acpi*:PNP0C0C:*"}},
 		{Path: "kernel/drivers/gpu/drm/nouveau/nouveau.ko", Aliases: pci, Depends: []string{"button"}},
 		{Path: "kernel/drivers/virt/coco/sev-guest/sev-guest.ko", Aliases: []string{"platform:sev-guest"}},
+		{Path: "kernel/drivers/virt/coco/tdx-guest/tdx-guest.ko", Aliases: []string{"cpu:type:x86,ven*fam*mod*:feature:*0116*"}},
+		{Path: "kernel/drivers/virt/vboxguest/vboxguest.ko", Aliases: pci},
 		{Path: "kernel/drivers/virt/nitro_enclaves/nitro_enclaves.ko", Aliases: pci},
 		{Path: "kernel/drivers/acpi/nfit/nfit.ko", Aliases: []string{"acpi*:ACPI0012:*"}},
 		{Path: "kernel/drivers/ptp/ptp_vmclock.ko", Aliases: []string{"acpi*:AMZNC10C:*"}},
@@ -78,7 +80,7 @@ func TestDefaultRules(t *testing.T) {
 	want := map[kernelsplit.Group]string{
 		// virtio-gpu draws drm into the base, e1000e ptp; ttm is amdgpu's alone.
 		kernelsplit.Base: "bochs button drm e1000e ena mana mana_ib mptsas nfit nitro_enclaves nvme overlay pcnet32 ptp ptp_vmclock " +
-			"scsi_dh_alua sd_mod sev_guest usbhid veth vfio_pci_core virtio_gpu virtio_net vmxnet3 xhci_pci xt_comment",
+			"scsi_dh_alua sd_mod sev_guest tdx_guest usbhid vboxguest veth vfio_pci_core virtio_gpu virtio_net vmxnet3 xhci_pci xt_comment",
 		// qede and irdma import nothing themselves.
 		kernelsplit.SRIOV:       "cxgb4 cxgbit efa i40e igb igbvf irdma qed qede",
 		kernelsplit.GPU:         "amdgpu habanalabs nouveau ttm xe",
