@@ -122,7 +122,7 @@ func (d demo) plug(ctx context.Context) (hwdetect.Slot, error) {
 	heading("What the service says, and its interface, up")
 	return slot, d.run(ctx,
 		"driverd explain "+slot.String(),
-		"ip link set $(ls /sys/bus/pci/devices/"+slot.String()+"/net) up; driverd status | grep 'igb: net/.*, up'",
+		"ip link set $(ls /sys/bus/pci/devices/"+slot.String()+"/net) up; until driverd status | grep 'igb: net/.*, up'; do sleep 0.2; done",
 		"busctl get-property "+api.BusName+" "+api.DevicePath(slot.String())+" "+api.DeviceInterface+" State Driver Packages",
 		"journalctl -u driverd.service -o cat --no-pager | tail -8")
 }
