@@ -32,9 +32,8 @@ func explainCommand(c console) *cobra.Command {
 			return c.slots(cmd.Context(), nil), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			x, err := c.explanation(cmd.Context(), args[0], root)
-			refused := errors.Is(err, api.ErrRefused)
-			if err != nil && (!refused || x.What == "") {
+			x, refused, err := c.explanation(cmd.Context(), args[0], root)
+			if err != nil {
 				return err
 			}
 			if asJSON {
@@ -62,8 +61,8 @@ func explainCommand(c console) *cobra.Command {
 }
 
 // explanation asks the service, or where none runs, works it out. What a product needs it
-// works out as well where nothing can be done for it, and returns why not with it.
-func (c console) explanation(ctx context.Context, what, root string) (x api.Explanation, err error) {
+// works out as well where the service refuses, as nothing can be done for it.
+func (c console) explanation(ctx context.Context, what, root string) (x api.Explanation, refused bool, err error) {
 	defer func() {
 		if x.Device != nil {
 			guest.AddKernelLog(&x, cmp.Or(root, c.root))
@@ -71,10 +70,11 @@ func (c console) explanation(ctx context.Context, what, root string) (x api.Expl
 	}()
 	subject, err := plan.ParseSubject(what)
 	if err != nil && !isShortSlot(what) {
-		return x, status{exitUsage, err}
+		return x, false, status{exitUsage, err}
 	}
 	if root != "" {
-		return explainLocally(ctx, what, root)
+		x, err = explainLocally(ctx, what, root)
+		return x, false, err
 	}
 	err = c.with(ctx, func(client *api.Client) error {
 		words, err := inDomains(ctx, client, []string{what})
@@ -89,13 +89,13 @@ func (c console) explanation(ctx context.Context, what, root string) (x api.Expl
 	}
 	switch {
 	case errors.Is(err, api.ErrNoService):
-		return local()
+		x, err = local()
 	case errors.Is(err, api.ErrRefused) && !subject.BySlot && !isShortSlot(what):
 		if x, problem := local(); problem == nil {
-			return x, err
+			return x, true, nil
 		}
 	}
-	return x, err
+	return x, false, err
 }
 
 // explainLocally is what the service would decide about the guest under root.

@@ -32,11 +32,16 @@ func metricsCommand(c console) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			m, asked := c.readMetrics(cmd.Context())
-			if errors.Is(asked, api.ErrNoService) && c.atRest() {
-				return c.metricsAtRest(output)
-			}
-			if asked != nil && !errors.Is(asked, api.ErrNoService) {
+			switch {
+			case asked == nil:
+			case !errors.Is(asked, api.ErrNoService):
 				return asked
+			case c.atRest(): // it has been through the gates
+				return c.metricsAtRest(output)
+			default:
+				if closed := c.gate(); closed != nil {
+					m, asked = measured{Status: report.Inactive(version, closed)}, nil
+				}
 			}
 			if err := c.putMetrics(metricsText(m), output); err != nil {
 				return status{exitFailed, err}
@@ -59,7 +64,7 @@ type measured struct {
 	resting bool // it does not run as it has nothing to do
 }
 
-// readMetrics asks the service. Without one, what nobody knows is missing.
+// readMetrics asks the service.
 func (c console) readMetrics(ctx context.Context) (m measured, err error) {
 	err = c.with(ctx, func(client *api.Client) (err error) {
 		client.Wake = nil
@@ -69,11 +74,6 @@ func (c console) readMetrics(ctx context.Context) (m measured, err error) {
 		m.running = err == nil
 		return err
 	})
-	if errors.Is(err, api.ErrNoService) && !c.atRest() {
-		if closed := c.gate(); closed != nil {
-			return measured{Status: report.Inactive(version, closed)}, nil
-		}
-	}
 	return m, err
 }
 
