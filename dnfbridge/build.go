@@ -188,14 +188,13 @@ func (from sources) stranger(i item) string {
 	if from == nil {
 		return ""
 	}
-	repo, _ := i.Object["repo_id"].Value().(string)
 	switch repos := from[i.nevra()]; {
-	case slices.Contains(repos, repo):
+	case slices.Contains(repos, i.repo()):
 		return ""
 	case len(repos) == 0:
 		return "which is not of this build of the kernel"
 	default:
-		return redact.Text(fmt.Sprintf("from the repository %s, and not from %s", repo, strings.Join(repos, " or ")))
+		return redact.Text(fmt.Sprintf("from the repository %s, and not from %s", i.repo(), strings.Join(repos, " or ")))
 	}
 }
 
