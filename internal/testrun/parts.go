@@ -123,9 +123,13 @@ func choose(all []part, tiers, kinds, only []string) (chosen, others []part, err
 			return nil, nil, fmt.Errorf("there are no tests for guests of the kind %q", kind)
 		}
 	}
+	asked := func(p part) bool {
+		return slices.Contains(tiers, string(p.tier)) &&
+			(p.kind == "" || len(kinds) == 0 || slices.Contains(kinds, p.kind)) &&
+			(len(only) == 0 || slices.ContainsFunc(only, func(test string) bool { return slices.Contains(p.tests, test) }))
+	}
 	for _, p := range all {
-		if slices.Contains(tiers, string(p.tier)) && (len(only) == 0 || slices.ContainsFunc(p.tests, func(test string) bool { return slices.Contains(only, test) })) &&
-			(p.kind == "" || len(kinds) == 0 || slices.Contains(kinds, p.kind)) {
+		if asked(p) {
 			chosen = append(chosen, p)
 		} else {
 			others = append(others, p)
