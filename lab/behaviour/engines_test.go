@@ -97,14 +97,7 @@ iptables-` + iptables + ` -t nat -S DOCKER | grep -q -e '--dport 8080 -j DNAT'`,
 // it reaches the package repository through NAT. driverd in it is inactive.
 func TestContainerEngines(t *testing.T) {
 	t.Parallel()
-	if err := lab.Prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	image, err := lab.BuildEnginesImage(t.Context(), rpm(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := boot(t, lab.Options{Image: image}, lab.Start{})
+	g := boot(t, lab.Options{Image: imageBy(t, lab.BuildEnginesImage)}, lab.Start{})
 	const kernelPackages = `rpm -qa --qf '%%{NAME}\n' 'kernel*' | sort`
 	if got := g.sh(kernelPackages); got != "kernel-core\nkernel-modules-core" {
 		t.Fatalf("the guest has %q, and is to have the base alone", got)

@@ -5,7 +5,6 @@
 package behaviour_test
 
 import (
-	"context"
 	_ "embed"
 	"encoding/base64"
 	"fmt"
@@ -27,17 +26,13 @@ func TestFlood(t *testing.T) {
 	t.Parallel()
 	for _, bus := range []struct {
 		name, program string
-		build         func(ctx context.Context, rpm string) (*lab.Image, error)
+		image         func(t *testing.T) *lab.Image
 	}{
-		{"dbus-daemon", "dbus-daemon", func(ctx context.Context, rpm string) (*lab.Image, error) { return lab.BuildImage(ctx, rpm) }},
-		{"dbus-broker", "dbus-broker-lau", lab.BuildBrokerImage},
+		{"dbus-daemon", "dbus-daemon", buildImage},
+		{"dbus-broker", "dbus-broker-lau", func(t *testing.T) *lab.Image { return imageBy(t, lab.BuildBrokerImage) }},
 	} {
 		t.Run(bus.name, func(t *testing.T) {
-			image, err := bus.build(t.Context(), rpm(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			g := resume(t, lab.Options{Image: image})
+			g := resume(t, lab.Options{Image: bus.image(t)})
 			g.sh("pidof %s || pgrep -x %s", bus.name, bus.program)
 			g.withstandsFlood(bus.name)
 		})

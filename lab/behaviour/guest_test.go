@@ -52,10 +52,16 @@ func rpm(t *testing.T) string {
 // buildImage builds the image with driverd in it.
 func buildImage(t *testing.T) *lab.Image {
 	t.Helper()
+	return imageBy(t, func(ctx context.Context, rpm string) (*lab.Image, error) { return lab.BuildImage(ctx, rpm) })
+}
+
+// imageBy builds an image with driverd in it, on a machine that has all that this takes.
+func imageBy(t *testing.T, build func(ctx context.Context, rpm string) (*lab.Image, error)) *lab.Image {
+	t.Helper()
 	if err := lab.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	image, err := lab.BuildImage(t.Context(), rpm(t))
+	image, err := build(t.Context(), rpm(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,23 +34,23 @@ command = ["/usr/bin/edu-factorial", "5"]
 // "all" both; in "unsigned" and "stranger" nothing is signed, or not by the vendor.
 type vendorGuest struct {
 	guest
-	slot  hwdetect.Slot
-	newer string                     // the other kernel
-	kmods map[string]rpmrepo.Package // by their kernels
+	slot           hwdetect.Slot
+	running, newer string                     // the kernels
+	kmods          map[string]rpmrepo.Package // by their kernels
 }
 
 func resumeWithVendor(t *testing.T) vendorGuest {
 	t.Helper()
 	image := buildImage(t)
-	v := vendorGuest{newer: "99." + image.Release, kmods: make(map[string]rpmrepo.Package)}
-	for _, release := range []string{image.Release, v.newer} {
+	v := vendorGuest{running: image.Release, newer: "99." + image.Release, kmods: make(map[string]rpmrepo.Package)}
+	for _, release := range []string{v.running, v.newer} {
 		p, err := lab.EduKmod(t.Context(), release)
 		if err != nil {
 			t.Fatal(err)
 		}
 		v.kmods[release] = p
 	}
-	running, other := v.kmods[image.Release], v.kmods[v.newer]
+	running, other := v.kmods[v.running], v.kmods[v.newer]
 	unsigned := running
 	unsigned.Unsigned = true
 	key, dir := newKey(t), variant(t, image.Repo, func(string) {})
@@ -87,7 +87,7 @@ func (g guest) configureVendor(name string) {
 // for QEMU's edu device, and a program that has the card compute.
 func TestVendor(t *testing.T) {
 	g := resumeWithVendor(t)
-	slot, newer, kmods, image := g.slot, g.newer, g.kmods, buildImage(t)
+	slot, kmods, kmod, newer := g.slot, g.kmods, g.kmods[g.running], g.newer
 	g.configureVendor("other")
 
 	t.Run("it is offered", func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestVendor(t *testing.T) {
 				t.Errorf("driverd may %q: %v", forbidden, err)
 			}
 		}
-		kmod := kmods[image.Release].NEVRA()
+		kmod := kmod.NEVRA()
 		g.sh(`su -s /bin/sh driverd -c 'echo "{\"install\":[\"%s\"],\"others\":[\"%s\"]}" >/run/driverd/jobs/77; systemctl start driverd-install@77.service'`, kmod, kmod)
 		if said := g.sh("cat /run/driverd/install/77"); !strings.Contains(said, "transaction-refused") && !strings.Contains(said, "no-package") {
 			t.Errorf("the step says %s", said)
@@ -128,7 +128,7 @@ func TestVendor(t *testing.T) {
 		g := g.in(t)
 		g.configureVendor("edu")
 		g.bound(slot, "edu")
-		g.sh("rpm -q edu-factorial %s && modinfo -F filename edu | grep /extra/", kmods[image.Release].Name)
+		g.sh("rpm -q edu-factorial %s && modinfo -F filename edu | grep /extra/", kmod.Name)
 		if got := g.sh("driverd vendor prove edu"); got != "120\nedu works." {
 			t.Errorf("it proves %q", got)
 		}
