@@ -84,7 +84,7 @@ export function App() {
                     <Overview view={view} service={service} act={act} onInstall={() => setSelectors("")} />
                     <NextKernel next={view.manager.NextKernel} />
                     <Jobs view={view} service={service} act={act} />
-                    <Devices devices={view.devices} onInstall={setSelectors} />
+                    <Devices devices={view.devices} service={service} act={act} onInstall={setSelectors} />
                     <History view={view} service={service} />
                 </Stack>
             </PageSection>

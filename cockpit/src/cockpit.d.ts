@@ -12,7 +12,8 @@ declare namespace Cockpit {
 
     interface DBusClient {
         call(path: string, iface: string, method: string, args: unknown[], options: { type: string }): Promise<unknown[]>;
-        subscribe(match: { path_namespace: string }, callback: () => void): void;
+        subscribe(match: { path_namespace?: string; interface?: string; member?: string },
+            callback: (path: string, iface: string, signal: string, args: unknown[]) => void): void;
         addEventListener(event: "owner", listener: (event: unknown, owner: string | null) => void): void;
         addEventListener(event: "close", listener: (event: unknown, options: { problem?: string }) => void): void;
         close(): void;

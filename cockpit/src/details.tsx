@@ -2,12 +2,21 @@
 
 import { DescriptionList } from "@patternfly/react-core/dist/esm/components/DescriptionList/index.js";
 
+import type { Act } from "./failures";
 import type { Device } from "./model";
+import type { Service } from "./service";
 import { Term } from "./term";
 import { _, list } from "./text";
+import { Vendors } from "./vendors";
+
+interface Props {
+    device: Device;
+    service: Service;
+    act: Act;
+}
 
 /** All else that the service says of a device. */
-export function Details({ device }: { device: Device }) {
+export function Details({ device, service, act }: Props) {
     const first = device.Timeline[0]?.[1] ?? 0;
     const seconds = new Intl.NumberFormat(cockpit.language.replace("_", "-"), { minimumFractionDigits: 2, maximumFractionDigits: 2 });
     return (
@@ -18,6 +27,7 @@ export function Details({ device }: { device: Device }) {
             {device.Packages.length > 0 && (
                 <Term name={_("Packages")}>{device.Packages.map(each => <div key={each}>{each}</div>)}</Term>
             )}
+            <Vendors device={device} service={service} act={act} />
             {device.Children.length > 0 && (
                 <Term name={_("Devices below it")}>
                     <ul>

@@ -9,16 +9,20 @@ import { Label, type LabelProps } from "@patternfly/react-core/dist/esm/componen
 import { ExpandableRowContent, Table, Tbody, Td, Th, Thead, Tr } from "@patternfly/react-table/dist/esm/components/Table/index.js";
 
 import { Details } from "./details";
+import type { Act } from "./failures";
 import { none, title, type Device } from "./model";
+import type { Service } from "./service";
 import { _ } from "./text";
 
 interface Props {
     devices: Device[];
+    service: Service;
+    act: Act;
     onInstall: (selector: string) => void;
 }
 
 /** The devices: first those with which something is to be done, or is being done; last those that are left alone. */
-export function Devices({ devices, onInstall }: Props) {
+export function Devices({ devices, service, act, onInstall }: Props) {
     const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
     const toggle = (slot: string) => setOpen(before => {
         const after = new Set(before);
@@ -44,7 +48,7 @@ export function Devices({ devices, onInstall }: Props) {
                             </Tr>
                         </Thead>
                         {sorted.map((device, row) => (
-                            <Row key={device.Slot} device={device} row={row} isOpen={open.has(device.Slot)}
+                            <Row key={device.Slot} device={device} service={service} act={act} row={row} isOpen={open.has(device.Slot)}
                                 onToggle={() => toggle(device.Slot)} onInstall={() => onInstall(device.Slot)} />
                         ))}
                     </Table>
@@ -77,13 +81,15 @@ function color(device: Device): NonNullable<LabelProps["color"]> {
 
 interface RowProps {
     device: Device;
+    service: Service;
+    act: Act;
     row: number;
     isOpen: boolean;
     onToggle: () => void;
     onInstall: () => void;
 }
 
-function Row({ device, row, isOpen, onToggle, onInstall }: RowProps) {
+function Row({ device, service, act, row, isOpen, onToggle, onInstall }: RowProps) {
     const name = title(device);
     return (
         <Tbody isExpanded={isOpen}>
@@ -100,7 +106,12 @@ function Row({ device, row, isOpen, onToggle, onInstall }: RowProps) {
                         <Label color={color(device)}>{device.State}</Label>
                         {device.Reason && <> {device.Reason}</>}
                         {device.Message && <p className="message">{device.Message}</p>}
-                        {device.Driver === "" && device.Job === none && (
+                        {device.Reason === "vendor-driver" && !isOpen && (
+                            <Button variant="link" isInline aria-label={cockpit.format(_("Show the drivers for $0"), device.Slot)} onClick={onToggle}>
+                                {_("Show the drivers…")}
+                            </Button>
+                        )}
+                        {device.Driver === "" && device.Job === none && device.Reason !== "vendor-driver" && (
                             <Button variant="link" isInline aria-label={cockpit.format(_("Install a driver for $0"), device.Slot)} onClick={onInstall}>
                                 {_("Install a driver…")}
                             </Button>
@@ -114,7 +125,7 @@ function Row({ device, row, isOpen, onToggle, onInstall }: RowProps) {
             </Tr>
             <Tr isExpanded={isOpen}>
                 <Td colSpan={5}>
-                    {isOpen && <ExpandableRowContent><Details device={device} /></ExpandableRowContent>}
+                    {isOpen && <ExpandableRowContent><Details device={device} service={service} act={act} /></ExpandableRowContent>}
                 </Td>
             </Tr>
         </Tbody>

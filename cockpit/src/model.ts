@@ -61,6 +61,14 @@ export interface Plan {
     InstallSize: number;
 }
 
+/** A driver from outside the kernel's build that is for a device. */
+export interface Vendor {
+    Name: string;
+    Enabled: boolean;
+    /** What it is, and what there is of it, a sentence each. */
+    Texts: string[];
+}
+
 export interface Entry {
     Time: number;
     Action: string;

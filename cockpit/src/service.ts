@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { plain, type Device, type Entry, type Job, type Manager, type Plan } from "./model";
+import { plain, type Device, type Entry, type Job, type Manager, type Plan, type Vendor } from "./model";
+import { startUnit } from "./systemd";
 import { _ } from "./text";
 
 const busName = "org.fedoraproject.Driverd1";
@@ -168,6 +169,17 @@ export class Service {
 
     async setMode(mode: string) {
         await this.call(root, managerInterface, "SetMode", "sa{sv}", mode, {});
+    }
+
+    /** The drivers from outside the kernel's build that are for a device. */
+    async vendors(slot: string): Promise<Vendor[]> {
+        const why = await this.call(root, managerInterface, "Explain", "sa{sv}", slot, {}) as { Vendors: Vendor[] };
+        return why.Vendors;
+    }
+
+    /** Enables or disables one. The service may not: a unit does it, which root has started. */
+    async setVendor(verb: "enable" | "disable", name: string) {
+        await startUnit(`driverd-vendor@${verb}-${name}.service`);
     }
 
     history(): Promise<Entry[]> {

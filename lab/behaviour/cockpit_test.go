@@ -147,6 +147,25 @@ func TestCockpit(t *testing.T) {
 		}
 	})
 
+	var edu hwdetect.Slot
+	then("a driver from outside the kernel is enabled, and disabled", func(t *testing.T) {
+		g, b := g.in(t), b.in(t)
+		g.sh("cat >/etc/driverd/vendor.d/edu.toml <<'END'\n%sEND", eduDropIn)
+		edu = g.plug("edu", "edu")
+		b.seesIn(edu.String(), "vendor-driver")
+		b.click("Show the drivers for " + edu.String())
+		b.sees("The lab's driver")
+		b.accessible("vendor")
+		b.click("Enable edu")
+		b.do(step{Do: "see", Role: "button", Name: "Disable edu"})
+		g.sh("driverd vendor | grep '^edu  *enabled'")
+		b.seesIn(edu.String(), "unavailable")
+		b.click("Disable edu")
+		b.do(step{Do: "see", Role: "button", Name: "Enable edu"})
+		g.sh("driverd vendor | grep '^edu  *disabled'")
+		b.seesIn(edu.String(), "vendor-driver")
+	})
+
 	then("the service ends, and starts anew", func(t *testing.T) {
 		g, b := g.in(t), b.in(t)
 		g.sh("systemctl stop driverd.service")
@@ -179,6 +198,10 @@ func TestCockpit(t *testing.T) {
 		b.sees("You have limited access")
 		b.click("Rescan")
 		b.sees("Cannot look for devices again")
+		b.click("Show the drivers for " + edu.String())
+		b.click("Enable edu")
+		b.sees("Cannot enable edu")
+		g.sh("driverd vendor | grep '^edu  *disabled'")
 	})
 	g.healthy()
 }

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { _ } from "./text";
+
+const busName = "org.freedesktop.systemd1";
+const path = "/org/freedesktop/systemd1";
+const managerInterface = busName + ".Manager";
+
+/** Starts a unit, and waits until systemd has done so: for the end of one of Type=oneshot. */
+export async function startUnit(unit: string) {
+    const client = cockpit.dbus(busName, { bus: "system", superuser: "try" });
+    try {
+        const result = new Promise<unknown>((done, failed) => {
+            client.subscribe({ interface: managerInterface, member: "JobRemoved" }, (_path, _interface, _signal, args) => {
+                const [, , name, result] = args;
+                if (name === unit)
+                    done(result);
+            });
+            client.addEventListener("close", (_event, options) => failed(new Error(cockpit.message(options))));
+        });
+        await client.call(path, managerInterface, "Subscribe", [], { type: "" });
+        await client.call(path, managerInterface, "StartUnit", [unit, "replace"], { type: "ss" });
+        if (await result !== "done")
+            throw new Error(cockpit.format(_("$0 has failed: the log of this unit says why."), unit));
+    } finally {
+        client.close();
+    }
+}
