@@ -95,6 +95,7 @@ func parts(soak time.Duration) []part {
 		guest(rest, behaviour, "TestEveryUnit", 500),
 		guest(rest, behaviour, "TestFirmware", 180),
 		guest(rest, behaviour, "TestCockpit", 300),
+		guest(rest, behaviour, "TestFleet", 300),
 		guest(rest, behaviour, "TestFromUnsplitToSplit", 240),
 		guest(rest, behaviour, "TestGoldenImage", 180),
 		guest(rest, behaviour, "TestVendor", 150),
