@@ -28,6 +28,7 @@ func TestRecordedGuests(t *testing.T) {
 		{guest: "hyperv-connectx3", slot: "bc86:00:02.0", driver: "mlx4_core", packages: []string{sriov}, functions: []string{"net/eth1/eth2"}},
 		{guest: "azure-mana", slot: "7870:00:00.0", driver: "mana", packages: []string{sriov}, functions: []string{"net/e2/vf_eth0", "net/e3/vf_eth1"}},
 		{guest: "azure-gpu", slot: "0001:00:00.0", reason: "vendor-driver"},
+		{guest: "kvm-amdgpu", slot: "0000:23:00.0", driver: "amdgpu", packages: []string{gpu, "amd-gpu-firmware-20260221-1.noarch"}, functions: []string{"drm/card1"}},
 		{guest: "azure-nvme", slot: "826e:00:00.0", driver: "nvme", functions: []string{"block/nvme0n1", "nvme/nvme0"}},
 		{guest: "esxi-directpath", slot: "0000:13:00.0", driver: "ixgbevf", packages: []string{sriov}, functions: []string{"net/ens224"}},
 		{guest: "esxi-vgpu", slot: "0000:02:02.0", reason: "vendor-driver"},

@@ -5,6 +5,7 @@ package service_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,12 +20,14 @@ import (
 	"driverd/api"
 	"driverd/dnfbridge"
 	"driverd/hwdetect"
+	"driverd/hwdetect/firmware"
 	"driverd/hwdetect/sysfs"
 	"driverd/internal/report"
 	"driverd/internal/service"
 	"driverd/internal/testbed"
 	"driverd/internal/testbus"
 	"driverd/internal/testtree"
+	"driverd/reason"
 )
 
 const (
@@ -48,8 +51,18 @@ var drivers = map[string]map[string]string{
 		"igb": "pci:v00008086d000010C9sv*sd*bc*sc*i*", "ixgbevf": "pci:v00008086d000010EDsv*sd*bc*sc*i*", "idpf": "pci:v00008086d0000145Csv*sd*bc*sc*i*",
 		"mlx4_core": "pci:v000015B3d00001004sv*sd*bc*sc*i*", "mana": "pci:v00001414d000000BAsv*sd*bc*sc*i*", "efa": "pci:v00001D0Fd0000EFA1sv*sd*bc*sc*i*",
 	},
-	"gpu":         {"nouveau": "pci:v000010DEd*sv*sd*bc03sc*i*"},
+	"gpu":         {"nouveau": "pci:v000010DEd*sv*sd*bc03sc*i*", "amdgpu": "pci:v00001002d0000738Csv*sd*bc*sc*i*"},
 	"passthrough": {"vmd": "pci:v00008086d0000201Dsv*sd*bc*sc*i*", "megaraid_sas": "pci:v00001000d00000060sv*sd*bc*sc*i*"},
+}
+
+// firmwareOf are the files without which modules fail.
+var firmwareOf = map[string]string{"amdgpu": "amdgpu/arcturus_gpu_info.bin"}
+
+// firmwarePackages are the packages of firmware, with a file of each. The first is larger than what
+// is installed for a file that the kernel has not asked for.
+var firmwarePackages = map[string]dnfbridge.Package{
+	"amdgpu/arcturus_gpu_info.bin": {NEVRA: "amd-gpu-firmware-20260221-1.noarch", Name: "amd-gpu-firmware", RepoID: "lab", DownloadSize: 27e6},
+	"nvidia/tu102/gr/sw_ctx.bin":   {NEVRA: "nvidia-gpu-firmware-20260221-1.noarch", Name: "nvidia-gpu-firmware", RepoID: "lab", DownloadSize: 40e6},
 }
 
 func aliases(group string) string {
@@ -250,7 +263,15 @@ func (b backend) KernelPackages(context.Context, string, bool) (dnfbridge.Listin
 	return dnfbridge.Listing{Packages: packages}, nil
 }
 
-func (backend) Find(context.Context, []string, bool) ([]dnfbridge.Package, error) { return nil, nil }
+func (b backend) Find(_ context.Context, what []string, _ bool) (found []dnfbridge.Package, err error) {
+	for file, p := range firmwarePackages {
+		if slices.Contains(what, p.Name) || slices.Contains(what, "/usr/lib/firmware/"+file+".xz") {
+			p.Installed = slices.Contains(b.installed(), p.NEVRA)
+			found = append(found, p)
+		}
+	}
+	return found, nil
+}
 
 // VendorPackages finds none.
 func (backend) VendorPackages(context.Context, string, dnfbridge.Vendor, bool) (dnfbridge.VendorListing, error) {
@@ -263,10 +284,11 @@ func (backend) StopIfUnused(context.Context) (bool, error) { return true, nil }
 
 func (b backend) Resolve(ctx context.Context, t dnfbridge.Transaction) ([]dnfbridge.Package, error) {
 	all, err := b.KernelPackages(ctx, release, false)
-	return slices.DeleteFunc(all.Packages, func(p dnfbridge.Package) bool { return p.Installed || !slices.Contains(t.Install, p.NEVRA) }), err
+	packages := slices.AppendSeq(all.Packages, maps.Values(firmwarePackages))
+	return slices.DeleteFunc(packages, func(p dnfbridge.Package) bool { return p.Installed || !slices.Contains(t.Install, p.NEVRA) }), err
 }
 
-// Install makes the packages' modules those that depmod knows.
+// Install makes the packages' modules those that depmod knows, and their firmware be there.
 func (b backend) Install(_ context.Context, t dnfbridge.Transaction, _ func(dnfbridge.Progress)) error {
 	if t.DownloadOnly {
 		return nil
@@ -281,6 +303,11 @@ func (b backend) Install(_ context.Context, t dnfbridge.Transaction, _ func(dnfb
 	for group := range drivers {
 		if slices.Contains(b.packages, "kernel-modules-"+group+"-"+version) {
 			index += aliases(group)
+		}
+	}
+	for file, p := range firmwarePackages {
+		if slices.Contains(t.Install, p.NEVRA) {
+			testtree.Write(b.t, b.path("lib/firmware", file+".xz"), "")
 		}
 	}
 	name := b.path("lib/modules", release, "modules.alias")
@@ -309,6 +336,11 @@ func (l loader) Load(_ context.Context, slot hwdetect.Slot) error {
 		fields := strings.Fields(line)
 		if len(fields) != 3 || !matches(fields[1], strings.TrimSpace(string(identity))) {
 			continue
+		}
+		if file := firmwareOf[fields[2]]; file != "" {
+			if _, err := os.Stat(l.path("lib/firmware", file+".xz")); err != nil {
+				return &firmware.MissingError{Files: []string{file}, Err: reason.With(reason.FirmwareMissing, fmt.Errorf("its driver lacks the firmware %s", file))}
+			}
 		}
 		l.mu.Lock()
 		path := l.paths[slot.String()]
