@@ -18,5 +18,5 @@ mount -t proc lab /mnt/root/proc
 mkdir -p /mnt/root/work "$dir/roles"
 mount --bind "$dir" /mnt/root/work
 mount --bind -o ro "$roles" /mnt/root/work/roles
-exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 ANSIBLE_NOCOLOR=1 ANSIBLE_HOST_KEY_CHECKING=0 \
+exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 ANSIBLE_NOCOLOR=1 ANSIBLE_HOST_KEY_CHECKING=0 ANSIBLE_TIMEOUT=300 ANSIBLE_PIPELINING=1 \
 	chroot /mnt/root sh -euc 'cd /work; exec "$@"' sh "$@"

@@ -6,6 +6,16 @@ const busName = "org.freedesktop.systemd1";
 const path = "/org/freedesktop/systemd1";
 const managerInterface = busName + ".Manager";
 
+/** Asks systemd for its signals. All pages share one connection, so another one may have asked. */
+async function subscribe(client: Cockpit.DBusClient) {
+    try {
+        await client.call(path, managerInterface, "Subscribe", [], { type: "" });
+    } catch (error) {
+        if ((error as Cockpit.DBusError).name !== busName + ".AlreadySubscribed")
+            throw error;
+    }
+}
+
 /** Starts a unit, and waits until systemd has done so: for the end of one of Type=oneshot. */
 export async function startUnit(unit: string) {
     const client = cockpit.dbus(busName, { bus: "system", superuser: "try" });
@@ -18,7 +28,7 @@ export async function startUnit(unit: string) {
             });
             client.addEventListener("close", (_event, options) => failed(new Error(cockpit.message(options))));
         });
-        await client.call(path, managerInterface, "Subscribe", [], { type: "" });
+        await subscribe(client);
         await client.call(path, managerInterface, "StartUnit", [unit, "replace"], { type: "ss" });
         if (await result !== "done")
             throw new Error(cockpit.format(_("$0 has failed: the log of this unit says why."), unit));
