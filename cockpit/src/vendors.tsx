@@ -47,10 +47,12 @@ export function Vendors({ device, service, act }: Props) {
                     <li key={vendor.Name}>
                         {vendor.Name} <Label color={vendor.Enabled ? "green" : "grey"}>{vendor.Enabled ? _("enabled") : _("disabled")}</Label>
                         {vendor.Texts.map(text => <p key={text} className="message">{text}</p>)}
-                        <Button variant="secondary" size="sm" isLoading={changing === vendor.Name} isDisabled={changing !== ""}
-                            onClick={() => void change(vendor)}>
-                            {cockpit.format(vendor.Enabled ? _("Disable $0") : _("Enable $0"), vendor.Name)}
-                        </Button>
+                        <div className="message">
+                            <Button variant="secondary" size="sm" isLoading={changing === vendor.Name} isDisabled={changing !== ""}
+                                onClick={() => void change(vendor)}>
+                                {cockpit.format(vendor.Enabled ? _("Disable $0") : _("Enable $0"), vendor.Name)}
+                            </Button>
+                        </div>
                     </li>
                 ))}
             </ul>
