@@ -72,6 +72,7 @@ func parts(soak time.Duration) []part {
 		guest(everyday, behaviour, "TestUnplugAndRestart", 160),
 		guest(everyday, behaviour, "TestMainJob", 40),
 		guest(everyday, behaviour, "TestConventionalPCI", 90),
+		guest(everyday, behaviour, "TestMainJobInCockpit", 150),
 		guest(everyday, behaviour, "TestKernelOfALibrary", 60),
 		{tier: everyday, pkg: "packaging", tests: []string{"TestPackages", "TestInstalledSize"}, takes: 20 * time.Second},
 		guest(everyday, behaviour, "TestSizeBudget", 1),
