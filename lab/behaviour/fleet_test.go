@@ -204,6 +204,7 @@ systemctl start prometheus-node-exporter.service prometheus.service`, documented
 		if said, _ := f.plays(false, "-e", string(wrong)); !strings.Contains(said, "60-ansible.toml:1") {
 			t.Errorf("it says:\n%s", said)
 		}
+		f.sh("grep 10de /etc/driverd/driverd.toml.d/60-ansible.toml && driverd check-config")
 	})
 	f.healthy()
 }
