@@ -96,7 +96,6 @@ func parts(soak time.Duration) []part {
 		guest(rest, behaviour, "TestEveryUnit", 500),
 		guest(rest, behaviour, "TestFirmware", 180),
 		guest(rest, behaviour, "TestCockpit", 300),
-		guest(rest, behaviour, "TestFleet", 300),
 		guest(rest, behaviour, "TestFromUnsplitToSplit", 240),
 		guest(rest, behaviour, "TestGoldenImage", 180),
 		guest(rest, behaviour, "TestVendor", 150),
@@ -107,6 +106,7 @@ func parts(soak time.Duration) []part {
 		{tier: rest, pkg: behaviour, tests: []string{"TestResume"}, guests: 2, takes: 4 * time.Minute},
 		{tier: rest, pkg: "lab", takes: 6 * time.Minute}, // the lab itself, and the split of other kernels
 		{tier: rest, pkg: "packaging", takes: 2 * time.Minute},
+		guest(rest, behaviour, "TestFleet", 500),
 		guest(rest, behaviour, "TestEightDevicesAtOnce", 80),
 		guest(rest, behaviour, "TestKernelOfTheHost", 80),
 		guest(rest, behaviour, "TestNoModule", 80),
