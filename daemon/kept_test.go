@@ -63,11 +63,7 @@ func (f unfinishedFile) Save(boots map[string]string) error {
 
 type restFile struct{ *world }
 
-func (f restFile) Take() ([]daemon.Stayed, error) {
-	stayed := f.stayed
-	f.stayed = nil
-	return stayed, nil
-}
+func (f restFile) Load() ([]daemon.Stayed, error) { return f.stayed, nil }
 
 func (f restFile) Keep(stayed []daemon.Stayed) error {
 	if f.full == nil {

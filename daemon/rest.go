@@ -14,10 +14,11 @@ import (
 )
 
 // RestFile keeps what is remembered of the devices while the service is at rest, until the guest
-// is shut down. While there is such a file, a new device starts the service.
+// is shut down. While the file exists, a new device starts the service, and so does a client; it is
+// removed when the service has its name on the bus.
 type RestFile interface {
-	// Take returns what was kept, and removes the file. Without a file there is nothing.
-	Take() ([]Stayed, error)
+	// Load returns what was kept: nothing without a file.
+	Load() ([]Stayed, error)
 	Keep(stayed []Stayed) error
 }
 
@@ -89,7 +90,7 @@ func (e *Engine) Rest(ctx context.Context) (restful bool, err error) {
 
 // restoreStayed takes what was kept when the service came to rest.
 func (e *Engine) restoreStayed() {
-	stayed, err := e.RestFile.Take()
+	stayed, err := e.RestFile.Load()
 	if err != nil {
 		e.Log.Warn().Str("event", "rest-unreadable").
 			Msgf("a driver that somebody has taken from a device may be loaded again, as what was known of the devices is lost: %v", err)

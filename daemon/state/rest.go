@@ -22,17 +22,21 @@ type restFile struct {
 	Devices []daemon.Stayed `json:"devices"`
 }
 
-// Take returns what was kept, nothing without a file, and removes the file.
-func (r Rest) Take() ([]daemon.Stayed, error) {
+// Load returns what was kept, nothing without a file.
+func (r Rest) Load() ([]daemon.Stayed, error) {
 	var f restFile
-	err := read(r.Path, &f, &f.Version)
-	if removed := os.Remove(r.Path); removed != nil && !errors.Is(removed, fs.ErrNotExist) {
-		err = errors.Join(err, removed)
-	}
-	if err != nil {
+	if err := read(r.Path, &f, &f.Version); err != nil {
 		return nil, fmt.Errorf("cannot read what was kept of the devices: %w", err)
 	}
 	return f.Devices, nil
+}
+
+// Remove removes the file, if it is there.
+func (r Rest) Remove() error {
+	if err := os.Remove(r.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot remove what was kept of the devices: %w", err)
+	}
+	return nil
 }
 
 // Keep replaces the file.

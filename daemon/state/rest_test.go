@@ -3,7 +3,6 @@
 package state_test
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -15,8 +14,8 @@ import (
 	"driverd/hwdetect"
 )
 
-// What was kept is taken once.
-func TestRestIsTakenOnce(t *testing.T) {
+// What was kept is there until it is removed.
+func TestRest(t *testing.T) {
 	t.Parallel()
 	rest := state.Rest{Path: filepath.Join(t.TempDir(), "asleep")}
 	want := []daemon.Stayed{{
@@ -26,26 +25,30 @@ func TestRestIsTakenOnce(t *testing.T) {
 	if err := rest.Keep(want); err != nil {
 		t.Fatal(err)
 	}
-	got, err := rest.Take()
-	if diff := cmp.Diff(want, got); diff != "" || err != nil {
-		t.Errorf("%v\n%s", err, diff)
+	for range 2 {
+		got, err := rest.Load()
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%v\n%s", err, diff)
+		}
 	}
-	if got, err := rest.Take(); got != nil || err != nil {
+	for range 2 {
+		if err := rest.Remove(); err != nil {
+			t.Error(err)
+		}
+	}
+	if got, err := rest.Load(); got != nil || err != nil {
 		t.Errorf("then there are %v, %v", got, err)
 	}
 }
 
-// A file that cannot be understood is gone as well: udev takes it for a service at rest.
+// A file that cannot be understood is an error.
 func TestRestThatIsSpoilt(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{"empty": "", "cut short": `{"version":1,"dev`, "of a later form": `{"version":2}`} {
 		path := holding(t, "asleep", []byte(text))
 		rest := state.Rest{Path: filepath.Join(path, "asleep")}
-		if got, err := rest.Take(); err == nil {
+		if got, err := rest.Load(); err == nil {
 			t.Errorf("one that is %s gives %v", name, got)
-		}
-		if _, err := os.Stat(rest.Path); err == nil {
-			t.Errorf("one that is %s stays", name)
 		}
 	}
 }

@@ -170,6 +170,10 @@ func (g Guest) Run(ctx context.Context, version string, log zerolog.Logger) (err
 		if err := server.Serve(); err != nil {
 			return err
 		}
+		// Not before: a client that finds neither the name nor the file says that it does not run.
+		if err := restFile.Remove(); err != nil {
+			return err
+		}
 		if closed != nil {
 			return answerInactive(ctx, server, closed, log)
 		}
