@@ -185,7 +185,8 @@ func preinstallCode(err error) int {
 	switch {
 	case errors.Is(err, api.ErrNoCandidate), errors.Is(err, api.ErrNoSuchDevice):
 		return exitUnknown
-	case errors.Is(err, api.ErrRefused), errors.Is(err, api.ErrBusy), errors.Is(err, api.ErrBackendFailed):
+	case errors.Is(err, api.ErrRefused), errors.Is(err, api.ErrBusy), errors.Is(err, api.ErrBackendFailed),
+		errors.Is(err, api.ErrNotAuthorized): // polkit lets root do everything: it could not be asked
 		return exitBlocked
 	case errors.Is(err, api.ErrNoService), errors.Is(err, api.ErrNoSuchJob):
 		return exitNoService // it was restarted

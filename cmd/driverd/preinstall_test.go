@@ -69,6 +69,15 @@ func TestPreinstall(t *testing.T) {
 	}
 }
 
+// While the guest boots, polkit may not answer yet: the unit is to try again.
+func TestPreinstallBeforePolkitAnswers(t *testing.T) {
+	t.Parallel()
+	code, said := preinstallOf(t, serve(t), filepath.Join(t.TempDir(), "done"), "install = ['sriov']")
+	if code != exitBlocked || !strings.Contains(said, "cannot ask polkit about org.fedoraproject.driverd1.install: ") {
+		t.Errorf("exit status %d, it says %s", code, said)
+	}
+}
+
 func TestPreinstallOnce(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
