@@ -28,6 +28,7 @@ export async function startUnit(unit: string) {
             });
             client.addEventListener("close", (_event, options) => failed(new Error(cockpit.message(options))));
         });
+        result.catch(() => undefined); // a call that fails is told of by itself, and closes the client
         await subscribe(client);
         await client.call(path, managerInterface, "StartUnit", [unit, "replace"], { type: "ss" });
         if (await result !== "done")
