@@ -265,7 +265,7 @@ func (b backend) KernelPackages(context.Context, string, bool) (dnfbridge.Listin
 
 func (b backend) Find(_ context.Context, what []string, _ bool) (found []dnfbridge.Package, err error) {
 	for file, p := range firmwarePackages {
-		if slices.Contains(what, p.Name) || slices.Contains(what, "/usr/lib/firmware/"+file+".xz") {
+		if slices.Contains(what, p.Name) || slices.ContainsFunc(firmware.Paths(file), func(path string) bool { return slices.Contains(what, path) }) {
 			p.Installed = slices.Contains(b.installed(), p.NEVRA)
 			found = append(found, p)
 		}
@@ -338,7 +338,7 @@ func (l loader) Load(_ context.Context, slot hwdetect.Slot) error {
 			continue
 		}
 		if file := firmwareOf[fields[2]]; file != "" {
-			if _, err := os.Stat(l.path("lib/firmware", file+".xz")); err != nil {
+			if len(firmware.Guest{Root: l.bed.Root(), Release: release}.Lacking([]string{file})) > 0 {
 				return &firmware.MissingError{Files: []string{file}, Err: reason.With(reason.FirmwareMissing, fmt.Errorf("its driver lacks the firmware %s", file))}
 			}
 		}

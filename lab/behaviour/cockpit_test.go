@@ -5,7 +5,6 @@
 package behaviour_test
 
 import (
-	"path/filepath"
 	"testing"
 
 	"driverd/api"
@@ -30,11 +29,7 @@ func newCockpit(t *testing.T) cockpit {
 	if err := lab.Prepare(t.Context(), "chromium"); err != nil {
 		t.Fatal(err)
 	}
-	page, err := filepath.Glob("../../dist/cockpit-driverd-*.rpm")
-	if err != nil || len(page) != 1 {
-		t.Fatalf("cannot find the page's package, run make rpm: %v %v", page, err)
-	}
-	image, err := lab.BuildCockpitImage(t.Context(), rpm(t), page[0])
+	image, err := lab.BuildCockpitImage(t.Context(), rpm(t), built(t, "cockpit-driverd-*.rpm"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -141,7 +141,7 @@ func TestFleet(t *testing.T) {
 		}
 		f.sh("! rpm -q driverd && ! test -e /etc/driverd")
 	})
-	f.sh(`printf '[driverd]\nname=driverd\nbaseurl=%%s/driverd\ngpgcheck=0\n' "$(sed -n s/^baseurl=//p /etc/yum.repos.d/lab.repo | sed s,/$,,)" >/etc/yum.repos.d/driverd.repo`)
+	f.configureRepository("driverd", "driverd", "gpgcheck=0")
 	t.Run("to check changes nothing", func(t *testing.T) {
 		f := f.in(t)
 		if _, changed := f.plays(true, "--check"); changed != "1" {

@@ -42,9 +42,15 @@ type guest struct {
 // rpm is driverd's package, as make rpm leaves it.
 func rpm(t *testing.T) string {
 	t.Helper()
-	found, err := filepath.Glob("../../dist/driverd-[0-9]*.x86_64.rpm")
+	return built(t, "driverd-[0-9]*.x86_64.rpm")
+}
+
+// built is the one package that make rpm leaves with such a name.
+func built(t *testing.T, pattern string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join("../../dist", pattern))
 	if err != nil || len(found) != 1 {
-		t.Fatalf("cannot find driverd's package, run make rpm: %v %v", found, err)
+		t.Fatalf("cannot find the package %s, run make rpm: %v %v", pattern, found, err)
 	}
 	return found[0]
 }
@@ -52,7 +58,7 @@ func rpm(t *testing.T) string {
 // buildImage builds the image with driverd in it.
 func buildImage(t *testing.T) *lab.Image {
 	t.Helper()
-	return imageBy(t, func(ctx context.Context, rpm string) (*lab.Image, error) { return lab.BuildImage(ctx, rpm) })
+	return imageBy(t, lab.BuildImage)
 }
 
 // imageBy builds an image with driverd in it, on a machine that has all that this takes.

@@ -51,11 +51,7 @@ func cloudImage(t *testing.T) *lab.Image {
 // hook is driverd-cloud-init's package, as make rpm leaves it.
 func hook(t *testing.T) string {
 	t.Helper()
-	found, err := filepath.Glob("../../dist/driverd-cloud-init-*.rpm")
-	if err != nil || len(found) != 1 {
-		t.Fatalf("cannot find driverd-cloud-init's package, run make rpm: %v %v", found, err)
-	}
-	return found[0]
+	return built(t, "driverd-cloud-init-*.rpm")
 }
 
 // instance is a guest with cloud-init whose owner has asked, by user-data, for what it

@@ -33,6 +33,13 @@ func variant(t *testing.T, dir string, change func(dir string)) string {
 	return out
 }
 
+// configureRepository has the guest know one more repository, with these settings: a folder
+// of the repository that the guest has already.
+func (g guest) configureRepository(name, folder, settings string) {
+	g.Helper()
+	g.sh(`printf '[%[1]s]\nname=%[1]s\nbaseurl=%%s/%[2]s\n%[3]s\n' "$(sed -n s/^baseurl=//p /etc/yum.repos.d/lab.repo | sed s,/$,,)" >/etc/yum.repos.d/%[1]s.repo`, name, folder, settings)
+}
+
 // rewritten makes of a link to the one package that the pattern matches a copy
 // for rewrite.
 func rewritten(t *testing.T, dir, pattern string, rewrite func(rpm string)) {

@@ -79,8 +79,8 @@ func resumeWithVendor(t *testing.T) vendorGuest {
 // configureVendor has the guest know one of the vendor's repositories instead of any other.
 func (g guest) configureVendor(name string) {
 	g.Helper()
-	g.sh(`printf '[edu]\nname=edu\nbaseurl=%%s/vendor/%s\ngpgcheck=1\ngpgkey=file:///etc/pki/rpm-gpg/edu.asc\nmetadata_expire=1\n' "$(sed -n s/^baseurl=//p /etc/yum.repos.d/lab.repo | sed s,/$,,)" >/etc/yum.repos.d/edu.repo
-		%s`, name, rescan)
+	g.configureRepository("edu", "vendor/"+name, `gpgcheck=1\ngpgkey=file:///etc/pki/rpm-gpg/edu.asc\nmetadata_expire=1`)
+	g.sh(rescan)
 }
 
 // TestVendor has a vendor's driver in a repository of its own: a module that the lab has built
