@@ -4,7 +4,6 @@ package main
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 )
@@ -25,12 +24,12 @@ func (r *run) note(what string, d time.Duration) {
 // and how many tests passed.
 func (r *run) closing(others []part) {
 	slices.SortStableFunc(r.took, func(a, b took) int { return cmp.Compare(b.time, a.time) })
-	fmt.Println("== the ten slowest parts")
+	r.print("== the ten slowest parts\n")
 	for _, t := range r.took[:min(10, len(r.took))] {
-		fmt.Printf("%7.1f s  %s\n", t.time.Seconds(), t.what)
+		r.print("%7.1f s  %s\n", t.time.Seconds(), t.what)
 	}
 	for _, p := range r.leftOut {
-		fmt.Printf("left out, as it takes %.0f s and the time is up: %s\n", p.takes.Seconds(), p.name())
+		r.print("left out, as it takes %.0f s and the time is up: %s\n", p.takes.Seconds(), p.name())
 	}
 	elsewhere := map[tier]int{}
 	for _, p := range others {
@@ -41,8 +40,8 @@ func (r *run) closing(others []part) {
 		target string
 	}{{everyday, "make test"}, {rest, "make test-all"}, {long, "make test-long"}, {manyGuests, "make test-guests"}} {
 		if n := elsewhere[t.tier]; n > 0 {
-			fmt.Printf("not asked for: %d more in %s\n", n, t.target)
+			r.print("not asked for: %d more in %s\n", n, t.target)
 		}
 	}
-	fmt.Printf("%d passed, %d failed\n", r.passed, r.failed)
+	r.print("%d passed, %d failed\n", r.passed, r.failed)
 }

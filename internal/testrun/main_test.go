@@ -111,6 +111,21 @@ func TestResultsAreCounted(t *testing.T) {
 	}
 }
 
+// A process that dies is its package's failure, and what it said last is the test's that ran.
+func TestLastWordsAreShown(t *testing.T) {
+	r := newRun()
+	var out strings.Builder
+	r.out = &out
+	_, _, err := r.read(strings.NewReader(`{"Action":"output","Package":"p","Test":"TestA","Output":"SIGABRT: abort\n"}
+{"Action":"output","Package":"p/q","Test":"TestB","Output":"under way\n"}
+{"Action":"output","Package":"p","Output":"FAIL\tp\n"}
+{"Action":"fail","Package":"p"}
+`))
+	if want := "FAIL  p  (0.0 s)\nFAIL\tp\nSIGABRT: abort\n"; err != nil || out.String() != want {
+		t.Errorf("%q, %v, want %q", out.String(), err, want)
+	}
+}
+
 // TestParts runs parts that need no lab.
 func TestParts(t *testing.T) {
 	t.Chdir(t.TempDir())

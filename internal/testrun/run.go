@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,7 @@ const programs = "dist/tests"
 // run is one run of some parts.
 type run struct {
 	until time.Time // no part begins that would end later; zero for no limit
+	out   io.Writer // what happens is told there
 
 	mu             sync.Mutex // of what follows, and of what is printed
 	passed, failed int
@@ -29,7 +31,7 @@ type run struct {
 	leftOut        []part
 }
 
-func newRun() *run { return &run{} }
+func newRun() *run { return &run{out: os.Stdout} }
 
 // compile compiles the tests that need the lab, once for all parts of a package.
 func (r *run) compile(ctx context.Context, chosen []part) error {
@@ -46,7 +48,7 @@ func (r *run) compile(ctx context.Context, chosen []part) error {
 	if err := os.MkdirAll(programs, 0o755); err != nil {
 		return fmt.Errorf("cannot compile the tests: %w", err)
 	}
-	fmt.Printf("== compiling the tests of %s\n", strings.Join(packages, ", "))
+	r.print("== compiling the tests of %s\n", strings.Join(packages, ", "))
 	for _, pkg := range packages {
 		cmd := exec.CommandContext(ctx, "go", "test", "-race", "-tags", "lab,long", "-c", "-o", program(pkg), "./"+pkg)
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -143,7 +145,7 @@ func command(ctx context.Context, argv ...string) *exec.Cmd {
 func (r *run) print(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	fmt.Printf(format, args...)
+	_, _ = fmt.Fprintf(r.out, format, args...)
 }
 
 // count counts one result.

@@ -77,10 +77,7 @@ func (r *run) read(in io.Reader) (unfinished string, failed bool, err error) {
 	for {
 		line, err := lines.ReadString('\n')
 		if errors.Is(err, io.EOF) {
-			for _, name := range slices.Sorted(maps.Keys(said)) {
-				unfinished += strings.Join(said[name], "")
-			}
-			return unfinished, failed, nil
+			return all(said, ""), failed, nil
 		}
 		if err != nil {
 			return "", failed, fmt.Errorf("cannot read the tests' output: %w", err)
@@ -101,7 +98,11 @@ func (r *run) read(in io.Reader) (unfinished string, failed bool, err error) {
 			case e.Action == "fail" && (e.Test != "" || !below[e.Package]):
 				failed = true
 				r.count(false)
-				r.print("FAIL  %s (%.1f s)\n%s", name, e.Elapsed, strings.Join(said[name], ""))
+				text := strings.Join(said[name], "")
+				if e.Test == "" {
+					text = all(said, name) // with what the test said in which the process died
+				}
+				r.print("FAIL  %s (%.1f s)\n%s", name, e.Elapsed, text)
 			case e.Action == "skip" && e.Test != "":
 				failed = true
 				r.count(false) // what is not run proves nothing
@@ -119,6 +120,16 @@ func (r *run) read(in io.Reader) (unfinished string, failed bool, err error) {
 			below[e.Package] = below[e.Package] || e.Action == "fail"
 		}
 	}
+}
+
+// all returns what has been said by those of which the name begins with this.
+func all(said map[string][]string, name string) (text string) {
+	for _, each := range slices.Sorted(maps.Keys(said)) {
+		if strings.HasPrefix(each, name) {
+			text += strings.Join(said[each], "")
+		}
+	}
+	return text
 }
 
 // output shows what a test is to show, and progress: a first build takes minutes.
