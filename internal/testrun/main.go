@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command testrun runs driverd's tests in the root of the module, with three guests
-// at a time on two processors, and shows them to a person: each test of the top level as
+// at a time on two processors, two runs beside each other together, and shows them to a person: each test of the top level as
 // it ends, all that a failed one said, the ten slowest parts, and at the end a line
 // "N passed, N failed" that counts subtests too. It exits with 1 if anything failed, or
 // nothing was tested although there was time.
@@ -55,9 +55,12 @@ func main() {
 	if err := r.compile(ctx, chosen); err != nil {
 		fail(err)
 	}
-	r.all(ctx, chosen)
-	if err := ctx.Err(); err != nil {
+	err = r.all(ctx, chosen)
+	if ctx.Err() != nil {
 		fail(fmt.Errorf("the tests were interrupted: %w", context.Cause(ctx)))
+	}
+	if err != nil {
+		fail(err)
 	}
 	r.closing(others)
 	if r.failed > 0 || r.passed == 0 && len(r.leftOut) == 0 {

@@ -154,10 +154,13 @@ func TestParts(t *testing.T) {
 	} {
 		r := newRun()
 		r.until = time.Now().Add(time.Minute)
+		r.room = room{t.TempDir(), 1} // that of the machine may be this test's own
 		if err := r.compile(t.Context(), []part{test.part}); err != nil {
 			t.Fatal(err)
 		}
-		r.all(t.Context(), []part{test.part})
+		if err := r.all(t.Context(), []part{test.part}); err != nil {
+			t.Fatal(err)
+		}
 		if r.passed != test.passed || r.failed != test.failed || len(r.leftOut) != test.leftOut {
 			t.Errorf("%s: %d passed, %d failed, left out %v", test.name, r.passed, r.failed, r.leftOut)
 		}

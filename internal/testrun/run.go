@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +23,7 @@ const programs = "dist/tests"
 type run struct {
 	until time.Time // no part begins that would end later; zero for no limit
 	out   io.Writer // what happens is told there
+	room  room
 
 	mu             sync.Mutex // of what follows, and of what is printed
 	passed, failed int
@@ -31,7 +31,7 @@ type run struct {
 	leftOut        []part
 }
 
-func newRun() *run { return &run{out: os.Stdout} }
+func newRun() *run { return &run{out: os.Stdout, room: machine()} }
 
 // compile compiles the tests that need the lab, once for all parts of a package.
 func (r *run) compile(ctx context.Context, chosen []part) error {
@@ -63,25 +63,21 @@ func program(pkg string) string {
 	return filepath.Join(programs, strings.ReplaceAll(pkg, "/", "-")+".test")
 }
 
-// all runs parts, in their order, as many at a time as have room: one guest more than
-// there are processors, as each waits for a third of its time. With more, what is given
-// five minutes takes longer.
-func (r *run) all(ctx context.Context, parts []part) {
-	room := make(chan struct{}, runtime.NumCPU()+1)
+// all runs parts, in their order, as many at a time as have room.
+func (r *run) all(ctx context.Context, parts []part) error {
 	var running sync.WaitGroup
+	defer running.Wait()
 	for _, p := range parts {
-		takes := min(max(1, p.guests), cap(room))
-		for range takes {
-			room <- struct{}{}
+		leave, err := r.room.take(ctx, max(1, p.guests))
+		if err != nil {
+			return err
 		}
 		running.Go(func() {
+			defer leave()
 			r.part(ctx, p)
-			for range takes {
-				<-room
-			}
 		})
 	}
-	running.Wait()
+	return nil
 }
 
 // part runs one part, if there is time for it.

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+// Two runs have the room of one machine.
+func TestRoomIsShared(t *testing.T) {
+	one := room{t.TempDir(), 3}
+	other := one
+	leaveTwo, err := one.take(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaveThird, err := other.take(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	full, cancel := context.WithTimeout(t.Context(), 2*askAgain)
+	defer cancel()
+	if _, err := other.take(full, 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a fourth place: %v", err)
+	}
+
+	// Both ask for all, which nobody has who has a part.
+	all := make(chan error)
+	for _, r := range []room{one, other} {
+		go func() {
+			leave, err := r.take(t.Context(), 4) // as many as there are
+			if err == nil {
+				leave()
+			}
+			all <- err
+		}()
+	}
+	leaveTwo()
+	leaveThird()
+	for range 2 {
+		select {
+		case err := <-all:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("who asks for all places waits for ever")
+		}
+	}
+}
+
+func TestRoomThatCannotBe(t *testing.T) {
+	if _, err := (room{"/dev/null/guests", 3}).take(t.Context(), 1); err == nil {
+		t.Error("places below a file")
+	}
+}
