@@ -22,6 +22,8 @@ export function Vendors({ device, service, act }: Props) {
     const [vendors, setVendors] = useState<Vendor[]>([]);
     const [changing, setChanging] = useState("");
     useEffect(() => {
+        if (changing !== "")
+            return undefined; // they are read when that has ended
         let gone = false;
         void act(_("Cannot look for drivers of vendors"), service.vendors(device.Slot).then(found => {
             if (!gone)
@@ -30,14 +32,13 @@ export function Vendors({ device, service, act }: Props) {
         return () => {
             gone = true;
         };
-    }, [service, device.Slot, device.State, device.Message]);
+    }, [service, device.Slot, device.State, device.Message, changing]);
     if (vendors.length === 0)
         return null;
 
     const change = async ({ Name, Enabled }: Vendor) => {
         setChanging(Name);
         await act(cockpit.format(Enabled ? _("Cannot disable $0") : _("Cannot enable $0"), Name), service.setVendor(Enabled ? "disable" : "enable", Name));
-        await act(_("Cannot look for drivers of vendors"), service.vendors(device.Slot).then(setVendors));
         setChanging("");
     };
     return (

@@ -218,5 +218,16 @@ func TestCockpit(t *testing.T) {
 		b.sees("Cannot enable edu")
 		g.sh("driverd vendor | grep '^edu  *disabled'")
 	})
+
 	c.healthy()
+	c.then(t, "the bus goes away, with the service, and both are there again", func(t *testing.T, g guest, b browser) {
+		g.sh("systemctl kill --signal=KILL dbus.service")
+		b.sees("The driver service cannot be reached")
+		b.seesIn("0000:00:09.0", "bound")
+		b.accessible("bus")
+		g.until("busctl status %s", api.BusName)
+		b.click("Ask it now")
+		b.do(step{Do: "gone", Text: "The driver service cannot be reached"})
+		b.isTheSame()
+	})
 }
