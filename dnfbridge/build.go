@@ -158,24 +158,31 @@ func (s *session) imageOwners(ctx context.Context, release string) ([]member, er
 // sources says from which repositories each package may come, by NEVRA.
 type sources map[string][]string
 
-// sources are those of the packages of the transaction: of the builds of its kernels,
-// which dnf's answer does not guarantee, and the others that it names. Of some of them
-// the transaction may want none: vetoes say why.
-func (s *session) sources(ctx context.Context, t Transaction, builds map[string]build) (from sources, vetoes map[string]error, err error) {
+// sources are those of packages that are about to come: of the builds of the transaction's
+// kernels, which dnf's answer does not guarantee, and the others that it names. Of some of
+// them the transaction may want none: vetoes say why.
+func (a *attempt) sources(ctx context.Context, coming []string) (from sources, vetoes map[string]error, err error) {
 	from, vetoes = make(sources), make(map[string]error)
-	maps.Copy(from, t.Others)
-	for release, of := range builds {
-		offered, err := s.belonging(ctx, "available", unameVersion(release))
-		if err != nil {
-			return nil, nil, s.track.explain(err)
-		}
-		for _, m := range offered {
+	maps.Copy(from, a.Others)
+	if len(coming) == 0 {
+		return from, vetoes, nil
+	}
+	// Of these alone, as it takes dnf long to tell what packages provide.
+	found, err := a.list(ctx, map[string]any{
+		"scope": "available", "package_attrs": buildAttrs, "patterns": coming,
+		"with_provides": false, "with_filenames": false, "with_binaries": false, "with_src": false,
+	})
+	if err != nil {
+		return nil, nil, a.track.explain(err)
+	}
+	for release, of := range a.builds {
+		for _, m := range members(found, unameVersion(release)) {
 			if m.build != of {
 				continue
 			}
 			from[m.nevra] = append(from[m.nevra], m.repo)
-			if t.Veto != nil && vetoes[m.nevra] == nil { // another repository may say other things of it
-				vetoes[m.nevra] = t.Veto(m.nevra, m.provides)
+			if a.Veto != nil && vetoes[m.nevra] == nil { // another repository may say other things of it
+				vetoes[m.nevra] = a.Veto(m.nevra, m.provides)
 			}
 		}
 	}

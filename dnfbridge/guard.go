@@ -65,6 +65,16 @@ const (
 // comes says whether the item brings a package.
 func (i item) comes() bool { return i.Action == actionInstall || i.Action == actionReinstall }
 
+// coming are the NEVRAs of the packages that a transaction brings.
+func coming(items []item) (nevras []string) {
+	for _, i := range items {
+		if i.comes() {
+			nevras = append(nevras, i.nevra())
+		}
+	}
+	return nevras
+}
+
 // origins are what a transaction brings, and from which repositories, sorted.
 func origins(items []item) []string {
 	var all []string

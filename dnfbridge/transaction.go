@@ -87,8 +87,9 @@ func (d *DNF5) dryRun(ctx context.Context, t Transaction, fresh bool) ([]item, e
 type attempt struct {
 	*session
 	Transaction
-	before map[string]bool // NEVRAs that were installed
-	from   sources         // nil for a transaction without kernels
+	before map[string]bool  // NEVRAs that were installed
+	builds map[string]build // of the kernels
+	from   sources          // of what comes, since it was resolved first; nil for a transaction without kernels
 	vetoes map[string]error
 }
 
@@ -101,15 +102,7 @@ func (d *DNF5) begin(ctx context.Context, t Transaction, track *tracker, fresh b
 	if err != nil {
 		return nil, err
 	}
-	a := &attempt{session: s, Transaction: t, before: has.nevras}
-	if len(t.Kernels) > 0 {
-		a.from, a.vetoes, err = s.sources(ctx, t, has.builds)
-	}
-	if err != nil {
-		s.close()
-		return nil, err
-	}
-	return a, nil
+	return &attempt{session: s, Transaction: t, before: has.nevras, builds: has.builds}, nil
 }
 
 // Install runs one transaction and returns when the rpmdb shows its packages,
@@ -187,20 +180,19 @@ func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress), 
 	if err != nil {
 		return err
 	}
-	var coming []string
+	nevras := coming(items)
 	size := int64(0)
 	for _, i := range items {
 		if i.comes() {
-			coming = append(coming, i.nevra())
 			size += i.size("install_size")
 			track.state.BytesTotal += i.downloadSize()
 		}
 	}
-	if len(coming) == 0 && (len(items) == 0 || t.DownloadOnly) {
+	if len(nevras) == 0 && (len(items) == 0 || t.DownloadOnly) {
 		track.step(PhaseVerify, "", 1)
 		return nil
 	}
-	if len(coming) > 0 {
+	if len(nevras) > 0 {
 		track.step(PhaseDownload, "", resolved)
 		if err := a.transact(ctx, map[string]any{"downloadonly": true}); err != nil {
 			return cmp.Or(room(cacheDir, track.toFetch()), track.explain(err))
@@ -216,7 +208,7 @@ func (d *DNF5) try(ctx context.Context, t Transaction, progress func(Progress), 
 			return err
 		}
 		if t.Commit != nil {
-			if err := t.Commit(coming); err != nil {
+			if err := t.Commit(nevras); err != nil {
 				return err
 			}
 		}
@@ -304,8 +296,13 @@ func (a *attempt) checked(ctx context.Context) ([]item, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, i := range items {
-		if err := a.vetoes[i.nevra()]; err != nil && i.comes() {
+	if len(a.Kernels) > 0 && a.from == nil {
+		if a.from, a.vetoes, err = a.sources(ctx, coming(items)); err != nil {
+			return nil, err
+		}
+	}
+	for _, nevra := range coming(items) {
+		if err := a.vetoes[nevra]; err != nil {
 			return nil, err
 		}
 	}
