@@ -10,9 +10,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // askAgain is how often a run asks for a place: what it waits for takes a minute.
@@ -80,9 +79,9 @@ func (r room) await(ctx context.Context, names ...string) (*os.File, error) {
 			if err != nil {
 				return nil, err
 			}
-			if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
+			if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
 				return file, nil
-			} else if _ = file.Close(); !errors.Is(err, unix.EWOULDBLOCK) {
+			} else if _ = file.Close(); !errors.Is(err, syscall.EWOULDBLOCK) {
 				return nil, err
 			}
 		}
