@@ -31,7 +31,8 @@ func machine() room {
 	return room{filepath.Join(os.TempDir(), "driverd-guests-"+strconv.Itoa(os.Getuid())), runtime.NumCPU() + 1}
 }
 
-// take waits for n places, at most all there are, and returns what gives them back.
+// take waits for n places, at most all there are, and returns what gives them back. It
+// returns a little later than it could, so that another run asks next.
 func (r room) take(ctx context.Context, n int) (leave func(), err error) {
 	var taken []*os.File
 	giveBack := func() {
@@ -53,7 +54,7 @@ func (r room) take(ctx context.Context, n int) (leave func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = door.Close() }()
+	defer func() { _ = door.Close() }() // a second time does nothing
 	for len(taken) < min(n, r.places) {
 		place, err := r.await(ctx, r.names()...)
 		if err != nil {
@@ -61,7 +62,13 @@ func (r room) take(ctx context.Context, n int) (leave func(), err error) {
 		}
 		taken = append(taken, place)
 	}
-	return giveBack, nil
+	_ = door.Close()
+	select {
+	case <-time.After(2 * askAgain):
+		return giveBack, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 func (r room) names() (names []string) {

@@ -53,6 +53,39 @@ func TestRoomIsShared(t *testing.T) {
 	}
 }
 
+// Whoever waits is given the next place before the run that has the others.
+func TestRoomIsGivenInTurn(t *testing.T) {
+	r := room{t.TempDir(), 1}
+	leave, err := r.take(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	turns := make(chan string, 6)
+	for _, run := range []string{"one", "other"} {
+		go func() {
+			for range 3 {
+				leave, err := r.take(t.Context(), 1)
+				turns <- run
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				leave()
+			}
+		}()
+	}
+	leave()
+	got := map[string]int{}
+	for range 4 {
+		got[<-turns]++
+	}
+	if got["one"] != 2 {
+		t.Errorf("of four places, the runs have had %v", got)
+	}
+	<-turns
+	<-turns
+}
+
 func TestRoomThatCannotBe(t *testing.T) {
 	if _, err := (room{"/dev/null/guests", 3}).take(t.Context(), 1); err == nil {
 		t.Error("places below a file")
