@@ -102,18 +102,17 @@ func (d *DNF5) installed(ctx context.Context, kernels []string) (installedState,
 	return state, nil
 }
 
-// belonging lists the packages of a scope that say that they belong to the kernel of a
-// version.
-func (s *session) belonging(ctx context.Context, scope, version string) ([]member, error) {
+// claimants lists the installed packages that say that they belong to a kernel.
+func (s *session) claimants(ctx context.Context, release string) ([]member, error) {
 	found, err := s.list(ctx, map[string]any{
-		"scope": scope, "package_attrs": buildAttrs, "whatprovides": []string{"*" + unameSuffix + " = " + version},
+		"scope": "installed", "package_attrs": buildAttrs, "whatprovides": []string{ofAnyName(release)},
 	})
-	return members(found, version), err
+	return members(found, unameVersion(release)), err
 }
 
 // buildOf is the build of an installed kernel; see kernelBuild.
 func (s *session) buildOf(ctx context.Context, release string) (build, error) {
-	owners, err := s.belonging(ctx, "installed", unameVersion(release))
+	owners, err := s.claimants(ctx, release)
 	if err != nil {
 		return build{}, fmt.Errorf("cannot tell the build of kernel %s: %w", release, explain(err))
 	}

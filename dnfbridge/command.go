@@ -209,7 +209,7 @@ func (c Command) planned(ctx context.Context, t Transaction, do func(options []s
 	return do(options, plan)
 }
 
-// sources are those of a transaction; see session.sources.
+// sources are those of a transaction; see attempt.sources.
 func (c Command) sources(ctx context.Context, t Transaction) (sources, error) {
 	from := make(sources)
 	maps.Copy(from, t.Others)

@@ -296,12 +296,13 @@ func (a *attempt) checked(ctx context.Context) ([]item, error) {
 	if err != nil {
 		return nil, err
 	}
+	nevras := coming(items)
 	if len(a.Kernels) > 0 && a.from == nil {
-		if a.from, a.vetoes, err = a.sources(ctx, coming(items)); err != nil {
+		if a.from, a.vetoes, err = a.sources(ctx, nevras); err != nil {
 			return nil, err
 		}
 	}
-	for _, nevra := range coming(items) {
+	for _, nevra := range nevras {
 		if err := a.vetoes[nevra]; err != nil {
 			return nil, err
 		}

@@ -144,7 +144,7 @@ func (s *session) symbols(ctx context.Context, release string) (map[string]bool,
 	if err != nil {
 		return nil, err
 	}
-	owners, err := s.belonging(ctx, "installed", unameVersion(release))
+	owners, err := s.claimants(ctx, release)
 	if err != nil {
 		return nil, s.track.explain(err)
 	}
