@@ -6,11 +6,14 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
 // Two runs have the room of one machine.
-func TestRoomIsShared(t *testing.T) {
+func TestRoomIsShared(t *testing.T) { synctest.Test(t, roomIsShared) }
+
+func roomIsShared(t *testing.T) {
 	one := room{t.TempDir(), 3}
 	other := one
 	leaveTwo, err := one.take(t.Context(), 2)
@@ -54,7 +57,9 @@ func TestRoomIsShared(t *testing.T) {
 }
 
 // Whoever waits is given the next place before the run that has the others.
-func TestRoomIsGivenInTurn(t *testing.T) {
+func TestRoomIsGivenInTurn(t *testing.T) { synctest.Test(t, roomIsGivenInTurn) }
+
+func roomIsGivenInTurn(t *testing.T) {
 	r := room{t.TempDir(), 1}
 	leave, err := r.take(t.Context(), 1)
 	if err != nil {

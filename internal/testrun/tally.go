@@ -77,7 +77,7 @@ func (r *run) read(in io.Reader) (unfinished string, failed bool, err error) {
 	for {
 		line, err := lines.ReadString('\n')
 		if errors.Is(err, io.EOF) {
-			return all(said, ""), failed, nil
+			return saidBy(said, ""), failed, nil
 		}
 		if err != nil {
 			return "", failed, fmt.Errorf("cannot read the tests' output: %w", err)
@@ -100,7 +100,7 @@ func (r *run) read(in io.Reader) (unfinished string, failed bool, err error) {
 				r.count(false)
 				text := strings.Join(said[name], "")
 				if e.Test == "" {
-					text = all(said, name) // with what the test said in which the process died
+					text = saidBy(said, name) // with what the test said in which the process died
 				}
 				r.print("FAIL  %s (%.1f s)\n%s", name, e.Elapsed, text)
 			case e.Action == "skip" && e.Test != "":
@@ -122,8 +122,8 @@ func (r *run) read(in io.Reader) (unfinished string, failed bool, err error) {
 	}
 }
 
-// all returns what has been said by those of which the name begins with this.
-func all(said map[string][]string, name string) (text string) {
+// saidBy returns what has been said by those of which the name begins with this.
+func saidBy(said map[string][]string, name string) (text string) {
 	for _, each := range slices.Sorted(maps.Keys(said)) {
 		if strings.HasPrefix(each, name) {
 			text += strings.Join(said[each], "")
