@@ -108,8 +108,8 @@ func (o *offers) learn(vendors []plan.Vendor, now time.Time) {
 	e.start(
 		func(ctx context.Context) (problem error) {
 			for _, v := range vendors {
-				l, err := findVendor(ctx, e.Backend, o.release, v)
-				known[v.Name] = plan.VendorOffer{Packages: planPackages(l.Packages), Refused: l.Refused, Problem: err}
+				l, err := FindVendor(ctx, e.Backend, o.release, v)
+				known[v.Name] = OfferOf(l, err)
 				allowed[v.Name] = l.Allowed
 				if problem == nil {
 					problem = err
@@ -140,14 +140,19 @@ type VendorFinder interface {
 	VendorPackages(ctx context.Context, release string, v dnfbridge.Vendor, fresh bool) (dnfbridge.VendorListing, error)
 }
 
-// findVendor finds the packages of a vendor's driver. The metadata is renewed before there is
+// FindVendor finds the packages of a vendor's driver. The metadata is renewed before there is
 // said to be none for a kernel.
-func findVendor(ctx context.Context, packages VendorFinder, release string, v plan.Vendor) (dnfbridge.VendorListing, error) {
+func FindVendor(ctx context.Context, packages VendorFinder, release string, v plan.Vendor) (dnfbridge.VendorListing, error) {
 	l, err := packages.VendorPackages(ctx, release, packagesOf(v), false)
 	if err == nil && len(l.Packages) == 0 {
 		l, err = packages.VendorPackages(ctx, release, packagesOf(v), true)
 	}
 	return l, withReason(reason.TransactionFailed, err)
+}
+
+// OfferOf is what was found of a vendor's driver, as decisions take it.
+func OfferOf(l dnfbridge.VendorListing, problem error) plan.VendorOffer {
+	return plan.VendorOffer{Packages: planPackages(l.Packages), Refused: l.Refused, Problem: problem}
 }
 
 // packagesOf are the names that a vendor's drop-in gives.

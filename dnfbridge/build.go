@@ -102,19 +102,26 @@ func (d *DNF5) installed(ctx context.Context, kernels []string) (installedState,
 	return state, nil
 }
 
-// claimants lists the installed packages that say that they belong to a kernel.
+// kernelOwners finds installed packages of a kernel: a session of dnf5daemon's, or dnf5.
+type kernelOwners interface {
+	// claimants lists those that say that they belong to it.
+	claimants(ctx context.Context, release string) ([]member, error)
+	// imageOwners lists those that have its image, and say that they belong to it.
+	imageOwners(ctx context.Context, release string) ([]member, error)
+}
+
 func (s *session) claimants(ctx context.Context, release string) ([]member, error) {
 	found, err := s.list(ctx, map[string]any{
 		"scope": "installed", "package_attrs": buildAttrs, "whatprovides": []string{ofAnyName(release)},
 	})
-	return members(found, unameVersion(release)), err
+	return members(found, unameVersion(release)), explain(err)
 }
 
 // buildOf is the build of an installed kernel; see kernelBuild.
 func (s *session) buildOf(ctx context.Context, release string) (build, error) {
 	owners, err := s.claimants(ctx, release)
 	if err != nil {
-		return build{}, fmt.Errorf("cannot tell the build of kernel %s: %w", release, explain(err))
+		return build{}, fmt.Errorf("cannot tell the build of kernel %s: %w", release, err)
 	}
 	return kernelBuild(release, owners, func() ([]member, error) { return s.imageOwners(ctx, release) })
 }
@@ -144,8 +151,6 @@ func imagesOf(release string) []string {
 	return []string{"/lib/modules/" + release + "/vmlinuz", "/usr/lib/modules/" + release + "/vmlinuz"}
 }
 
-// imageOwners lists the installed packages that have the image of a kernel, and say that
-// they belong to it.
 func (s *session) imageOwners(ctx context.Context, release string) ([]member, error) {
 	found, err := s.list(ctx, map[string]any{
 		"scope": "installed", "package_attrs": buildAttrs, "patterns": imagesOf(release),

@@ -169,7 +169,7 @@ func TestBuildInAnyOrderOfTheCommandLine(t *testing.T) {
 		for i, key := range []string{"nevra", "name", "repo_id", "download_size", "install_size", "version", "release", "arch", "vendor"} {
 			text += string("\x1e\x1f"[min(i, 1)]) + fmt.Sprint(p[key].Value())
 		}
-		return text + "\x1f" + strings.Join(p["provides"].Value().([]string), "\n")
+		return text + "\x1f" + strings.Join(p["provides"].Value().([]string), "\n") + "\x1f"
 	}
 	if err := os.MkdirAll(filepath.Join(root, "usr/lib/modules"), 0o755); err != nil {
 		t.Fatal(err)

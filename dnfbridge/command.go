@@ -28,7 +28,7 @@ type Command struct {
 
 // queryFormat separates packages and what is said of them by characters that
 // stand in none.
-const queryFormat = "\x1e%{full_nevra}\x1f%{name}\x1f%{repoid}\x1f%{downloadsize}\x1f%{installsize}\x1f%{version}\x1f%{release}\x1f%{arch}\x1f%{vendor}\x1f%{provides}"
+const queryFormat = "\x1e%{full_nevra}\x1f%{name}\x1f%{repoid}\x1f%{downloadsize}\x1f%{installsize}\x1f%{version}\x1f%{release}\x1f%{arch}\x1f%{vendor}\x1f%{provides}\x1f%{requires}"
 
 // KernelPackages lists what belongs to a kernel build. It has the metadata renewed
 // before it says that no repository has a package of it.
@@ -46,16 +46,25 @@ func (c Command) KernelPackages(ctx context.Context, release string) ([]Package,
 			break
 		}
 	}
+	files, err := c.fileLists(ctx, silent(packages))
+	if err != nil {
+		return nil, err
+	}
+	nameModules(packages, files)
+	return packages, nil
+}
+
+// fileLists returns the lists of files of packages that are offered, by their NEVRAs.
+func (c Command) fileLists(ctx context.Context, nevras []string) (map[string][]string, error) {
 	files := make(map[string][]string)
-	for _, nevra := range silent(packages) {
+	for _, nevra := range nevras {
 		out, err := c.run(ctx, "--quiet", "repoquery", "--available", "--list", nevra)
 		if err != nil {
 			return nil, fmt.Errorf("cannot list the files of %s: %w", nevra, err)
 		}
 		files[nevra] = strings.Fields(out)
 	}
-	nameModules(packages, files)
-	return packages, nil
+	return files, nil
 }
 
 // Find lists packages by their names and files; see DNF5.Find.
@@ -93,7 +102,7 @@ func (c Command) queryScope(ctx context.Context, scope string, query ...string) 
 	var found []map[string]dbus.Variant
 	for record := range strings.SplitSeq(out, "\x1e") {
 		fields := strings.Split(record, "\x1f")
-		if len(fields) != 10 {
+		if len(fields) != 11 {
 			continue // before the first
 		}
 		download, _ := strconv.ParseUint(fields[3], 10, 64) // not said of what is installed
@@ -108,16 +117,10 @@ func (c Command) queryScope(ctx context.Context, scope string, query ...string) 
 			"version": dbus.MakeVariant(fields[5]), "release": dbus.MakeVariant(fields[6]),
 			"arch": dbus.MakeVariant(fields[7]), "vendor": dbus.MakeVariant(fields[8]),
 			"provides": dbus.MakeVariant(strings.Split(strings.TrimSpace(fields[9]), "\n")),
+			"requires": dbus.MakeVariant(strings.Split(strings.TrimSpace(fields[10]), "\n")),
 		})
 	}
 	return found, nil
-}
-
-// imageOwners lists the installed packages that have the image of a kernel, and say that
-// they belong to it.
-func (c Command) imageOwners(ctx context.Context, release string) ([]member, error) {
-	found, err := c.queryScope(ctx, "--installed", imagesOf(release)...)
-	return members(found, unameVersion(release)), err
 }
 
 // Install runs a transaction, which is planned first and passes the same guard as one
@@ -277,12 +280,17 @@ func repositoryOf(said string) string {
 
 // KeysOf returns where the keys of a repository are, as its configuration says.
 func (c Command) KeysOf(ctx context.Context, repo string) (string, error) {
+	return c.option(ctx, repo, "gpgkey")
+}
+
+// option is what the configuration of a repository says of an option.
+func (c Command) option(ctx context.Context, repo, option string) (string, error) {
 	out, err := c.run(ctx, "--dump-repo-config="+repo)
 	if err != nil {
 		return "", fmt.Errorf("cannot read the configuration of repository %s: %w", repo, err)
 	}
 	for line := range strings.Lines(out) {
-		if name, value, ok := strings.Cut(line, "="); ok && strings.TrimSpace(name) == "gpgkey" {
+		if name, value, ok := strings.Cut(line, "="); ok && strings.TrimSpace(name) == option {
 			return strings.TrimSpace(value), nil
 		}
 	}

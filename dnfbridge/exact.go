@@ -3,10 +3,14 @@
 package dnfbridge
 
 import (
+	"context"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
+	"sync"
+
+	"driverd/reason"
 )
 
 // kernelFacts are what is asked about a kernel, and about packages, when it is needed.
@@ -14,6 +18,49 @@ type kernelFacts struct {
 	symbols func() (map[string]bool, error)                    // that it exports, with their checksums
 	files   func(nevras []string) (map[string][]string, error) // of packages that are offered
 	vendor  func() (string, error)                             // of its packages, empty if none owns it
+}
+
+// newKernelFacts are facts about a kernel, of what knows its owners and lists files.
+func newKernelFacts(ctx context.Context, release string, o kernelOwners, files func(context.Context, []string) (map[string][]string, error)) kernelFacts {
+	owners := sync.OnceValues(func() ([]member, error) { return o.claimants(ctx, release) })
+	of := sync.OnceValues(func() (build, error) {
+		claimants, err := owners()
+		if err != nil {
+			return build{}, err
+		}
+		return kernelBuild(release, claimants, func() ([]member, error) { return o.imageOwners(ctx, release) })
+	})
+	return kernelFacts{
+		symbols: sync.OnceValues(func() (map[string]bool, error) {
+			of, err := of()
+			if err != nil {
+				return nil, err
+			}
+			claimants, err := owners()
+			return symbols(claimants, of), err
+		}),
+		files: func(nevras []string) (map[string][]string, error) { return files(ctx, nevras) },
+		vendor: func() (string, error) {
+			of, err := of()
+			if reason.Of(err) == reason.ForeignKernel {
+				return "", nil
+			}
+			return of.vendor, err
+		},
+	}
+}
+
+// symbols are the symbols, with their checksums, that packages of a build say that it exports.
+func symbols(owners []member, of build) map[string]bool {
+	all := make(map[string]bool)
+	for _, m := range owners {
+		for _, capability := range m.provides {
+			if m.build == of && isSymbol(capability) {
+				all[capability] = true
+			}
+		}
+	}
+	return all
 }
 
 // notFor says of each of the packages why its modules are not for a kernel, empty if they are.

@@ -8,11 +8,8 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/godbus/dbus/v5"
-
-	"driverd/reason"
 )
 
 // Vendor names the packages of a driver from outside the kernel's build. A * at the end of
@@ -31,9 +28,10 @@ type VendorListing struct {
 	// installed ones, else those of the version of an installed companion, else the newest.
 	// There are none without modules.
 	Packages []Package
-	// Allowed are the NEVRAs of all that may come, with the ids of the repositories that it
-	// may come from, which are for the guard and may hold credentials: Packages, and of what may come along that of the version of the modules, else
-	// the newest of each name.
+	// Allowed are the NEVRAs of all that may come: Packages, and of what may come along that
+	// of the version of the modules, else the newest of each name. With them are the ids of
+	// the repositories that they may come from, which are for the guard and may hold
+	// credentials.
 	Allowed map[string][]string
 	// Refused say which packages with modules are not for the kernel, and why.
 	Refused []string
@@ -42,7 +40,8 @@ type VendorListing struct {
 // VendorPackages finds the packages of a vendor's driver that are made for the kernel with
 // the given release. What comes from a repository whose signatures dnf does not check is not
 // among them. What comes with the modules has their repository or their RPM vendor; a name
-// without a * may also have the kernel's vendor. With fresh, the metadata is renewed first. The errors are those of KernelPackages.
+// without a * may also have the kernel's vendor. With fresh, the metadata is renewed first.
+// The errors are those of KernelPackages.
 func (d *DNF5) VendorPackages(ctx context.Context, release string, v Vendor, fresh bool) (VendorListing, error) {
 	track := newTracker(nil)
 	s, err := d.open(ctx, track, map[string]any{}, fresh)
@@ -54,17 +53,7 @@ func (d *DNF5) VendorPackages(ctx context.Context, release string, v Vendor, fre
 	if err != nil {
 		return VendorListing{}, fmt.Errorf("cannot look for %s: %w", strings.Join(v.Kmods, ", "), track.explain(err))
 	}
-	l, err := vendorListing(found, release, v, kernelFacts{
-		symbols: sync.OnceValues(func() (map[string]bool, error) { return s.symbols(ctx, release) }),
-		files:   func(nevras []string) (map[string][]string, error) { return d.fileLists(ctx, nevras) },
-		vendor: sync.OnceValues(func() (string, error) {
-			of, err := s.buildOf(ctx, release)
-			if reason.Of(err) == reason.ForeignKernel {
-				return "", nil
-			}
-			return of.vendor, err
-		}),
-	})
+	l, err := vendorListing(found, release, v, newKernelFacts(ctx, release, s, d.fileLists))
 	if err != nil {
 		return VendorListing{}, err
 	}
@@ -86,14 +75,7 @@ func (s *session) vendorPackages(ctx context.Context, v Vendor) ([]offeredPackag
 		return nil, err
 	}
 	attrs := append([]string{"name", "download_size", "install_size", "requires"}, buildAttrs...)
-	var names, capabilities []string
-	for _, name := range slices.Concat(v.Kmods, v.Companions, v.Depends) {
-		if strings.HasPrefix(name, "modalias(") {
-			capabilities = append(capabilities, name)
-		} else {
-			names = append(names, name)
-		}
-	}
+	names, capabilities := v.names()
 	var found []map[string]dbus.Variant
 	for _, options := range []map[string]any{
 		{"patterns": names, "icase": false, "with_provides": false, "with_filenames": false, "with_binaries": false, "with_src": false},
@@ -109,6 +91,25 @@ func (s *session) vendorPackages(ctx context.Context, v Vendor) ([]offeredPackag
 		}
 		found = append(found, more...)
 	}
+	return offeredPackages(found, checked)
+}
+
+// names are the names of all packages of a vendor's driver, and the capabilities that some
+// are named by.
+func (v Vendor) names() (names, capabilities []string) {
+	for _, name := range slices.Concat(v.Kmods, v.Companions, v.Depends) {
+		if strings.HasPrefix(name, "modalias(") {
+			capabilities = append(capabilities, name)
+		} else {
+			names = append(names, name)
+		}
+	}
+	return names, capabilities
+}
+
+// offeredPackages are the packages of an answer; dnf checks signatures of the repositories
+// that are checked.
+func offeredPackages(found []map[string]dbus.Variant, checked map[string]bool) ([]offeredPackage, error) {
 	var all []offeredPackage
 	for _, of := range found {
 		p, err := packagesOf([]map[string]dbus.Variant{of})
@@ -135,28 +136,6 @@ func (s *session) checkedRepos(ctx context.Context) (map[string]bool, error) {
 		checked[id], _ = r["gpgcheck"].Value().(bool)
 	}
 	return checked, nil
-}
-
-// symbols are the symbols, with their checksums, that the installed packages of a kernel
-// say that it exports.
-func (s *session) symbols(ctx context.Context, release string) (map[string]bool, error) {
-	of, err := s.buildOf(ctx, release)
-	if err != nil {
-		return nil, err
-	}
-	owners, err := s.claimants(ctx, release)
-	if err != nil {
-		return nil, s.track.explain(err)
-	}
-	symbols := make(map[string]bool)
-	for _, m := range owners {
-		for _, capability := range m.provides {
-			if m.build == of && isSymbol(capability) {
-				symbols[capability] = true
-			}
-		}
-	}
-	return symbols, nil
 }
 
 // matches says whether a name is what a pattern stands for.

@@ -30,10 +30,16 @@ func TestVendor(t *testing.T) {
 	}
 	kmod := "kmod-card-" + release + "-2-1.x86_64"
 	want := []string{kmod, "card-tool-2-1.x86_64"}
-	for _, v := range []dnfbridge.Vendor{
-		maker, {Kmods: []string{"modalias(pci:v00001234d*)"}, Companions: maker.Companions, Depends: maker.Depends},
-	} {
-		l := list(release, v)
+	byCapability := dnfbridge.Vendor{Kmods: []string{"modalias(pci:v00001234d*)"}, Companions: maker.Companions, Depends: maker.Depends}
+	listings := []dnfbridge.VendorListing{list(release, maker), list(release, byCapability)}
+	for _, v := range []dnfbridge.Vendor{maker, byCapability} {
+		l, err := g.command(t).VendorPackages(t.Context(), release, v, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		listings = append(listings, l)
+	}
+	for _, l := range listings {
 		var nevras []string
 		for _, p := range l.Packages {
 			nevras = append(nevras, p.NEVRA)
@@ -83,7 +89,13 @@ func TestVendor(t *testing.T) {
 
 	// A repository whose signatures dnf does not check is none.
 	g.write(t, "/etc/yum.repos.d/kernel.repo", strings.Replace(g.run(t, "cat", "/etc/yum.repos.d/kernel.repo"), "gpgcheck=1", "gpgcheck=0", 1))
-	if l := list(newer, maker); len(l.Packages) != 0 || !strings.Contains(strings.Join(l.Refused, "\n"), "gpgcheck=0") {
-		t.Errorf("without gpgcheck: %+v", l)
+	byCommand, err := g.command(t).VendorPackages(t.Context(), newer, maker, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range []dnfbridge.VendorListing{list(newer, maker), byCommand} {
+		if len(l.Packages) != 0 || !strings.Contains(strings.Join(l.Refused, "\n"), "gpgcheck=0") {
+			t.Errorf("without gpgcheck: %+v", l)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,34 +68,30 @@ func (i *Image) Install(ctx context.Context) (Result, error) {
 		return Failed, err
 	}
 	facts.Catalog = daemon.NewCatalog(packages)
-	var missing, files []string
-	result := Done
+	c := choice{others: make(map[string][]string)}
 	for _, s := range wanted {
-		selection, ok := s.Select(nil, facts)
-		switch d := selection.Want; {
-		case !ok:
-			result = max(result, Misused)
-			_ = i.Say("%s: an image has no slots", s)
-		case selection.Firmware != "":
-			files = append(files, selection.Firmware)
-		case d.Action == plan.Install:
-			missing = append(missing, d.Packages...)
-		case d.Message != "":
-			result = max(result, NotKnown)
-			_ = i.Say("%s: %s", s, d.Message)
-		}
+		c.add(ctx, i, dnf, &facts, s)
 	}
+	missing, result := c.missing, c.result
 	missing = slices.DeleteFunc(missing, func(nevra string) bool { return facts.Catalog.Holder(nevra).Installed })
 	finder := &remembering{Finder: dnf}
-	found, err := daemon.FindFirmware(ctx, finder, firmware.Guest{Root: i.Root, Release: facts.Release}, files, facts.Policy)
+	found, err := daemon.FindFirmware(ctx, finder, firmware.Guest{Root: i.Root, Release: facts.Release}, c.files, facts.Policy)
 	if err != nil {
 		result = max(result, NotKnown)
 		_ = i.Say("%v", err)
 	}
-	missing, packages = append(missing, found...), append(packages, finder.found...)
+	missing, packages = append(missing, found...), slices.Concat(packages, c.packages, finder.found)
 	slices.Sort(missing)
 	missing = slices.Compact(missing)
-	t := transaction(facts, missing, finder.found)
+	for _, p := range finder.found {
+		if p.RepoID != "" {
+			c.others[p.NEVRA] = append(c.others[p.NEVRA], p.RepoID)
+		}
+	}
+	t := dnfbridge.Transaction{
+		Install: missing, Kernels: []string{facts.Release}, Others: c.others,
+		Allowed: append(facts.Policy.NotHeld(facts.Catalog.NEVRAs()), slices.Sorted(maps.Keys(c.others))...),
+	}
 	err = nil
 	switch {
 	case len(missing) == 0 && result == Done:
@@ -112,34 +109,6 @@ func (i *Image) Install(ctx context.Context) (Result, error) {
 		_ = i.Say("done for kernel %s: %s", facts.Release, strings.Join(missing, ", "))
 	}
 	return result, nil
-}
-
-// transaction brings what is missing, and may bring what is of the kernel, or was found
-// as firmware.
-func transaction(facts plan.Facts, missing []string, firmware []dnfbridge.Package) dnfbridge.Transaction {
-	t := dnfbridge.Transaction{
-		Install: missing, Allowed: facts.Policy.NotHeld(facts.Catalog.NEVRAs()),
-		Kernels: []string{facts.Release}, Others: make(map[string][]string),
-	}
-	for _, p := range firmware {
-		if p.RepoID != "" {
-			t.Allowed = append(t.Allowed, p.NEVRA)
-			t.Others[p.NEVRA] = append(t.Others[p.NEVRA], p.RepoID)
-		}
-	}
-	return t
-}
-
-// remembering knows what was found with it.
-type remembering struct {
-	daemon.Finder
-	found []dnfbridge.Package
-}
-
-func (r *remembering) Find(ctx context.Context, what []string, fresh bool) ([]dnfbridge.Package, error) {
-	found, err := r.Finder.Find(ctx, what, fresh)
-	r.found = append(r.found, found...)
-	return found, err
 }
 
 // read reads the tree: its kernel, its rules, and what its files ask for beside
@@ -178,7 +147,10 @@ func (i *Image) read() (plan.Facts, []plan.Selector, error) {
 	if len(wanted) == 0 {
 		return none, nil, ErrNothing
 	}
-	return plan.Facts{Release: i.Release, Kernel: index, Policy: configured.Policy, Asked: true}, wanted, nil
+	return plan.Facts{
+		Release: i.Release, Kernel: index, Policy: configured.Policy, Asked: true,
+		Vendors: configured.Vendors, Offers: make(map[string]plan.VendorOffer),
+	}, wanted, nil
 }
 
 // layUp makes a repository of the packages of a transaction in the tree. They are as

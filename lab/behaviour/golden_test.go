@@ -57,6 +57,14 @@ fails driverd preinstall --root /mnt >/root/no-firmware
 test -e /lib/firmware/lab/card.bin.xz
 sed -i 's/"firmware(lab.none.bin)", //' /etc/driverd/preinstall.d/50-image.toml
 driverd image install --root /mnt | grep 'all that is asked for is installed'
+
+cat >/etc/driverd/vendor.d/edu.toml <<END
+` + eduDropIn + `END
+fails driverd image install --root /mnt 1234:11e8 >/root/not-enabled
+driverd vendor enable edu --root /mnt
+driverd image install --root /mnt 1234:11e8 | grep kmod-edu
+rpm -q edu-factorial
+fails driverd image install --root /mnt 10de:2330 >/root/no-driver
 rm /etc/driverd/preinstall.d/50-image.toml /etc/yum.repos.d/image.repo
 `
 
@@ -89,7 +97,11 @@ func TestGoldenImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := unpacked(t, ours, "/root/ours") + unpacked(t, namedRepo(t), "/root/firmware") + repositories +
+	edu, err := lab.EduKmod(t.Context(), buildImage(t).Release)
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := unpacked(t, ours, "/root/ours") + unpacked(t, namedRepo(t, edu, lab.EduFactorial()), "/root/firmware") + repositories +
 		strings.Join(documented(t, "images.md", "sh"), "") + golden
 	image, err := lab.BuildGoldenImage(t.Context(), script, rpm(t))
 	if err != nil {
@@ -98,13 +110,22 @@ func TestGoldenImage(t *testing.T) {
 	g := boot(t, lab.Options{Image: image}, lab.Start{NoNIC: true, Devices: []lab.Device{
 		{ID: "nic", Driver: "igb", Props: map[string]any{"netdev": "net"}},
 		{ID: "raid", Driver: "megasas"},
+		{ID: "edu", Driver: "edu"},
 	}})
-	nic, raid := hwdetect.Slot{Bus: 1}, hwdetect.Slot{Bus: 2}
+	nic, raid, card := hwdetect.Slot{Bus: 1}, hwdetect.Slot{Bus: 2}, hwdetect.Slot{Bus: 3}
 
 	t.Run("what was installed drives its device", func(t *testing.T) {
 		g := g.in(t)
 		g.bound(raid, "megaraid_sas")
 		g.installed("kernel-modules-passthrough", image.Release)
+	})
+
+	t.Run("a vendor's driver drives its own", func(t *testing.T) {
+		g := g.in(t)
+		g.bound(card, "edu")
+		if got := g.sh("driverd vendor prove edu"); got != "120\nedu works." {
+			t.Errorf("it proves %q", got)
+		}
 	})
 
 	t.Run("the only card comes up with what was laid up", func(t *testing.T) {
@@ -136,6 +157,9 @@ func TestGoldenImage(t *testing.T) {
 
 			"no-key":      "Signature verification failed",
 			"no-firmware": "no package that could be installed has /lib/firmware/lab/none.bin",
+
+			"not-enabled": "The lab's driver would drive it: driverd vendor enable edu",
+			"no-driver":   "nvidia-open has no package for kernel " + image.Release,
 		} {
 			if got := g.sh("cat /root/%s", file); !strings.Contains(got, want) {
 				t.Errorf("%s: %s", file, got)

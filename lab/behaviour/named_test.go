@@ -23,16 +23,16 @@ const (
 	namedFile    = "lab/card.bin"
 )
 
-// namedRepo makes a repository of a package of firmware, and returns its
-// folder. key.asc there is the key that signed it.
-func namedRepo(t *testing.T) string {
+// namedRepo makes a repository of a package of firmware, and others, and returns its
+// folder. key.asc there is the key that signed them.
+func namedRepo(t *testing.T, others ...rpmrepo.Package) string {
 	t.Helper()
 	dir := t.TempDir()
 	key := newKey(t)
-	err := rpmrepo.Build(t.Context(), dir, key, []rpmrepo.Package{{
+	err := rpmrepo.Build(t.Context(), dir, key, append(others, rpmrepo.Package{
 		Name: namedPackage, Version: "1", Release: "1",
 		Files: map[string][]byte{"/usr/lib/firmware/" + namedFile + ".xz": []byte("firmware")},
-	}})
+	}))
 	if err := errors.Join(err, os.WriteFile(filepath.Join(dir, "key.asc"), key.Public, 0o644)); err != nil {
 		t.Fatal(err)
 	}
