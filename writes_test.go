@@ -48,6 +48,7 @@ var writes = []struct {
 	{"daemon/load/early.go", "a module root in the unit's private /tmp, and kmod's commands, each named where output is called", []string{
 		"exec ?", "os.MkdirAll", "os.MkdirTemp", "os.RemoveAll", "os.Symlink", "os.WriteFile",
 	}},
+	{"daemon/load/hold.go", "holds of load steps, in /run/driverd/hold", []string{"os.Remove", "os.WriteFile"}},
 	{"daemon/load/offer.go", "drivers_probe of sysfs, which passes over a device that has a driver", []string{"os.OpenFile", "(*os.File).WriteString"}},
 	{"internal/outcome", "/run/driverd/load and /run/driverd/install", []string{"os.Remove", "os.Rename", "os.WriteFile"}},
 	{"daemon/load/step.go", "the modules of the kernel: it is told to load, and never to remove", []string{"exec /sbin/modprobe"}},

@@ -41,6 +41,9 @@ func TestBoundBeforeTheTransactionEnds(t *testing.T) {
 		if diff := cmp.Diff(want, steps(w.device(1))); diff != "" {
 			t.Error(diff)
 		}
+		if diff := cmp.Diff([]hwdetect.Slot{slot(1), slot(2)}, w.prepared); diff != "" {
+			t.Errorf("load steps that were readied: %s", diff)
+		}
 		w.plug(3, igb.alias) // which the job is not for
 		engine.Kick()
 		after(time.Second)
@@ -75,8 +78,8 @@ func TestSoundIsNotLoadedEarly(t *testing.T) {
 		expect(t, w.device(1), plan.Installing, "")
 		after(time.Minute)
 		expect(t, w.device(1), plan.Bound, "")
-		if len(w.loads) != 1 {
-			t.Errorf("loads of %v", w.loads)
+		if len(w.loads) != 1 || len(w.prepared) != 0 {
+			t.Errorf("loads of %v, readied for %v", w.loads, w.prepared)
 		}
 	})
 }

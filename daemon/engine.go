@@ -75,6 +75,8 @@ type Backend interface {
 type Loader interface {
 	// Loaded says whether the running kernel has the module.
 	Loaded(module string) bool
+	// Prepare readies the step for Load, which may not come, until the end of ctx.
+	Prepare(ctx context.Context, slot hwdetect.Slot)
 	// Load returns when the step has ended, or ctx has. Its error is
 	// reason.ErrNotStarted if the step could not be started.
 	Load(ctx context.Context, slot hwdetect.Slot) error

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"driverd/daemon/jobs"
 	"driverd/daemon/ledger"
 	"driverd/daemon/phase"
 	"driverd/hwdetect"
@@ -28,11 +29,25 @@ const (
 // mayLoad says whether it is a device's turn to have its load step run. Cards that
 // are alike need one: the kernel offers a new driver all that it claims. And a slot
 // has one unit: what systemd runs there for one card is no step for the next.
-func (e *Engine) mayLoad(d *device) bool {
-	return len(e.loading) < maxLoads && !slices.ContainsFunc(e.loading, func(other *device) bool {
+func (e *Engine) mayLoad(d *device) bool { return mayLoadBeside(d, e.loading) }
+
+func mayLoadBeside(d *device, loading []*device) bool {
+	return len(loading) < maxLoads && !slices.ContainsFunc(loading, func(other *device) bool {
 		return other.Slot == d.Slot || other.Modalias == d.Modalias ||
 			len(d.want.Modules) > 0 && slices.Equal(other.want.Modules, d.want.Modules)
 	})
+}
+
+// prepareLoads has the load steps of devices readied whose packages are about to come.
+func (e *Engine) prepareLoads(ctx context.Context, j *jobs.Job, coming []string) {
+	steps := slices.Clone(e.loading)
+	for _, stay := range j.Stays() {
+		d := e.present(stay)
+		if d != nil && d.want.Action == plan.Install && isAmong(d.want.Packages, coming) && d.Class>>16 != multimedia && mayLoadBeside(d, steps) {
+			steps = append(steps, d)
+			e.Loader.Prepare(ctx, d.Slot)
+		}
+	}
 }
 
 // multimedia is the class of devices whose drivers name, while they probe, the modules of what
@@ -47,8 +62,12 @@ const multimedia = 0x04
 // itself ask for more modules while it probes.
 func (e *Engine) unpacked(d *device) bool {
 	j := e.jobs.AtWork()
-	return j != nil && d.Class>>16 != multimedia && len(d.want.Packages) > 0 && !slices.ContainsFunc(slices.Concat(d.want.Packages, j.Firmware),
-		func(nevra string) bool { return !slices.Contains(j.Unpacked, nevra) })
+	return j != nil && d.Class>>16 != multimedia && len(d.want.Packages) > 0 && isAmong(slices.Concat(d.want.Packages, j.Firmware), j.Unpacked)
+}
+
+// isAmong says whether all of some packages are among others.
+func isAmong(some, others []string) bool {
+	return !slices.ContainsFunc(some, func(nevra string) bool { return !slices.Contains(others, nevra) })
 }
 
 // startLoad runs the load step of a device, early if its transaction is still under

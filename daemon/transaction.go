@@ -51,7 +51,7 @@ func (e *Engine) run(j *jobs.Job) {
 		w.transaction.Others = notAmong(catalog.known.NEVRAs(), j.Wanted)
 	}
 	offers.transaction(&w.transaction)
-	w.transaction.Commit = w.commit
+	w.transaction.Commit = func(coming []string) error { return w.commit(ctx, coming) }
 	e.start(
 		func(context.Context) error { return withReason(reason.TransactionFailed, w.do(ctx)) },
 		func(err error) {
@@ -116,7 +116,7 @@ func (w *work) do(ctx context.Context) error {
 
 // commit is the last moment at which the job can be cancelled, or take devices in:
 // everything is downloaded and nothing is installed yet.
-func (w *work) commit(coming []string) (err error) {
+func (w *work) commit(ctx context.Context, coming []string) (err error) {
 	e, j := w.engine, w.job
 	w.coming = coming
 	gone := e.call(e.ctx, func() {
@@ -128,6 +128,7 @@ func (w *work) commit(coming []string) (err error) {
 		default:
 			j.Commit()
 			e.markAll(j, "downloaded")
+			e.prepareLoads(ctx, j, coming)
 		}
 	})
 	if err = errors.Join(gone, err); err == nil {

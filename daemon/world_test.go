@@ -49,6 +49,7 @@ type world struct {
 	installs [][]string
 	commits  int      // of them that were carried out
 	allowed  []string // in the last of them
+	prepared []hwdetect.Slot
 	loads    []hwdetect.Slot
 	inKernel []string // modules that were loaded before
 
@@ -278,6 +279,10 @@ func (w *world) offer(s hwdetect.Slot, driver string) {
 			w.devices[other] = d
 		}
 	}
+}
+
+func (w *world) Prepare(_ context.Context, s hwdetect.Slot) {
+	w.change(func() { w.prepared = append(w.prepared, s) })
 }
 
 // Load binds the device's driver.

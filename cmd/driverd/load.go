@@ -49,6 +49,9 @@ func loadStep(ctx context.Context, slot hwdetect.Slot, log zerolog.Logger) error
 			return err
 		}
 	}
+	if !load.AwaitRelease(ctx, slot) {
+		return nil
+	}
 	release, err := guest.RunningKernel()
 	var configured config.Config
 	if err == nil {

@@ -249,6 +249,8 @@ type loader struct{ root string }
 
 func (loader) Loaded(string) bool { return false }
 
+func (loader) Prepare(context.Context, hwdetect.Slot) {}
+
 func (l loader) Load(_ context.Context, slot hwdetect.Slot) error {
 	dir := filepath.Join(l.root, "sys/bus/pci/devices", slot.String())
 	modalias, err := os.ReadFile(filepath.Join(dir, "modalias"))

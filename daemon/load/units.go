@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
@@ -15,21 +16,50 @@ import (
 	"driverd/reason"
 )
 
-// Units starts the load step through systemd, which gives it the privilege
-// that the daemon does not have. The zero value is ready.
-type Units struct{}
+// Units has systemd run load steps, with the privilege that the service does not have.
+type Units struct {
+	run   func(ctx context.Context, slot hwdetect.Slot) error // runs the step of a device
+	holds string                                              // the folder of holds
+
+	mu       sync.Mutex
+	prepared map[hwdetect.Slot]*prepared
+}
+
+// NewUnits returns the units of the system.
+func NewUnits() *Units { return newUnits(runUnit, holdDir) }
+
+func newUnits(run func(ctx context.Context, slot hwdetect.Slot) error, holds string) *Units {
+	return &Units{run: run, holds: holds, prepared: make(map[hwdetect.Slot]*prepared)}
+}
 
 func unitName(slot hwdetect.Slot) string {
 	return "driverd-load@" + slot.String() + ".service"
 }
 
 // Loaded says whether the running kernel has the module.
-func (Units) Loaded(module string) bool { return kmod.Loaded("/", module) }
+func (*Units) Loaded(module string) bool { return kmod.Loaded("/", module) }
 
-// Load runs driverd-load@SLOT.service and returns when it has ended. Its error
-// carries the reason that the step found; it is reason.ErrNotStarted if there was no
-// step, as polkit or systemd had other things to do.
-func (Units) Load(ctx context.Context, slot hwdetect.Slot) error {
+// Load runs driverd-load@SLOT.service, or lets the one go on that is prepared, and returns
+// when it has ended. Its error carries the reason that the step found; it is
+// reason.ErrNotStarted if there was no step, as polkit or systemd had other things to do.
+func (u *Units) Load(ctx context.Context, slot hwdetect.Slot) error {
+	p, released := u.release(slot)
+	if p == nil {
+		return u.run(ctx, slot)
+	}
+	select {
+	case <-p.ended:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if !released { // it was told to end
+		return u.run(ctx, slot)
+	}
+	return p.err
+}
+
+// runUnit has systemd run the step of a device.
+func runUnit(ctx context.Context, slot hwdetect.Slot) error {
 	unit := unitName(slot)
 	conn, err := systemd.NewSystemConnectionContext(ctx)
 	if err != nil {

@@ -82,7 +82,7 @@ func Run(ctx context.Context, version string, log zerolog.Logger) error {
 		Bus:         cmp.Or(os.Getenv("DBUS_SYSTEM_BUS_ADDRESS"), "unix:path=/run/dbus/system_bus_socket"),
 		State:       stateDirectory(),
 		Backend:     install.NewBackend(dnfbridge.NewDNF5(dnfbridge.SystemBus, log), log),
-		Loader:      load.Units{},
+		Loader:      load.NewUnits(),
 		SmallMemory: smallMemory(),
 	}.Run(ctx, version, log)
 }

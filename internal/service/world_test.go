@@ -323,6 +323,8 @@ type loader struct{ *world }
 
 func (loader) Loaded(string) bool { return false }
 
+func (loader) Prepare(context.Context, hwdetect.Slot) {}
+
 func (l loader) Load(_ context.Context, slot hwdetect.Slot) error {
 	index, err := os.ReadFile(l.path("lib/modules", release, "modules.alias"))
 	if err != nil {

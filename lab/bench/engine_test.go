@@ -64,6 +64,8 @@ type unwilling struct{}
 
 func (unwilling) Loaded(string) bool { return true }
 
+func (unwilling) Prepare(context.Context, hwdetect.Slot) {}
+
 func (unwilling) Load(context.Context, hwdetect.Slot) error {
 	return reason.With(reason.ProbeFailed, errors.New("the device is not ready"))
 }
