@@ -137,7 +137,10 @@ func buildImage(ctx context.Context, prefix, root, repo string, kernel kernelFil
 	if err := os.CopyFS(scratch, rootfs); err != nil {
 		return nil, fmt.Errorf("cannot unpack the guest's files: %w", err)
 	}
-	files := filepath.Join(scratch, "rootfs")
+	files, script := filepath.Join(scratch, "rootfs"), filepath.Join(scratch, "finish")
+	if err := os.WriteFile(script, []byte(finish), 0o600); err != nil {
+		return nil, fmt.Errorf("cannot leave the script that ends the image: %w", err)
+	}
 	sum, err := hashFiles(func(string) bool { return true }, files)
 	if err != nil {
 		return nil, err
@@ -148,7 +151,7 @@ func buildImage(ctx context.Context, prefix, root, repo string, kernel kernelFil
 		if err := needRoot("guest image"); err != nil {
 			return err
 		}
-		argv := []string{"sh", "-c", imageScript, "image.sh", root, repo, debian, capability, files, finish, filepath.Join(dir, "disk.raw")}
+		argv := []string{"sh", "-c", imageScript, "image.sh", root, repo, debian, capability, files, script, filepath.Join(dir, "disk.raw")}
 		return run(ctx, isolated(ctx, append(argv, rpms...)...))
 	})
 	if err != nil {

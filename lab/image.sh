@@ -4,8 +4,8 @@
 # KERNEL is the version of its kernel's *-uname-r capabilities.
 # Runs in namespaces of its own. ROOT is the read-only lower layer of an
 # overlay; STUB is the package that speaks for its Debian ones; REPO holds repo/ and key.asc; FILES are laid over the root; RPMs are
-# driverd's packages, none for a guest without it; FINISH is a script that runs
-# in the guest's root at the end, with that root at /mnt too.
+# driverd's packages, none for a guest without it; FINISH is a file with a script
+# that runs in the guest's root at the end, with that root at /mnt too; empty for none.
 set -eu
 root=$1 repo=$2 stub=$3 kernel=$4 files=$5 finish=$6 disk=$7
 shift 7
@@ -55,10 +55,11 @@ if [ $# -gt 0 ]; then
 	cp "$@" "$guest/run/rpms/"
 	chroot "$guest" sh -c 'dnf5 -y --setopt=lab.baseurl=file:///run/repo install /run/rpms/*'
 fi
-if [ -n "$finish" ]; then
+if [ -s "$finish" ]; then
 	sed -i 's,^baseurl=.*,baseurl=file:///run/repo,' "$guest/etc/yum.repos.d/lab.repo"
 	mount --rbind "$guest" "$guest/mnt"
-	chroot "$guest" sh -euc "$finish"
+	cp "$finish" "$guest/run/finish"
+	chroot "$guest" sh -eu /run/finish
 	umount --recursive --lazy "$guest/mnt"
 	cp "$files/etc/yum.repos.d/lab.repo" "$guest/etc/yum.repos.d/"
 fi
