@@ -104,12 +104,6 @@ func notByMetadata(p offeredPackage, release string, build bool, symbols func() 
 		return "compiles its modules in the guest, which takes a compiler there, and a key of its own where Secure Boot asks for signatures: build = true in the drop-in allows it", true, nil
 	}
 	exact, other := false, ""
-	wanted := make(map[string]bool)
-	for _, capability := range p.requires {
-		if isSymbol(capability) {
-			wanted[capability] = true
-		}
-	}
 	for _, capability := range slices.Concat(p.requires, p.Provides) {
 		name, value, ok := strings.Cut(capability, " = ")
 		if !ok || !saysKernel(name) {
@@ -126,18 +120,15 @@ func notByMetadata(p offeredPackage, release string, build bool, symbols func() 
 		return "is made for kernel " + other, true, nil
 	case exact:
 		return "", true, nil
-	case len(wanted) == 0:
+	case !slices.ContainsFunc(p.requires, isSymbol):
 		return "", false, nil
 	}
 	has, err := symbols()
 	if err != nil {
 		return "", false, err
 	}
-	for _, capability := range p.Provides {
-		delete(wanted, capability) // one of its modules has it for another
-	}
-	for capability := range wanted {
-		if !has[capability] {
+	for _, capability := range p.requires {
+		if isSymbol(capability) && !has[capability] && !slices.Contains(p.Provides, capability) { // one of its modules may have it for another
 			return fmt.Sprintf("needs %s, which kernel %s does not have", capability, release), true, nil
 		}
 	}

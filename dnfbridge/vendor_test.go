@@ -38,7 +38,7 @@ var records = map[string][]offer{
 	},
 	"el": {
 		{NEVRA: "kmod-nvidia-open-1-1.el9.x86_64", Requires: []string{"kernel(printk) = 0x92997ed8", "ksym(nvidia_get) = 0x1", "ksym(pci_find) = 0x2"}, Provides: []string{"ksym(nvidia_get) = 0x1"}},
-		{NEVRA: "kmod-nvidia-open-2-1.el9.x86_64", Requires: []string{"kernel(printk) = 0x0"}},
+		{NEVRA: "kmod-nvidia-open-2-1.el9.x86_64", Requires: []string{"kernel(printk) = 0x0", "kernel(a) = 0x1", "kernel(b) = 0x1", "kernel(z) = 0x1", "kernel(zz) = 0x1"}},
 	},
 	"files": {{NEVRA: "nvidia-open-kmod-580.105.08-2.el10_1.x86_64"}},
 	"amd":   {{NEVRA: "amdgpu-dkms-1:6.16.6-1.el9.noarch", Requires: []string{"dkms", "gcc"}}, {NEVRA: "amdgpu-dkms-firmware-1:6.16.6-1.el9.noarch"}},
