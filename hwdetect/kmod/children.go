@@ -103,12 +103,14 @@ func (c *children) installed() error {
 	return nil
 }
 
+// isThere says whether there is a file, or a link as EL's weak-modules makes to a module of
+// another build.
 func (c *children) isThere(file string) bool {
 	if file == "" {
 		return false
 	}
 	info, err := os.Lstat(filepath.Join(c.dir, file))
-	return err == nil && info.Mode().IsRegular()
+	return err == nil && !info.IsDir()
 }
 
 // shipped looks into the index of the kernel's build.
