@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	packaging "driverd/kernelsplit"
+	"driverd/lab/repo"
 	"driverd/lab/rpmrepo"
 	"driverd/lab/stage"
 )
@@ -29,10 +30,11 @@ echo "$1" >&3
 cat <&3
 `
 
-// EduModule returns the driver of the edu device, as a module of the guest's kernel. It is
-// built against Debian's headers of that kernel, with this machine's compiler.
-func EduModule(ctx context.Context) (string, error) {
-	kernel, err := AMD64.files(ctx)
+// eduModule returns the driver of the edu device, as a module of one of Debian's kernels that
+// says that it was built for this release. It is built against Debian's headers of the kernel,
+// with this machine's compiler.
+func eduModule(ctx context.Context, k DebianKernel, release string) (string, error) {
+	headers, err := k.headers(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -40,46 +42,43 @@ func EduModule(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir, err := stage.Get(ctx, "edu", []string{kernel.modules, root, eduSource}, func(ctx context.Context, dir string) error {
-		return buildEdu(ctx, kernel, root, dir)
+	dir, err := stage.Get(ctx, "edu-"+k.Suite, []string{headers, root, release, eduSource}, func(ctx context.Context, dir string) error {
+		return buildEdu(ctx, k, headers, root, release, dir)
 	})
 	return filepath.Join(dir, "edu.ko"), err
 }
 
-func buildEdu(ctx context.Context, kernel kernelFiles, root, dir string) (err error) {
+func buildEdu(ctx context.Context, k DebianKernel, headers, root, release, dir string) error {
 	work, err := os.MkdirTemp("", "driverd-edu-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(work) }()
-	if err := fetchHeaders(ctx, kernel.release, work); err != nil {
+	if err := run(ctx, exec.CommandContext(ctx, "cp", "-a", filepath.Join(headers, "../.."), work)); err != nil {
 		return err
 	}
-	base := strings.TrimSuffix(kernel.release, "-"+AMD64.Flavour)
-	headers, kbuild := filepath.Join(work, "usr/src/linux-headers-"+kernel.release), filepath.Join(work, "usr/lib/linux-kbuild-"+base)
-	// The package's makefile names the folders where they would be installed.
-	makefile := fmt.Sprintf("KBUILD_OUTPUT=%s\ninclude %s/usr/src/linux-headers-%s-common/Makefile\n", headers, work, base)
-	if err := os.WriteFile(filepath.Join(headers, "Makefile"), []byte(makefile), 0o644); err != nil {
-		return err
-	}
-	// Its programs are of a newer libc than this machine's: they run on that of the guest.
-	for program, real := range map[string]string{"tools/objtool/objtool": "objtool.real-x86", "scripts/mod/modpost": "modpost.real-lsb-64"} {
-		program = filepath.Join(kbuild, program)
-		script := fmt.Sprintf("#!/bin/sh\nexec %s --library-path %s %s \"$@\"\n", filepath.Join(root, "usr/lib64/ld-linux-x86-64.so.2"),
-			filepath.Join(root, "usr/lib/x86_64-linux-gnu"), filepath.Join(filepath.Dir(program), real))
-		if err := os.Remove(program); err != nil {
-			return err
-		}
-		if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
-			return err
-		}
-	}
+	headers = filepath.Join(work, "usr/src", filepath.Base(headers))
 	source := filepath.Join(work, "edu")
 	if err := os.Mkdir(source, 0o755); err != nil {
 		return err
 	}
-	for name, text := range map[string]string{"edu.c": eduSource, "Makefile": "obj-m := edu.o\n"} {
-		if err := os.WriteFile(filepath.Join(source, name), []byte(text), 0o644); err != nil {
+	files := map[string]string{
+		filepath.Join(source, "edu.c"):    eduSource,
+		filepath.Join(source, "Makefile"): "obj-m := edu.o\n",
+		// The package's makefile names the folders where they would be installed.
+		filepath.Join(headers, "Makefile"):                       fmt.Sprintf("KBUILD_OUTPUT=%s\ninclude %scommon/Makefile\n", headers, strings.TrimSuffix(headers, k.Flavour)),
+		filepath.Join(headers, "include/generated/utsrelease.h"): fmt.Sprintf("#define UTS_RELEASE %q\n", release),
+	}
+	if k.Suite == "testing" {
+		// Its programs are of a newer libc than this machine's: they run on that of the guest.
+		for program, real := range map[string]string{"tools/objtool/objtool": "objtool.real-x86", "scripts/mod/modpost": "modpost.real-lsb-64"} {
+			program = filepath.Join(headers, program)
+			files[program] = fmt.Sprintf("#!/bin/sh\nexec %s --library-path %s %s \"$@\"\n", filepath.Join(root, "usr/lib64/ld-linux-x86-64.so.2"),
+				filepath.Join(root, "usr/lib/x86_64-linux-gnu"), filepath.Join(filepath.Dir(program), real))
+		}
+	}
+	for file, text := range files {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil { // what runs stays so
 			return err
 		}
 	}
@@ -89,47 +88,63 @@ func buildEdu(ctx context.Context, kernel kernelFiles, root, dir string) (err er
 	if err := run(ctx, build); err != nil {
 		return err
 	}
-	module, err := os.ReadFile(filepath.Join(source, "edu.ko"))
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, "edu.ko"), module, 0o644)
+	return run(ctx, exec.CommandContext(ctx, "cp", filepath.Join(source, "edu.ko"), dir))
 }
 
-// fetchHeaders fetches what modules of a kernel of Debian's are built against, and unpacks it.
-func fetchHeaders(ctx context.Context, release, dir string) error {
-	debian, err := openArchive(ctx, AMD64.Suite, AMD64.arch())
-	if err != nil {
-		return err
-	}
-	defer debian.close()
-	base := strings.TrimSuffix(release, "-"+AMD64.Flavour)
-	debs, err := debian.download(ctx, dir, "linux-headers-"+release, "linux-headers-"+base+"-common", "linux-kbuild-"+base)
-	if err != nil {
-		return fmt.Errorf("cannot fetch the headers of kernel %s, which Debian may have replaced since the lab fetched it: %w", release, err)
-	}
-	return unpackDebs(ctx, debs, dir)
-}
-
-// EduKmod is the driver, packed for a kernel with this release. It is the running kernel's module
-// for each: what is packed for another one is never loaded.
+// EduKmod is the driver, packed for the kernel with this release alone. It is the running kernel's
+// module for each: what is packed for another one is never loaded.
 func EduKmod(ctx context.Context, release string) (rpmrepo.Package, error) {
-	module, err := EduModule(ctx)
+	kernel, err := AMD64.files(ctx)
 	if err != nil {
 		return rpmrepo.Package{}, err
 	}
-	text, err := os.ReadFile(module)
+	module, err := eduModule(ctx, AMD64, kernel.release)
 	if err != nil {
 		return rpmrepo.Package{}, err
 	}
 	capability := packaging.CapabilityVersion(release)
+	p, err := packEdu("kmod-edu-"+capability, module, release)
+	p.Requires = []string{"kernel-uname-r = " + capability}
+	p.Post = fmt.Sprintf(`os.execute("/usr/sbin/depmod -a %s")`, release)
+	return p, err
+}
+
+// EduKmodBySymbols is the driver as EL packs one, and the release of the kernel that it is built
+// for, another build of the old one: it requires the symbols that it imports, of whatever kernel.
+// When it is installed, the old kernel's folder gets a link to it, as weak-modules makes one.
+func EduKmodBySymbols(ctx context.Context) (p rpmrepo.Package, release string, err error) {
+	kernel, err := Old.files(ctx)
+	if err != nil {
+		return p, "", err
+	}
+	upstream, _, _ := strings.Cut(kernel.release, "-")
+	release = upstream + "-1-" + Old.Flavour
+	module, err := eduModule(ctx, Old, release)
+	if err != nil {
+		return p, "", err
+	}
+	if p, err = packEdu("kmod-edu", module, release); err != nil {
+		return p, "", err
+	}
+	imports, err := exec.CommandContext(ctx, "modprobe", "--dump-modversions", module).Output()
+	if err != nil {
+		return p, "", fmt.Errorf("cannot list the symbols that %s imports: %w", module, err)
+	}
+	p.Provides = append(p.Provides, "kernel-modules >= "+packaging.CapabilityVersion(release))
+	p.Requires = repo.SymbolCapabilities(string(imports))
+	p.Post = fmt.Sprintf(`os.execute("mkdir -p %[1]s && ln -sf %[2]s %[1]s && /usr/sbin/depmod -a %[3]s")`,
+		"/lib/modules/"+kernel.release+"/weak-updates", "/lib/modules/"+release+"/extra/edu.ko", kernel.release)
+	return p, release, nil
+}
+
+// packEdu packs the driver as a module of the kernel with this release.
+func packEdu(name, module, release string) (rpmrepo.Package, error) {
+	text, err := os.ReadFile(module)
 	return rpmrepo.Package{
-		Name: "kmod-edu-" + capability, Version: "1", Release: "1", Vendor: "driverd lab", PayloadBytes: 64,
+		Name: name, Version: "1", Release: "1", Vendor: "driverd lab", PayloadBytes: 64,
 		Provides: []string{"kmod(edu.ko)", "modalias(pci:v00001234d000011E8sv*sd*bc*sc*i*)", "installonlypkg(kernel-module)"},
-		Requires: []string{"kernel-uname-r = " + capability},
 		Files:    map[string][]byte{"/lib/modules/" + release + "/extra/edu.ko": text},
-		Post:     fmt.Sprintf(`os.execute("/usr/sbin/depmod -a %s")`, release),
-	}, nil
+	}, err
 }
 
 // EduFactorial is the package of what uses it.

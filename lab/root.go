@@ -103,7 +103,7 @@ func buildRepo(ctx context.Context, name string, in repo.Input) (string, error) 
 		inputs = append(inputs, sum)
 	}
 	for _, k := range in.Kernels {
-		inputs = append(inputs, k.ModulesDir, fmt.Sprint(k.Unsplit, k.Hardware, k.NoAliases, k.Dracut))
+		inputs = append(inputs, k.ModulesDir, k.Symvers, fmt.Sprint(k.Unsplit, k.Hardware, k.NoAliases, k.Dracut))
 	}
 	return stage.Get(ctx, name, inputs, func(ctx context.Context, dir string) error {
 		return repo.Build(ctx, in, dir)

@@ -65,6 +65,14 @@ func (b kernelBuild) pack(ctx context.Context, work, dir string) error {
 	if !ok {
 		release = "1"
 	}
+	provides := kernel.BuiltinProvides(tree)
+	if b.Symvers != "" {
+		exports, err := os.ReadFile(b.Symvers)
+		if err != nil {
+			return err
+		}
+		provides = append(provides, SymbolCapabilities(string(exports))...)
+	}
 	var spec strings.Builder
 	if err := kernelTemplate.Execute(&spec, map[string]any{
 		"Version":      version,
@@ -81,11 +89,23 @@ func (b kernelBuild) pack(ctx context.Context, work, dir string) error {
 		"Tree":         tree.Dir,
 		"Vmlinuz":      b.Vmlinuz,
 		"Config":       b.Config,
-		"Provides":     kernel.BuiltinProvides(tree),
+		"Provides":     provides,
 	}); err != nil {
 		return err
 	}
 	return rpmbuild(ctx, spec.String(), work, dir)
+}
+
+// SymbolCapabilities returns what EL's packages say of the symbols in a list: that each line
+// begins with a checksum and a symbol, as in Module.symvers and of modprobe --dump-modversions.
+func SymbolCapabilities(list string) []string {
+	var capabilities []string
+	for line := range strings.Lines(list) {
+		if fields := strings.Fields(line); len(fields) > 1 {
+			capabilities = append(capabilities, fmt.Sprintf("kernel(%s) = %s", fields[1], fields[0]))
+		}
+	}
+	return capabilities
 }
 
 // divide divides the build's modules by its rules.

@@ -27,6 +27,10 @@ type Kernel struct {
 	Vmlinuz    string // its image
 	Config     string // its configuration
 
+	// Symvers lists the symbols that it exports: its Module.symvers. With it kernel-core
+	// provides each with its checksum, as EL's does.
+	Symvers string
+
 	// Rules divide its modules; nil stands for the rules that driverd ships.
 	Rules kernel.Rules
 

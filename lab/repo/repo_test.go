@@ -43,7 +43,8 @@ func build(t *testing.T) string {
 		{Path: "kernel/drivers/net/can.ko", Depends: []string{"can_dev"}},
 		{Path: "kernel/drivers/net/can-dev.ko"}, {Path: "kernel/drivers/net/radio.ko"},
 	})
-	old.Unsplit, old.NoAliases, old.Hardware = true, true, []string{"can"}
+	old.Unsplit, old.NoAliases, old.Hardware, old.Symvers = true, true, []string{"can"}, filepath.Join(dir, "symvers")
+	kerneltest.Write(t, old.Symvers, []byte("0x0a19b956\tmisc_register\tvmlinux\tEXPORT_SYMBOL\t\n"))
 	var err error
 	if old.Rules, err = kernel.ParseRules("base name=igb\nhardware path=kernel/"); err != nil {
 		t.Fatal(err)
@@ -133,6 +134,9 @@ func TestBuild(t *testing.T) {
 			} else if strings.Contains(got, "modalias(") || !strings.Contains(got, "kmod("+file+")") {
 				t.Errorf("%s should name its modules alone: %s", name, got)
 			}
+		}
+		if got := output(t, "rpm", "-qp", "--nosignature", "--provides", filepath.Join(rpms, "kernel-core-6.1.0-50_amd64.x86_64.rpm")); !strings.Contains(got, "kernel(misc_register) = 0x0a19b956\n") {
+			t.Errorf("it does not say what it exports: %s", got)
 		}
 		all := output(t, "rpm", "-qp", "--nosignature", "--list", filepath.Join(rpms, "kernel-modules-6.1.0-50_amd64.x86_64.rpm"),
 			filepath.Join(rpms, "kernel-modules-core-6.1.0-50_amd64.x86_64.rpm"))
