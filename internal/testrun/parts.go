@@ -100,6 +100,7 @@ func parts(soak time.Duration) []part {
 		guest(rest, behaviour, "TestGoldenImage", 180),
 		guest(rest, behaviour, "TestVendor", 150),
 		guest(rest, behaviour, "TestVendorThatIsNotTrusted", 90),
+		guest(rest, behaviour, "TestVendorBySymbols", 120),
 		guest(rest, "lab", "TestGroups", 300),
 		guest(rest, "lab", "TestBaseAlone", 240),
 		guest(rest, behaviour, "TestPreinstallLater", 400),

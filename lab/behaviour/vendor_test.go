@@ -7,6 +7,7 @@ package behaviour_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,9 +30,35 @@ node = "/dev/edu"
 command = ["/usr/bin/edu-factorial", "5"]
 `
 
-// vendorGuest is a guest with an edu device, whose vendor has repositories on the server of
-// the guest's own: "edu" has the module for the running kernel, "other" that for another one,
-// "all" both; in "unsigned" and "stranger" nothing is signed, or not by the vendor.
+// vendorRepository has a vendor's packages: the modules, and what uses them.
+type vendorRepository struct {
+	key   *rpmrepo.Key
+	kmods []rpmrepo.Package
+}
+
+// withVendor starts a guest, and plugs in an edu device, whose vendor has repositories on the
+// server of the guest's own. The guest knows the vendor's key and drop-in.
+func withVendor(t *testing.T, image *lab.Image, key *rpmrepo.Key, repositories map[string]vendorRepository, start func(*testing.T, lab.Options) guest) (guest, hwdetect.Slot) {
+	t.Helper()
+	dir := variant(t, image.Repo, func(string) {})
+	for name, repository := range repositories {
+		below := filepath.Join(dir, "vendor", name)
+		if err := os.MkdirAll(below, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := rpmrepo.Build(t.Context(), below, repository.key, append(repository.kmods, lab.EduFactorial())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := start(t, lab.Options{Image: image, Repo: rpmrepo.NewRepository(dir)})
+	g.sh("mkdir -p /etc/pki/rpm-gpg; cat >/etc/pki/rpm-gpg/edu.asc <<'END'\n%s\nEND\nrpm --import /etc/pki/rpm-gpg/edu.asc", key.Public)
+	g.sh("cat >/etc/driverd/vendor.d/edu.toml <<'END'\n%sEND", eduDropIn)
+	return g, g.plug("edu", "edu")
+}
+
+// vendorGuest is a guest of a vendor with these repositories: "edu" has the module for the
+// running kernel, "other" that for another one, "all" both; in "unsigned" and "stranger"
+// nothing is signed, or not by the vendor.
 type vendorGuest struct {
 	guest
 	slot           hwdetect.Slot
@@ -53,26 +80,11 @@ func resumeWithVendor(t *testing.T) vendorGuest {
 	running, other := v.kmods[v.running], v.kmods[v.newer]
 	unsigned := running
 	unsigned.Unsigned = true
-	key, dir := newKey(t), variant(t, image.Repo, func(string) {})
-	for name, repository := range map[string]struct {
-		key   *rpmrepo.Key
-		kmods []rpmrepo.Package
-	}{
+	key := newKey(t)
+	v.guest, v.slot = withVendor(t, image, key, map[string]vendorRepository{
 		"other": {key, []rpmrepo.Package{other}}, "edu": {key, []rpmrepo.Package{running}}, "all": {key, []rpmrepo.Package{running, other}},
 		"unsigned": {key, []rpmrepo.Package{unsigned}}, "stranger": {newKey(t), []rpmrepo.Package{running}},
-	} {
-		below := filepath.Join(dir, "vendor", name)
-		if err := os.MkdirAll(below, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := rpmrepo.Build(t.Context(), below, repository.key, append(repository.kmods, lab.EduFactorial())); err != nil {
-			t.Fatal(err)
-		}
-	}
-	v.guest = resume(t, lab.Options{Image: image, Repo: rpmrepo.NewRepository(dir)})
-	v.sh("mkdir -p /etc/pki/rpm-gpg; cat >/etc/pki/rpm-gpg/edu.asc <<'END'\n%s\nEND\nrpm --import /etc/pki/rpm-gpg/edu.asc", key.Public)
-	v.sh("cat >/etc/driverd/vendor.d/edu.toml <<'END'\n%sEND", eduDropIn)
-	v.slot = v.plug("edu", "edu")
+	}, resume)
 	return v
 }
 
@@ -153,6 +165,51 @@ func TestVendor(t *testing.T) {
 		}
 		g.refused(slot, "blocked", "vendor-driver")
 		g.sh("! test -e /sys/module/edu && driverd history | grep disable-vendor")
+	})
+}
+
+// TestVendorBySymbols has a vendor's driver as EL has it: built for another build of the kernel,
+// with which it is compatible by the checksums of the symbols that it imports.
+func TestVendorBySymbols(t *testing.T) {
+	image := imageBy(t, lab.BuildUnsplitImage)
+	kmod, other, err := lab.EduKmodBySymbols(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const missing = "kernel(misc_register) = 0x00000000"
+	incompatible := kmod
+	incompatible.Requires = slices.Clone(kmod.Requires)
+	i := slices.IndexFunc(kmod.Requires, func(c string) bool { return strings.HasPrefix(c, "kernel(misc_register) = ") })
+	incompatible.Requires[i] = missing
+	key := newKey(t)
+	g, slot := withVendor(t, image, key, map[string]vendorRepository{
+		"incompatible": {key, []rpmrepo.Package{incompatible}}, "compatible": {key, []rpmrepo.Package{kmod}},
+	}, func(t *testing.T, o lab.Options) guest { return boot(t, o, lab.Start{}) })
+
+	t.Run("with another checksum of one symbol it is unavailable", func(t *testing.T) {
+		g := g.in(t)
+		g.configureVendor("incompatible")
+		g.refusedAnew(slot, "blocked", "vendor-driver")
+		g.sh("driverd vendor enable edu")
+		g.refusedAnew(slot, "unavailable", "no-package")
+		want := kmod.NEVRA() + " needs " + missing + ", which kernel " + image.Release + " does not have"
+		if got := g.await(slot, "unavailable").Message; !strings.Contains(got, want) {
+			t.Errorf("it says %q, want %q", got, want)
+		}
+		g.sh("! rpm -qa | grep edu")
+	})
+	t.Run("with those of this kernel it is installed, and the card computes", func(t *testing.T) {
+		g := g.in(t)
+		g.configureVendor("compatible")
+		g.bound(slot, "edu")
+		g.sh("rpm -q edu-factorial kmod-edu && modinfo -F filename edu | grep -x /lib/modules/%s/weak-updates/edu.ko", image.Release)
+		g.sh("modinfo -F vermagic edu | grep '^%s '", other)
+		if got := g.sh("driverd vendor prove edu"); got != "120\nedu works." {
+			t.Errorf("it proves %q", got)
+		}
+		t.Log(g.sh("driverd history; driverd explain %s", slot))
+		g.installed("kernel-core", image.Release)
+		g.sh("! driverd status | grep 'next kernel'")
 	})
 }
 
