@@ -46,9 +46,9 @@ func TestBundled(t *testing.T) {
 func TestSpecByDistribution(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		define          string
-		creates, preset bool // the user; a file of its own
-	}{{"fedora 41", true, false}, {"fedora 42", false, false}, {"rhel 10", true, true}, {"rhel 11", false, true}, {"none 1", true, true}} {
+		define                   string
+		creates, preset, selinux bool // the user; a file of its own; a policy module
+	}{{"fedora 41", true, false, true}, {"fedora 42", false, false, true}, {"rhel 10", true, true, true}, {"rhel 11", false, true, true}, {"none 1", true, true, false}} {
 		out, err := exec.Command("rpmspec", "--parse", "--load", "macros.fedora", "--load", "macros.systemd", "--load", "macros.golang",
 			"--define", "_sourcedir ../units", "--undefine", "fedora", "--undefine", "rhel", "--define", test.define, "driverd.spec").Output()
 		if err != nil {
@@ -60,6 +60,9 @@ func TestSpecByDistribution(t *testing.T) {
 		}
 		if got := strings.Contains(spec, "90-driverd.preset"); got != test.preset {
 			t.Errorf("where %s, the package has a preset: %v", test.define, got)
+		}
+		if got := strings.Contains(spec, "\n%package selinux\n"); got != test.selinux {
+			t.Errorf("where %s, there is a package with a policy module: %v", test.define, got)
 		}
 	}
 }
