@@ -55,6 +55,9 @@ type Start struct {
 	// Words are added to the kernel's command line.
 	Words []string
 
+	// SELinux has the kernel enforce the policy of BuildSELinuxImage's disk.
+	SELinux bool
+
 	// Terminal puts the serial console on this process's terminal, for a
 	// person; without it, it goes to a file that Collect saves.
 	Terminal bool

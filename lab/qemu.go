@@ -40,10 +40,17 @@ var hardware = []string{"-accel", "kvm", "-cpu", "host"}
 
 // kernelArgs make a guest start quickly and stay quiet.
 var kernelArgs = []string{
-	"console=ttyS0", "quiet", "panic=-1", "mitigations=off", "audit=0",
+	"console=ttyS0", "quiet", "panic=-1", "mitigations=off",
 	"random.trust_cpu=on", "tsc=unstable", "systemd.show_status=0",
-	"8250.nr_uarts=1", "lsm=lockdown,yama,landlock", // fewer devices, no BPF and AppArmor policies to load
+	"8250.nr_uarts=1", // fewer devices
 }
+
+// A guest has no policies of AppArmor and BPF to load and nothing to audit, or it has
+// SELinux, and the kernel's log has every denial.
+var (
+	noPolicyArgs = []string{"audit=0", "lsm=lockdown,yama,landlock"}
+	selinuxArgs  = []string{"lsm=lockdown,yama,landlock,selinux", "sysctl.kernel.printk_ratelimit=0"}
+)
 
 // acceleration returns QEMU's arguments for the fastest way that works here. A
 // /dev/kvm may exist and still fail on the guest's first instructions (nested
@@ -134,7 +141,11 @@ func qemuArgs(dir string, image *Image, s Start, devices []Device, accel []strin
 		"-qmp", "unix:" + filepath.Join(dir, "qmp") + ",server=on,wait=off",
 		"-qmp", "unix:" + filepath.Join(dir, "monitor") + ",server=on,wait=off",
 	})
-	words := slices.Concat(kernelArgs, s.Words)
+	policy := noPolicyArgs
+	if s.SELinux {
+		policy = selinuxArgs
+	}
+	words := slices.Concat(kernelArgs, policy, s.Words)
 	if image.Initrd == "" {
 		words = append(words, "root=/dev/vda", "rw", "console=hvc0")
 	} else {
