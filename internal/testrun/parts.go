@@ -108,7 +108,7 @@ func parts(soak time.Duration) []part {
 		{tier: rest, pkg: "lab", takes: 6 * time.Minute}, // the lab itself, and the split of other kernels
 		{tier: rest, pkg: "packaging", takes: 2 * time.Minute},
 		guest(rest, behaviour, "TestFleet", 500),
-		guest(rest, behaviour, "TestSELinux", 180),
+		guest(rest, behaviour, "TestSELinux", 200),
 		guest(rest, behaviour, "TestEightDevicesAtOnce", 80),
 		guest(rest, behaviour, "TestKernelOfTheHost", 80),
 		guest(rest, behaviour, "TestNoModule", 80),

@@ -37,19 +37,31 @@ func TestSELinux(t *testing.T) {
 		nic := g.plug("nic", "igb")
 		g.bound(nic, "igb")
 		g.idle()
-		g.sh("driverd status && systemctl reload driverd.service")
+
 		// driverd had dnf5daemon started, and has the step stop it.
 		g.until("! systemctl is-active -q dnf5daemon-server.service")
+
+		g.sh("driverd status && systemctl reload driverd.service && systemctl restart driverd.service")
+		g.bound(nic, "igb")
+		// A unit that has no domain of its own calls the service.
+		g.sh("install -d /var/lib/prometheus/node-exporter && systemctl start driverd-metrics.service && grep -x 'driverd_up 1' /var/lib/prometheus/node-exporter/driverd.prom")
+
 		// These steps say what keeps them from their work, and from which domain.
 		g.sh("echo %s >/sys/bus/pci/drivers/igb/unbind && modprobe -r igb && echo blacklist igb >/etc/modprobe.d/test.conf", nic)
 		for unit, domain := range map[string]string{"driverd-install@100": "driverd_install_t", "driverd-load@" + nic.String(): "driverd_load_t"} {
 			g.sh("systemctl start %s.service && journalctl --sync && journalctl -q -u %[1]s.service _SELINUX_CONTEXT=system_u:system_r:%s:s0 | grep .", unit, domain)
 		}
 		g.sh("rm /etc/modprobe.d/test.conf")
+
 		if got := g.denials(); got != "" {
 			t.Errorf("SELinux denies driverd:\n%s", got)
 		}
 		g.healthy()
+	})
+
+	t.Run("where there is no such domain the units run nevertheless", func(t *testing.T) {
+		const run = "systemd-run --quiet --wait --property=SELinuxContext=%ssystem_u:system_r:nosuch_t:s0 true"
+		g.in(t).sh(run+" && ! "+run, "-", "")
 	})
 
 	g.sh("echo %s | base64 -d >/run/selinux.py", base64.StdEncoding.EncodeToString([]byte(selinuxScript)))
