@@ -130,7 +130,8 @@ func verifyWithRPM(ctx context.Context, files []string) error {
 		return context.Cause(ctx)
 	case errors.As(err, &failed):
 		return reason.With(reason.UntrustedPackage, fmt.Errorf(
-			"a package is not signed, or not with a key that this guest trusts; an administrator can import the key: %s", oneLine(withoutFolders(string(said), files))))
+			"a package is not signed, or not with a key that this guest trusts: rpmkeys says %s; if you trust the repository, "+
+				"import the key that its gpgkey= names (rpm --import FILE), then run: driverd rescan", oneLine(withoutFolders(string(said), files))))
 	default:
 		return reason.With(reason.UntrustedPackage, fmt.Errorf("cannot check the signatures of packages: %w", err))
 	}

@@ -46,7 +46,11 @@ func (s *session) unresolved(ctx context.Context, track *tracker) error {
 	}
 	text := redact.Text(oneLine(strings.Join(texts, "\n")))
 	if len(track.deadRepos) > 0 {
-		return reason.With(reason.RepoUnreachable, fmt.Errorf("%s; %s", strings.Join(track.deadRepos, "; "), text))
+		why := strings.Join(track.deadRepos, "; ") + "; check the address in /etc/yum.repos.d, and the network"
+		if found&problemNotFound == 0 { // which the repository may have
+			why += "; " + text
+		}
+		return reason.With(reason.RepoUnreachable, errors.New(why))
 	}
 	switch {
 	case found&problemLocked != 0:

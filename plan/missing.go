@@ -76,7 +76,7 @@ func onlyExcluded(packages []Holder) []Holder {
 
 // excluded decides about packages that DNF's configuration hides.
 func excluded(packages []Holder) Want {
-	want := stop(reason.Excluded, "DNF's configuration excludes %s: allow it there (excludepkgs= or includepkgs= in /etc/dnf/dnf.conf, or of repository %s)",
+	want := stop(reason.Excluded, "DNF's configuration excludes %s (excludepkgs= or includepkgs= in /etc/dnf/dnf.conf, or in the section of repository %s in /etc/yum.repos.d): change that, then run: driverd rescan",
 		packages[0].NEVRA, packages[0].Repo)
 	want.Group = packages[0].Group
 	for _, p := range packages {
