@@ -92,7 +92,7 @@ func (d *DNF5) installed(ctx context.Context, kernels []string) (installedState,
 		}
 	}
 	for n, release := range kernels {
-		switch of, err := s.buildOf(ctx, release); {
+		switch of, _, err := buildOf(ctx, s, release); {
 		case err == nil:
 			state.builds[release] = of
 		case n == 0 || reason.Of(err) != reason.ForeignKernel:
@@ -117,13 +117,14 @@ func (s *session) claimants(ctx context.Context, release string) ([]member, erro
 	return members(found, unameVersion(release)), explain(err)
 }
 
-// buildOf is the build of an installed kernel; see kernelBuild.
-func (s *session) buildOf(ctx context.Context, release string) (build, error) {
-	owners, err := s.claimants(ctx, release)
+// buildOf is the build of an installed kernel, and its claimants; see kernelBuild.
+func buildOf(ctx context.Context, o kernelOwners, release string) (build, []member, error) {
+	claimants, err := o.claimants(ctx, release)
 	if err != nil {
-		return build{}, fmt.Errorf("cannot tell the build of kernel %s: %w", release, err)
+		return build{}, nil, fmt.Errorf("cannot tell the build of kernel %s: %w", release, err)
 	}
-	return kernelBuild(release, owners, func() ([]member, error) { return s.imageOwners(ctx, release) })
+	of, err := kernelBuild(release, claimants, func() ([]member, error) { return o.imageOwners(ctx, release) })
+	return of, claimants, err
 }
 
 // kernelBuild is the build of an installed kernel. All installed packages that say that

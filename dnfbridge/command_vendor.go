@@ -36,7 +36,7 @@ func (c Command) vendorPackages(ctx context.Context, v Vendor, fresh bool) ([]of
 	var all []offeredPackage
 	for _, query := range queries {
 		if fresh {
-			query = append(query, "--refresh")
+			query, fresh = append(query, "--refresh"), false // once is enough for both
 		}
 		found, err := c.query(ctx, query...)
 		if err != nil {

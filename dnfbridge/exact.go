@@ -22,21 +22,14 @@ type kernelFacts struct {
 
 // newKernelFacts are facts about a kernel, of what knows its owners and lists files.
 func newKernelFacts(ctx context.Context, release string, o kernelOwners, files func(context.Context, []string) (map[string][]string, error)) kernelFacts {
-	owners := sync.OnceValues(func() ([]member, error) { return o.claimants(ctx, release) })
-	of := sync.OnceValues(func() (build, error) {
-		claimants, err := owners()
-		if err != nil {
-			return build{}, err
-		}
-		return kernelBuild(release, claimants, func() ([]member, error) { return o.imageOwners(ctx, release) })
+	var claimants []member
+	of := sync.OnceValues(func() (of build, err error) {
+		of, claimants, err = buildOf(ctx, o, release)
+		return of, err
 	})
 	return kernelFacts{
 		symbols: sync.OnceValues(func() (map[string]bool, error) {
 			of, err := of()
-			if err != nil {
-				return nil, err
-			}
-			claimants, err := owners()
 			return symbols(claimants, of), err
 		}),
 		files: func(nevras []string) (map[string][]string, error) { return files(ctx, nevras) },

@@ -123,9 +123,7 @@ func TestGoldenImage(t *testing.T) {
 	t.Run("a vendor's driver drives its own", func(t *testing.T) {
 		g := g.in(t)
 		g.bound(card, "edu")
-		if got := g.sh("driverd vendor prove edu"); got != "120\nedu works." {
-			t.Errorf("it proves %q", got)
-		}
+		g.computes()
 	})
 
 	t.Run("the only card comes up with what was laid up", func(t *testing.T) {

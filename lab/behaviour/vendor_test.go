@@ -95,6 +95,14 @@ func (g guest) configureVendor(name string) {
 	g.sh(rescan)
 }
 
+// computes has the edu device compute, as its vendor's drop-in says.
+func (g guest) computes() {
+	g.Helper()
+	if got := g.sh("driverd vendor prove edu"); got != "120\nedu works." {
+		g.Errorf("it proves %q", got)
+	}
+}
+
 // TestVendor has a vendor's driver in a repository of its own: a module that the lab has built
 // for QEMU's edu device, and a program that has the card compute.
 func TestVendor(t *testing.T) {
@@ -141,9 +149,7 @@ func TestVendor(t *testing.T) {
 		g.configureVendor("edu")
 		g.bound(slot, "edu")
 		g.sh("rpm -q edu-factorial %s && modinfo -F filename edu | grep /extra/", kmod.Name)
-		if got := g.sh("driverd vendor prove edu"); got != "120\nedu works." {
-			t.Errorf("it proves %q", got)
-		}
+		g.computes()
 		g.sh("driverd history | grep enable-vendor")
 		t.Log(g.sh("driverd history; driverd explain %s", slot))
 		g.onlyRunningKernel()
@@ -204,9 +210,7 @@ func TestVendorBySymbols(t *testing.T) {
 		g.bound(slot, "edu")
 		g.sh("rpm -q edu-factorial kmod-edu && modinfo -F filename edu | grep -x /lib/modules/%s/weak-updates/edu.ko", image.Release)
 		g.sh("modinfo -F vermagic edu | grep '^%s '", other)
-		if got := g.sh("driverd vendor prove edu"); got != "120\nedu works." {
-			t.Errorf("it proves %q", got)
-		}
+		g.computes()
 		t.Log(g.sh("driverd history; driverd explain %s", slot))
 		g.installed("kernel-core", image.Release)
 		g.sh("! driverd status | grep 'next kernel'")
