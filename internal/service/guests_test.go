@@ -47,7 +47,7 @@ func TestRecordedGuests(t *testing.T) {
 			w.start()
 			before := w.settled()
 			w.plug()
-			d := w.settled(c.slot)[c.slot]
+			d := w.giving(c.slot, c.functions)
 			if c.driver == "" {
 				if d.State != "blocked" || d.Reason != c.reason || d.Driver != "" {
 					t.Errorf("%s is %s (%s): %s", c.slot, d.State, d.Reason, d.Message)

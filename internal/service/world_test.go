@@ -216,6 +216,18 @@ func (w *world) settled(slots ...string) map[string]api.Device {
 	}
 }
 
+// giving is settled for one device, once it gives the guest these functions: its driver makes
+// them one by one after it has taken the device.
+func (w *world) giving(slot string, functions []string) api.Device {
+	w.t.Helper()
+	for end := time.Now().Add(deadline); ; time.Sleep(20 * time.Millisecond) {
+		d := w.settled(slot)[slot]
+		if slices.Equal(d.Functions, append([]string{}, functions...)) || time.Now().After(end) {
+			return d
+		}
+	}
+}
+
 // installed are the packages that the service has installed.
 func (w *world) installed() []string {
 	w.mu.Lock()
