@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	"daemon/journal": {"reason"},
 	"daemon/ledger":  {"reason", "hwdetect"},
 	"daemon/load":    {"reason", "hwdetect", "hwdetect/modalias", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/modprobe", "hwdetect/sysfs", "kernelbuild", "plan", "internal/outcome", "internal/printable", "internal/redact"},
-	"daemon/outside": {},
+	"daemon/outside": {"internal/tree"},
 	"daemon/phase":   {"reason", "hwdetect", "hwdetect/firmware", "plan", "daemon/ledger"},
 	"daemon/state":   {"daemon", "dnfbridge", "internal/tree"},
 

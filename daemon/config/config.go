@@ -76,6 +76,22 @@ func Load(root string) (Config, error) {
 	return c, nil
 }
 
+// Cache is Load of one guest, again and again: nothing is read of files that have not changed.
+// It may be used by one goroutine at a time.
+type Cache struct {
+	Root string
+	kept tree.Kept[Config]
+}
+
+// Load is Load of the files as they are now. Nobody may change what it returns.
+func (c *Cache) Load() (Config, error) {
+	kept, err := c.kept.Get(tree.At(c.Root), Folders, func() (Config, error) { return Load(c.Root) })
+	if err != nil {
+		return Config{}, err
+	}
+	return *kept, nil
+}
+
 // Files returns the files under root that Load reads, in their order, the drop-ins last.
 func Files(root string) ([]string, error) {
 	names, err := files(root)

@@ -4,13 +4,7 @@
 // service: the guest's network, and the configuration of the repositories.
 package outside
 
-import (
-	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
-	"syscall"
-)
+import "driverd/internal/tree"
 
 // Folders are where DNF 5 reads what its repositories are: their definitions,
 // what overrides these, its own configuration, variables, keys. See dnf5.conf(5).
@@ -25,22 +19,5 @@ var Folders = []string{
 type Guest struct{ Folders []string }
 
 // Repositories returns a text that is another one when the configuration of the
-// repositories is: which files there are, and when each was written.
-func (g Guest) Repositories() string {
-	var text strings.Builder
-	for _, folder := range g.Folders {
-		files, _ := os.ReadDir(folder) // one that is not there has none
-		for _, file := range files {
-			info, err := os.Stat(filepath.Join(folder, file.Name()))
-			if err != nil || info.IsDir() {
-				continue
-			}
-			inode := uint64(0)
-			if st, ok := info.Sys().(*syscall.Stat_t); ok {
-				inode = st.Ino
-			}
-			fmt.Fprintf(&text, "%s %d %d %d\n", filepath.Join(folder, file.Name()), inode, info.Size(), info.ModTime().UnixNano())
-		}
-	}
-	return text.String()
-}
+// repositories may be: which files there are, and when each was changed.
+func (g Guest) Repositories() string { return tree.At("/").Stamp(g.Folders...) }

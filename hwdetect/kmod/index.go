@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -48,8 +47,7 @@ var Files = [...]string{aliasFile, builtInFile, BuildFile}
 type Index struct {
 	installed owners
 	builtIn   owners
-	shipped   modules
-	problem   error // why shipped lacks what the kernel came with, nil if it does not lack it
+	shipped   shipped
 
 	general func() modules // the index that driverd ships; nil of the zero Index
 }
@@ -74,32 +72,48 @@ func prefixOf(identity string) string {
 	return modalias.Key(identity)
 }
 
+// parts are what an Index is made of, each of a file of its own.
+type parts struct {
+	installed, builtIn *owners
+	shipped            *shipped
+}
+
+// index puts them together.
+func (p parts) index(general func() modules) *Index {
+	return &Index{installed: *p.installed, builtIn: *p.builtIn, shipped: *p.shipped, general: general}
+}
+
 // readFor reads what may match an identity that begins with a prefix.
 func readFor(dir, prefix string) (*Index, error) {
 	installed, err := readInstalled(dir, prefix)
 	if err != nil {
 		return nil, err
 	}
-	text, err := readFile(dir, builtInFile)
+	builtIn, err := readBuiltIn(dir, prefix)
 	if err != nil {
 		return nil, err
 	}
-	builtIn := ownersBuilder{prefix: prefix}
+	shipped, err := readShipped(dir, prefix)
+	if err != nil {
+		return nil, err
+	}
+	return parts{&installed, &builtIn, &shipped}.index(general(prefix)), nil
+}
+
+// readBuiltIn reads what the kernel's build says of what is in its image.
+func readBuiltIn(dir, prefix string) (owners, error) {
+	text, err := readFile(dir, builtInFile)
+	if err != nil {
+		return owners{}, err
+	}
+	b := ownersBuilder{prefix: prefix}
 	for record := range bytes.SplitSeq(text, []byte{0}) {
 		// MODULE.alias=PATTERN
 		if module, pattern, ok := bytes.Cut(record, []byte(".alias=")); ok {
-			builtIn.add(pattern, module)
+			b.add(pattern, module)
 		}
 	}
-	x := &Index{installed: installed, builtIn: builtIn.build()}
-	if x.shipped, err = readShipped(dir, prefix); err != nil {
-		if !errors.As(err, new(formatError)) {
-			return nil, err
-		}
-		x.problem = err
-	}
-	x.general = sync.OnceValue(func() modules { return readGeneral(prefix) })
-	return x, nil
+	return b.build(), nil
 }
 
 // readInstalled reads what depmod has indexed.
@@ -198,7 +212,7 @@ func (x *Index) Claims(source hwdetect.Source, modalias string) []hwdetect.Claim
 
 // Problem is why the index that came with the kernel is not understood, nil if it is,
 // or if there is none.
-func (x *Index) Problem() error { return x.problem }
+func (x *Index) Problem() error { return x.shipped.problem }
 
 // owners maps aliases to the modules that own them.
 type owners struct {

@@ -15,6 +15,7 @@ import (
 	"iter"
 	"slices"
 	"strconv"
+	"sync"
 
 	"driverd/hwdetect"
 	"driverd/hwdetect/modalias"
@@ -43,37 +44,49 @@ type formatError string
 
 func (e formatError) Error() string { return string(e) }
 
+// shipped are the modules of the index that came with the kernel.
+type shipped struct {
+	modules
+	problem error // why some are lacking, nil if none is
+}
+
 // readShipped reads modules.catalog.
-func readShipped(dir, prefix string) (modules, error) {
+func readShipped(dir, prefix string) (shipped, error) {
 	f, err := tree.At(dir).Open(BuildFile, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return modules{}, nil
+		return shipped{}, nil
 	}
+	var all modules
 	if err == nil {
 		defer func() { _ = f.Close() }()
-		var all modules
-		if all, err = readModules(f, prefix); err == nil {
-			return all, nil
-		}
+		all, err = readModules(f, prefix)
 	}
-	return modules{}, fmt.Errorf("cannot read the index of the kernel's build: %s: %w", BuildFile, err)
+	if err != nil {
+		err = fmt.Errorf("cannot read the index of the kernel's build: %s: %w", BuildFile, err)
+	}
+	if errors.As(err, new(formatError)) {
+		return shipped{problem: err}, nil
+	}
+	return shipped{modules: all}, err
 }
 
 //go:embed modules.index.gz
 var generalIndex []byte
 
-// readGeneral reads the index that driverd ships. It is a part of the program, and a
-// test reads it whole.
-func readGeneral(prefix string) modules {
-	text, err := gzip.NewReader(bytes.NewReader(generalIndex))
-	if err != nil {
-		return modules{}
-	}
-	all, err := readModules(text, prefix)
-	if err != nil {
-		return modules{}
-	}
-	return all
+// general returns what reads the index that driverd ships, when it is first asked for. It is
+// a part of the program, and a test reads it whole.
+func general(prefix string) func() modules {
+	return sync.OnceValue(func() modules {
+		text, err := gzip.NewReader(bytes.NewReader(generalIndex))
+		if err != nil {
+			return modules{}
+		}
+		all, err := readModules(text, prefix)
+		if err != nil {
+			return modules{}
+		}
+		return all
+	})
 }
 
 // readModules reads an index. A stanza without a sensible name, lines out of place and

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"driverd/hwdetect/modalias"
+	"driverd/internal/tree"
 	"driverd/kernelbuild"
 )
 
@@ -44,6 +45,19 @@ func Read(root string) *Configuration {
 		}
 	}
 	return c
+}
+
+// Cache is Read of one guest, again and again: nothing is read of files that have not changed.
+// It may be used by one goroutine at a time.
+type Cache struct {
+	Root string
+	kept tree.Kept[Configuration]
+}
+
+// Read is Read of the files as they are now.
+func (c *Cache) Read() *Configuration {
+	kept, _ := c.kept.Get(tree.At(c.Root), append(slices.Clone(Folders), CommandLine), func() (Configuration, error) { return *Read(c.Root), nil })
+	return kept
 }
 
 // Denial says what forbids to load a module for the device with this modalias, and

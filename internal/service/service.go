@@ -98,6 +98,7 @@ func (g Guest) Run(ctx context.Context, version string, log zerolog.Logger) (err
 	var server *bus.Server
 	looked := make(chan struct{})
 	var once sync.Once
+	law := modprobe.Cache{Root: g.Root}
 	engine := daemon.New(daemon.Config{
 		Version:        version,
 		Release:        g.Release,
@@ -117,8 +118,8 @@ func (g Guest) Run(ctx context.Context, version string, log zerolog.Logger) (err
 		RestFile:       restFile,
 		Next:           (&guest.Successor{Root: g.Root, Running: g.Release}).Next,
 		Log:            log,
-		Configuration:  func() (config.Config, error) { return config.Load(g.Root) },
-		Law:            func() plan.Law { return modprobe.Read(g.Root) },
+		Configuration:  (&config.Cache{Root: g.Root}).Load,
+		Law:            func() plan.Law { return law.Read() },
 		SmallMemory:    g.SmallMemory,
 		Gate:           closed,
 		Publish: func(v daemon.View) {
