@@ -143,11 +143,12 @@ func (g *guest) backend(uid int, options ...dnfbridge.Option) *dnfbridge.DNF5 {
 
 // verify has the guest's rpm check signatures, as driverd does.
 func (g *guest) verify(ctx context.Context, files []string) error {
-	args := []string{"--define", "_pkgverify_level all", "--checksig", "--"}
+	var inside []string
 	for _, file := range files {
-		args = append(args, "/"+strings.TrimPrefix(file, g.Path("/")))
+		inside = append(inside, "/"+strings.TrimPrefix(file, g.Path("/")))
 	}
-	if _, err := g.Run(ctx, "rpmkeys", args...); err != nil {
+	argv := dnfbridge.Checksig(inside)
+	if _, err := g.Run(ctx, argv[0], argv[1:]...); err != nil {
 		return reason.With(reason.UntrustedPackage, fmt.Errorf("a package is not signed, or by no trusted key: %w", err))
 	}
 	return nil

@@ -98,6 +98,27 @@ func TestRootTrustsNobodyNew(t *testing.T) {
 	}
 }
 
+// A package is signed, and its contents are not what was signed: it is refused, however lax
+// a guest's settings are.
+func TestForgedContentsAreNotInstalled(t *testing.T) {
+	g := newGuest(t)
+	before := g.installed(t)
+	g.write(t, "/etc/rpm/macros.test", "%_pkgverify_level none\n")
+	for _, repo := range []string{baseRepo, "[kernel]\nname=kernel\nbaseurl=%s\ngpgcheck=0\n"} {
+		g.write(t, "/etc/yum.repos.d/kernel.repo", fmt.Sprintf(repo, g.repo.URL))
+		err := g.backend(0).Install(t.Context(), install("kernel-modules-forged"), nil)
+		if reason.Of(err) != reason.UntrustedPackage {
+			t.Errorf("the reason of %v is %q, want %q", err, reason.Of(err), reason.UntrustedPackage)
+		}
+		if got := g.installed(t); !slices.Equal(got, before) {
+			t.Errorf("installed are %v, want %v", got, before)
+		}
+		if got := g.run(t, "find", "/opt/test", "-name", "kernel-modules-forged*"); got != "" {
+			t.Errorf("there is %s", got)
+		}
+	}
+}
+
 // What dnf has left of a repository at an earlier address is not what it installs.
 func TestLeftoverIsNotInstalled(t *testing.T) {
 	g := newGuest(t)

@@ -118,6 +118,7 @@ func world() []rpmrepo.Package {
 			p.Requires = append(p.Requires, "nobody-has-this")
 		}),
 		with(subpackage("kernel-modules-unsigned", release), func(p *rpmrepo.Package) { p.Unsigned = true }),
+		with(subpackage("kernel-modules-forged", release), func(p *rpmrepo.Package) { p.Forged = true }),
 		with(subpackage("kernel-modules-badpost", release), func(p *rpmrepo.Package) { p.Post = `error("depmod fell over")` }),
 		with(subpackage("kernel-modules-badpre", release), func(p *rpmrepo.Package) { p.Pre = `error("no")` }),
 		with(subpackage("kernel-modules-large", release), func(p *rpmrepo.Package) { p.PayloadBytes = 150 << 10 }),

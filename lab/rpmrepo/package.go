@@ -8,11 +8,13 @@ package rpmrepo
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 )
@@ -38,6 +40,7 @@ type Package struct {
 	PayloadBytes int
 	Files        map[string][]byte // further files by their absolute paths
 	Unsigned     bool
+	Forged       bool // it is signed, and its contents are others than those that were signed
 }
 
 // NEVRA is the package's identity as rpm prints it.
@@ -135,7 +138,38 @@ func (p Package) build(ctx context.Context, dir string, key *Key) (err error) {
 	if err != nil || p.Unsigned {
 		return err
 	}
-	return key.Sign(ctx, filepath.Join(dir, fmt.Sprintf("%s-%s-%s.x86_64.rpm", p.Name, p.Version, p.Release)))
+	rpm := filepath.Join(dir, fmt.Sprintf("%s-%s-%s.x86_64.rpm", p.Name, p.Version, p.Release))
+	if err := key.Sign(ctx, rpm); err != nil || !p.Forged {
+		return err
+	}
+	p.Forged, p.Unsigned = false, true
+	if err := p.build(ctx, top, nil); err != nil {
+		return err
+	}
+	return forge(rpm, filepath.Join(top, filepath.Base(rpm)))
+}
+
+// forge gives a package the contents of another one.
+func forge(rpm, other string) error {
+	signed, err := os.ReadFile(rpm)
+	if err != nil {
+		return err
+	}
+	contents, err := os.ReadFile(other)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(rpm, slices.Concat(signed[:payloadAt(signed)], contents[payloadAt(contents):]), 0o644)
+}
+
+// payloadAt is where the contents of a package begin: behind a lead, a header with
+// signatures, padded, and the package's header (rpm: docs/manual/format_v4.md).
+func payloadAt(rpm []byte) int {
+	const lead, intro, entry = 96, 16, 16
+	header := func(at int) int {
+		return at + intro + entry*int(binary.BigEndian.Uint32(rpm[at+8:])) + int(binary.BigEndian.Uint32(rpm[at+12:]))
+	}
+	return header((header(lead) + 7) &^ 7)
 }
 
 func run(cmd *exec.Cmd) error {
