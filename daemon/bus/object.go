@@ -3,8 +3,10 @@
 package bus
 
 import (
+	"maps"
 	"reflect"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -23,17 +25,52 @@ type object map[string]properties
 // view of the engine makes a new one.
 type tree map[dbus.ObjectPath]object
 
-func newTree(v daemon.View) tree {
+// shown is what a view comes to. It never changes.
+type shown struct {
+	tree    tree
+	of      map[dbus.ObjectPath]any // what of the view an object shows
+	renewed []dbus.ObjectPath       // objects that the view before had not, or that showed something else
+
+	once    sync.Once
+	managed reply
+}
+
+// objects is the reply to GetManagedObjects, made once.
+func (s *shown) objects() reply {
+	s.once.Do(func() {
+		objects := maps.Clone(s.tree)
+		delete(objects, rootPath)
+		s.managed = encode([]any{map[dbus.ObjectPath]object(objects)})
+	})
+	return s.managed
+}
+
+// next is what the next view comes to. Of most devices it shows nothing new.
+func (s *shown) next(v daemon.View) *shown {
+	n := &shown{tree: make(tree), of: make(map[dbus.ObjectPath]any)}
+	add := func(path dbus.ObjectPath, of any, name string, show func() properties) {
+		if last, ok := s.of[path]; ok && reflect.DeepEqual(last, of) {
+			n.of[path], n.tree[path] = last, s.tree[path]
+			return
+		}
+		n.of[path], n.tree[path] = of, object{name: show()}
+		n.renewed = append(n.renewed, path)
+	}
 	counts := make(map[string]uint32)
-	t := make(tree)
 	for _, d := range v.Devices {
 		counts[string(d.State)]++
-		t[dbus.ObjectPath(api.DevicePath(d.Slot.String()))] = object{api.DeviceInterface: deviceProperties(d)}
+		add(dbus.ObjectPath(api.DevicePath(d.Slot.String())), d, api.DeviceInterface, func() properties { return deviceProperties(d) })
 	}
 	for _, j := range v.Jobs {
-		t[dbus.ObjectPath(api.JobPath(j.Number))] = object{api.JobInterface: jobProperties(j)}
+		add(dbus.ObjectPath(api.JobPath(j.Number)), j, api.JobInterface, func() properties { return jobProperties(j) })
 	}
-	t[api.RootPath] = object{api.ManagerInterface: properties{
+	v.Devices, v.Jobs = nil, nil
+	add(api.RootPath, []any{v, counts}, api.ManagerInterface, func() properties { return managerProperties(v, counts) })
+	return n
+}
+
+func managerProperties(v daemon.View, counts map[string]uint32) properties {
+	return properties{
 		"Version":       dbus.MakeVariant(v.Version),
 		"KernelRelease": dbus.MakeVariant(v.Release),
 		"Platform":      dbus.MakeVariant(v.Platform),
@@ -44,8 +81,7 @@ func newTree(v daemon.View) tree {
 		"Mode":          dbus.MakeVariant(string(v.Mode)),
 		"Counts":        dbus.MakeVariant(counts),
 		"NextKernel":    dbus.MakeVariant(nextKernel(v.NextKernel)),
-	}}
-	return t
+	}
 }
 
 // nextKernel is empty if the next boot brings the running kernel.

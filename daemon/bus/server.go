@@ -6,7 +6,6 @@ package bus
 import (
 	"context"
 	"fmt"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,25 +43,11 @@ type Server struct {
 	calls    sync.RWMutex // held for reading by each call
 }
 
-// shown is what the latest view comes to. It never changes.
-type shown struct {
-	tree    tree
-	objects func() reply // of GetManagedObjects, made once
-}
-
-func show(t tree) *shown {
-	return &shown{t, sync.OnceValue(func() reply {
-		objects := maps.Clone(t)
-		delete(objects, rootPath)
-		return encode([]any{map[dbus.ObjectPath]object(objects)})
-	})}
-}
-
 // Listen connects to the bus at address and waits there for the first view.
 // The name is taken by Serve, so that nobody finds a service without objects.
 func Listen(ctx context.Context, address string, engine Engine, log zerolog.Logger) (*Server, error) {
 	s := &Server{ctx: ctx, engine: engine, log: log, callers: newCallers()}
-	s.shown.Store(show(tree{}))
+	s.shown.Store(&shown{})
 	s.lastCall.Store(time.Now().UnixNano())
 	var err error
 	if s.wire, err = dial(ctx, address, s.called); err == nil {
@@ -148,10 +133,11 @@ func (s *Server) current() tree { return s.shown.Load().tree }
 // Publish shows v, and announces what is new in it. It is called by one
 // goroutine at a time.
 func (s *Server) Publish(v daemon.View) {
-	next := newTree(v)
-	last := s.shown.Swap(show(next)).tree
-	for path, object := range last {
-		if _, ok := next[path]; !ok {
+	last := s.shown.Load()
+	next := last.next(v)
+	s.shown.Store(next)
+	for path, object := range last.tree {
+		if _, ok := next.tree[path]; !ok {
 			var names []string
 			for name := range object {
 				names = append(names, name)
@@ -159,8 +145,9 @@ func (s *Server) Publish(v daemon.View) {
 			s.emit(rootPath, objectManager+".InterfacesRemoved", path, names)
 		}
 	}
-	for path, object := range next {
-		before, ok := last[path]
+	for _, path := range next.renewed {
+		object := next.tree[path]
+		before, ok := last.tree[path]
 		if !ok && path != rootPath {
 			s.emit(rootPath, objectManager+".InterfacesAdded", path, object)
 			continue

@@ -78,6 +78,10 @@ func (g *guest) byDriverd(ctx context.Context, r race) (l Lap, err error) {
 	if err != nil {
 		return l, err
 	}
+	load, err := g.loadSteps(ctx)
+	if err != nil {
+		return l, err
+	}
 	slots, err := g.plug(ctx, r.devices)
 	if err != nil {
 		return l, err
@@ -94,9 +98,10 @@ func (g *guest) byDriverd(ctx context.Context, r race) (l Lap, err error) {
 		return l, err
 	}
 	l.cpu, l.own = l.cpu-cpu, l.own-own
-	if l.load, err = g.loadSteps(ctx, slots); err != nil {
+	if l.load, err = g.loadSteps(ctx); err != nil {
 		return l, err
 	}
+	l.load -= load
 	if l.Steps, err = g.steps(ctx, slots, came); err != nil {
 		return l, err
 	}
@@ -104,18 +109,10 @@ func (g *guest) byDriverd(ctx context.Context, r race) (l Lap, err error) {
 	return l, nil
 }
 
-// loadSteps is the CPU time of the last load step of each slot, which systemd logs
-// (SD_MESSAGE_UNIT_RESOURCES).
-func (g *guest) loadSteps(ctx context.Context, slots []hwdetect.Slot) (seconds float64, err error) {
-	for _, s := range slots {
-		used, err := g.number(ctx, 1e9, `journalctl -b --no-pager -o json --output-fields=CPU_USAGE_NSEC MESSAGE_ID=ae8f7b866b0347b9af31fe1c80b127c0 UNIT=driverd-load@%s.service |
-	sed -n 's/.*"CPU_USAGE_NSEC":"\([0-9]*\)".*/\1/p' | tail -n 1 | grep . || echo 0`, s)
-		if err != nil {
-			return 0, err
-		}
-		seconds += used
-	}
-	return seconds, nil
+// loadSteps is the CPU time that all load steps have used since the boot, in seconds: that of
+// the slice in which systemd has the instances of their unit.
+func (g *guest) loadSteps(ctx context.Context) (float64, error) {
+	return g.number(ctx, 1e9, `systemctl show -P CPUUsageNSec 'system-driverd\x2dload.slice' | grep -x '[0-9]*' || echo 0`)
 }
 
 // steps asks driverd for the timelines of the devices in slots, the first of which
