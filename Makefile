@@ -13,10 +13,10 @@ SOAK = 30m
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -ec
 .DEFAULT_GOAL = help
-.PHONY: help host docs pot rpm repo srpm guest demo test test-all test-rest test-long test-guests guest-test faults lint unit fuzz bench split-report index clean
+.PHONY: help host docs pot rpm rpm-aarch64 repo srpm guest demo test test-all test-rest test-long test-guests guest-test faults lint unit fuzz bench split-report index clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
 
 host: ## install what building and testing need (Debian 12)
 	@$(LAB) host
@@ -29,6 +29,9 @@ pot: host ## collect the texts of the page for translators: cockpit/po/driverd.p
 
 rpm: host ## build dist/driverd-VERSION-RELEASE.x86_64.rpm
 	@packaging/build-rpm
+
+rpm-aarch64: host ## build dist/aarch64/driverd-VERSION-RELEASE.aarch64.rpm, on this machine
+	@packaging/build-rpm -a aarch64
 
 srpm: host ## build dist/driverd-VERSION-RELEASE.src.rpm, which builds offline
 	@packaging/build-rpm -s

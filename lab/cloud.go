@@ -7,6 +7,9 @@ import (
 	"slices"
 )
 
+// cloudPackages are those of Debian's that a guest with cloud-init has.
+var cloudPackages = []string{"cloud-init", "createrepo-c"}
+
 // BuildCloudImage makes the disk of a guest like BuildImage's that has
 // cloud-init too, and these packages.
 func BuildCloudImage(ctx context.Context, rpms ...string) (*Image, error) {
@@ -21,7 +24,7 @@ func BuildGoldenImage(ctx context.Context, script string, rpms ...string) (*Imag
 }
 
 func buildCloudImage(ctx context.Context, prefix, script string, rpms ...string) (*Image, error) {
-	return buildRicherImage(ctx, prefix, "cloud-root", []string{"cloud-init", "createrepo-c"}, script, rpms...)
+	return buildRicherImage(ctx, prefix, "cloud-root", cloudPackages, script, rpms...)
 }
 
 // BuildPeersImage makes the disk of a guest like BuildImage's that has other

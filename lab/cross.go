@@ -7,50 +7,44 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"driverd/lab/stage"
 )
 
-// Architecture is one that driverd is built for here, though this machine is of another.
-type Architecture struct {
-	Go     string   // as GOARCH names it
-	debian string   // as Debian names it
-	udev   string   // where Debian has its libudev
-	triple string   // begins the name of its compiler, and of the folder of its libc
-	loader string   // of its programs, in that folder
-	Runner []string // what runs its programs here, none if the processor does
+// Environment is what has the go command and rpmbuild build for another architecture, with
+// cgo and libudev, what its own machines run. Runner runs it here. It needs the network
+// once, and no root: nothing of the architecture is installed.
+func (a Architecture) Environment(ctx context.Context) ([]string, error) {
+	return a.environment(ctx)
 }
 
-// The architectures beside the guest's own.
-var (
-	I386    = Architecture{Go: "386", debian: "i386", udev: "usr/lib/i386-linux-gnu", triple: "i686-linux-gnu", loader: "ld-linux.so.2"}
-	AArch64 = Architecture{Go: "arm64", debian: "arm64", udev: "usr/lib/aarch64-linux-gnu", triple: "aarch64-linux-gnu", loader: "ld-linux-aarch64.so.1", Runner: []string{"qemu-aarch64"}}
-)
+// EnvironmentHere is Environment for what only runs here, with Runner or without one: it
+// finds its loader and its libraries where they are on this machine.
+func (a Architecture) EnvironmentHere(ctx context.Context) ([]string, error) {
+	return a.environment(ctx, "-rpath,{udev}:{libc}", "--dynamic-linker={libc}/"+a.loader)
+}
 
-// Environment is what has the go command build for the architecture, with cgo and
-// libudev. It needs the network once, and no root. What is built finds its libraries
-// in that stage and beside the compiler: nothing of the architecture is installed.
-func (a Architecture) Environment(ctx context.Context) ([]string, error) {
+// environment has the linker given more options, in which the folders of libudev and of
+// libc are put.
+func (a Architecture) environment(ctx context.Context, linker ...string) ([]string, error) {
 	dir, err := stage.Get(ctx, "libudev-"+a.debian, []string{"bookworm"}, func(ctx context.Context, dir string) error {
-		debian, err := openArchive(ctx, "bookworm", a.debian)
-		if err != nil {
-			return err
-		}
-		defer debian.close()
-		debs, err := debian.download(ctx, dir, "libudev-dev", "libudev1")
-		if err != nil {
-			return err
-		}
-		return unpackDebs(ctx, debs, dir)
+		return a.unpack(ctx, dir, "bookworm", "libudev-dev", "libudev1")
 	})
 	if err != nil {
 		return nil, err
 	}
 	udev, libc := filepath.Join(dir, a.udev), filepath.Join("/usr", a.triple, "lib")
+	flags := "-L" + udev
+	for _, option := range linker {
+		flags += " -Wl," + strings.NewReplacer("{udev}", udev, "{libc}", libc).Replace(option)
+	}
 	return append(os.Environ(),
 		"GOOS=linux", "GOARCH="+a.Go, "CGO_ENABLED=1", "CC="+a.triple+"-gcc",
 		"GOFLAGS=-ldflags=-linkmode=external", // Go's own linker passes over most of CGO_LDFLAGS
 		"CGO_CFLAGS=-O2 -I"+filepath.Join(dir, "usr/include"),
-		fmt.Sprintf("CGO_LDFLAGS=-L%s -Wl,-rpath,%s:%s,--dynamic-linker=%s", udev, udev, libc, filepath.Join(libc, a.loader)),
+		"CGO_LDFLAGS="+flags,
+		// Where qemu-user finds the loader, and that the libraries.
+		"QEMU_LD_PREFIX="+filepath.Dir(libc), fmt.Sprintf("QEMU_SET_ENV=LD_LIBRARY_PATH=%s", udev),
 	), nil
 }

@@ -38,7 +38,7 @@ func TestOtherArchitectures(t *testing.T) {
 		{lab.AArch64, pure},
 	} {
 		t.Run(test.arch.Go, func(t *testing.T) {
-			env, err := test.arch.Environment(t.Context())
+			env, err := test.arch.EnvironmentHere(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}

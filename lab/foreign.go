@@ -16,11 +16,17 @@ func WithForeignKernel(ctx context.Context, image *Image) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	boot, err := bootFiles(ctx, "foreign-boot", kernel, slices.Concat(initrdModules, []string{"virtio_net", "virtio_console"}))
+	return image.with(ctx, "foreign-boot", kernel, slices.Concat(initrdModules, []string{"virtio_net", "virtio_console"}))
+}
+
+// with returns the image with another kernel to boot it with, and an initrd of these
+// modules, in a stage of the given name.
+func (image *Image) with(ctx context.Context, name string, kernel kernelFiles, modules []string) (*Image, error) {
+	boot, err := bootFiles(ctx, name, kernel, modules)
 	if err != nil {
 		return nil, err
 	}
-	foreign := *image
-	foreign.Kernel, foreign.Initrd, foreign.Release = filepath.Join(boot, "vmlinuz"), filepath.Join(boot, "initrd"), kernel.release
-	return &foreign, nil
+	other := *image
+	other.Kernel, other.Initrd, other.Release = filepath.Join(boot, "vmlinuz"), filepath.Join(boot, "initrd"), kernel.release
+	return &other, nil
 }

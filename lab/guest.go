@@ -66,6 +66,7 @@ type Start struct {
 // Guest is a running guest. Its methods may be called from several goroutines.
 type Guest struct {
 	scratch
+	arch   Architecture
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when QEMU has ended
 	output *os.File      // what QEMU itself says
@@ -103,7 +104,7 @@ func start(ctx context.Context, o Options, s Start, verb, disk string, begin fun
 		return nil, fmt.Errorf("cannot %s a guest: %w", verb, err)
 	}
 	dir := own.dir
-	g := &Guest{scratch: own, agent: &agent{socket: filepath.Join(dir, "agent")}, bus: s.Machine.bus(), plugged: map[string]Device{}}
+	g := &Guest{scratch: own, arch: o.Image.arch, agent: &agent{socket: filepath.Join(dir, "agent")}, bus: s.Machine.bus(), plugged: map[string]Device{}}
 	defer func() {
 		if err != nil {
 			console, _ := os.ReadFile(filepath.Join(dir, "console"))
@@ -218,7 +219,7 @@ func (g *Guest) launch(args []string, terminal bool) error {
 	if g.output, err = os.Create(filepath.Join(g.dir, "qemu")); err != nil {
 		return err
 	}
-	cmd := exec.Command(qemuBinary, args...)
+	cmd := exec.Command(g.arch.qemu, args...)
 	cmd.Stderr = g.output
 	if terminal {
 		cmd.Stdin, cmd.Stdout = os.Stdin, os.Stdout
@@ -313,6 +314,15 @@ func (g *Guest) Until(ctx context.Context, script string) (string, error) {
 			return "", errors.Join(context.Cause(ctx), last)
 		}
 	}
+}
+
+// Slowness is by how much a guest of this machine's architecture is faster, about: one of
+// another is always emulated.
+func (g *Guest) Slowness() time.Duration {
+	if g.arch.native() {
+		return 1
+	}
+	return 4
 }
 
 // QMPSocket is the socket of a second QMP monitor, for a person's own tools.

@@ -23,7 +23,7 @@ func (k DebianKernel) headers(ctx context.Context) (string, error) {
 	}
 	name := "linux-headers-" + kernel.release
 	dir, err := stage.Get(ctx, "headers-"+k.Suite+"-"+k.Flavour, []string{kernel.modules}, func(ctx context.Context, dir string) error {
-		debian, err := openArchive(ctx, k.Suite, k.arch())
+		debian, err := openArchive(ctx, k.Suite, k.architecture().debian)
 		if err != nil {
 			return err
 		}

@@ -36,7 +36,7 @@ var (
 )
 
 // Prepare installs the packages that the lab needs and that are missing, and more if
-// they are asked for, after saying which. It uses a private apt configuration, so that the machine's own
+// they are asked for, after saying which: NAME or, of another suite, NAME/SUITE. It uses a private apt configuration, so that the machine's own
 // sources and package lists stay untouched. It needs root for that, or a sudo
 // that asks no password; with nothing missing it needs neither.
 func Prepare(ctx context.Context, more ...string) error {
@@ -121,7 +121,11 @@ func aptDir() (string, error) {
 
 // missingPackages returns those of the packages that dpkg does not know as installed.
 func missingPackages(ctx context.Context, packages []string) ([]string, error) {
-	cmd := exec.CommandContext(ctx, "dpkg-query", append([]string{"-W", "-f", "${binary:Package} ${db:Status-Status}\n"}, packages...)...)
+	query := []string{"-W", "-f", "${binary:Package} ${db:Status-Status}\n"}
+	for _, name := range packages {
+		query = append(query, plainName(name))
+	}
+	cmd := exec.CommandContext(ctx, "dpkg-query", query...)
 	out, err := cmd.Output()
 	// Exit status 1 says that some package is unknown to dpkg: dpkg-query(1).
 	if exit := (*exec.ExitError)(nil); err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1) {
@@ -135,11 +139,17 @@ func missingPackages(ctx context.Context, packages []string) ([]string, error) {
 	}
 	var missing []string
 	for _, name := range packages {
-		if !installed[name] {
+		if !installed[plainName(name)] {
 			missing = append(missing, name)
 		}
 	}
 	return missing, nil
+}
+
+// plainName is a package's name without the suite that it is to come from.
+func plainName(pkg string) string {
+	name, _, _ := strings.Cut(pkg, "/")
+	return name
 }
 
 // qemuVersion returns QEMU's major version, 0 if there is none.
@@ -147,7 +157,7 @@ func qemuVersion(ctx context.Context) int {
 	if _, err := exec.LookPath("qemu-img"); err != nil {
 		return 0
 	}
-	out, err := qemuSays(ctx)
+	out, err := Native.qemuSays(ctx)
 	if err != nil {
 		return 0
 	}

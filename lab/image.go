@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -38,6 +39,8 @@ type Image struct {
 	Initrd  string
 	Release string // the kernel's, as uname -r in the guest
 	Repo    string // folder of the rpm-md repository that the guest uses
+
+	arch Architecture
 
 	like *Image // that it was made of, if its own initrd knows no lab.probe: where one runs under KVM, the other does
 }
@@ -112,13 +115,19 @@ func buildImage(ctx context.Context, prefix, root, repo string, kernel kernelFil
 	if err != nil {
 		return nil, err
 	}
+	arch, other := kernel.arch, ""
+	if !arch.native() {
+		if other, err = rootFiles(ctx, prefix+"root-files", root, arch); err != nil {
+			return nil, err
+		}
+	}
 
 	// Both kinds of image are in use at once: each has its own stage.
-	debian, err := stub(ctx, prefix+"stub", root)
+	debian, err := stub(ctx, prefix+"stub", cmp.Or(other, root), arch)
 	if err != nil {
 		return nil, err
 	}
-	name, inputs := prefix+"image", []string{root, repo, debian, imageScript, finish}
+	name, inputs := prefix+"image", []string{root, repo, debian, other, imageScript, finish}
 	if len(rpms) == 0 {
 		name = prefix + "bare-image"
 	}
@@ -151,7 +160,7 @@ func buildImage(ctx context.Context, prefix, root, repo string, kernel kernelFil
 		if err := needRoot("guest image"); err != nil {
 			return err
 		}
-		argv := []string{"sh", "-c", imageScript, "image.sh", root, repo, debian, capability, files, script, filepath.Join(dir, "disk.raw")}
+		argv := []string{"sh", "-c", imageScript, "image.sh", root, repo, debian, capability, arch.RPM, other, files, script, filepath.Join(dir, "disk.raw")}
 		return run(ctx, isolated(ctx, append(argv, rpms...)...))
 	})
 	if err != nil {
@@ -163,6 +172,7 @@ func buildImage(ctx context.Context, prefix, root, repo string, kernel kernelFil
 		Initrd:  filepath.Join(boot, "initrd"),
 		Release: kernel.release,
 		Repo:    filepath.Join(repo, "repo"),
+		arch:    arch,
 	}, nil
 }
 
@@ -170,6 +180,10 @@ func buildImage(ctx context.Context, prefix, root, repo string, kernel kernelFil
 // modules and what they need: under software emulation the stock one takes three times as long.
 func bootFiles(ctx context.Context, name string, kernel kernelFiles, modules []string) (string, error) {
 	inputs := append([]string{kernel.modules, initScript}, modules...)
+	busybox, err := kernel.arch.busybox(ctx)
+	if err != nil {
+		return "", err
+	}
 	return stage.Get(ctx, name, inputs, func(ctx context.Context, dir string) error {
 		if err := run(ctx, exec.CommandContext(ctx, "cp", kernel.vmlinuz, filepath.Join(dir, "vmlinuz"))); err != nil {
 			return err
@@ -183,7 +197,7 @@ func bootFiles(ctx context.Context, name string, kernel kernelFiles, modules []s
 		if err := os.WriteFile(filepath.Join(tree, "init"), []byte(initScript), 0o755); err != nil {
 			return err
 		}
-		if err := run(ctx, exec.CommandContext(ctx, "cp", "/bin/busybox", filepath.Join(tree, "bin"))); err != nil {
+		if err := run(ctx, exec.CommandContext(ctx, "cp", busybox, filepath.Join(tree, "bin"))); err != nil {
 			return err
 		}
 		if err := copyModules(ctx, kernel, modules, filepath.Join(tree, "modules")); err != nil {

@@ -1,14 +1,17 @@
 #!/bin/sh
-# image.sh ROOT REPO STUB KERNEL FILES FINISH DISK [RPM...]: make the guest's disk.
+# image.sh ROOT REPO STUB KERNEL ARCH OTHER FILES FINISH DISK [RPM...]: make the guest's disk.
 #
-# KERNEL is the version of its kernel's *-uname-r capabilities.
+# KERNEL is the version of its kernel's *-uname-r capabilities, ARCH its architecture, as
+# RPM names it. OTHER is empty, or the files of ROOT's packages for ARCH if ROOT is of this
+# machine's architecture: their usr is laid over the root at the end, when nothing runs in
+# it any more.
 # Runs in namespaces of its own. ROOT is the read-only lower layer of an
 # overlay; STUB is the package that speaks for its Debian ones; REPO holds repo/ and key.asc; FILES are laid over the root; RPMs are
 # driverd's packages, none for a guest without it; FINISH is a file with a script
 # that runs in the guest's root at the end, with that root at /mnt too; empty for none.
 set -eu
-root=$1 repo=$2 stub=$3 kernel=$4 files=$5 finish=$6 disk=$7
-shift 7
+root=$1 repo=$2 stub=$3 kernel=$4 arch=$5 other=$6 files=$7 finish=$8 disk=$9
+shift 9
 
 work=$(dirname "$disk")/work
 mkdir "$work"
@@ -49,11 +52,11 @@ mount --bind "$repo/repo" "$guest/run/repo"
 
 chroot "$guest" rpm --import /etc/pki/rpm-gpg/lab.asc
 cp "$stub" "$guest/run/stub.rpm"
-chroot "$guest" dnf5 -y --setopt=lab.baseurl=file:///run/repo install /run/stub.rpm \
+chroot "$guest" dnf5 -y ${other:+"--forcearch=$arch"} --setopt=lab.baseurl=file:///run/repo install /run/stub.rpm \
 	"kernel-core-uname-r = $kernel" "kernel-modules-core-uname-r = $kernel"
 if [ $# -gt 0 ]; then
 	cp "$@" "$guest/run/rpms/"
-	chroot "$guest" sh -c 'dnf5 -y --setopt=lab.baseurl=file:///run/repo install /run/rpms/*'
+	chroot "$guest" sh -c 'dnf5 -y "$@" --setopt=lab.baseurl=file:///run/repo install /run/rpms/*' sh ${other:+"--forcearch=$arch"}
 fi
 if [ -s "$finish" ]; then
 	sed -i 's,^baseurl=.*,baseurl=file:///run/repo,' "$guest/etc/yum.repos.d/lab.repo"
@@ -70,6 +73,15 @@ touch "$guest/etc/.updated" "$guest/var/.updated"
 
 # Not at once: what dnf and systemd have started here may be on its way out.
 umount --lazy "$guest/run/repo" "$guest/run" "$guest/proc" "$guest/dev"
+if [ -n "$other" ]; then
+	rm -r "$guest"/usr/lib/*-linux-gnu "$guest/usr/lib64" "$guest/etc/ld.so.cache"
+	cp -a --remove-destination "$other/usr" "$guest/"
+	# Owners and modes that a package's script has set.
+	cut -d ' ' -f 4 "$root/var/lib/dpkg/statoverride" | while read -r file; do
+		chown --reference="$root$file" "$guest$file"
+		chmod --reference="$root$file" "$guest$file"
+	done
+fi
 truncate -s 2G "$disk"
 mke2fs -q -t ext4 -J size=16 -E lazy_itable_init=1 -L guest -d "$guest" "$disk"
 umount --lazy "$guest" "$work"

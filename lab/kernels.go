@@ -38,15 +38,15 @@ func SplitKernels() []DebianKernel {
 	return []DebianKernel{AMD64, ARM64, {"trixie", "amd64"}, {"trixie", "arm64"}, Old, {"bookworm", "arm64"}, I686}
 }
 
-// arch is Debian's name of the kernel's architecture.
-func (k DebianKernel) arch() string {
+// architecture is the kernel's.
+func (k DebianKernel) architecture() Architecture {
 	switch k.Flavour {
 	case "arm64":
-		return "arm64"
+		return AArch64
 	case "686":
-		return "i386"
+		return I386
 	default:
-		return "amd64"
+		return Native
 	}
 }
 
@@ -82,12 +82,14 @@ func (k DebianKernel) files(ctx context.Context) (kernelFiles, error) {
 	if err != nil {
 		return kernelFiles{}, err
 	}
-	return rootKernel(dir)
+	files, err := rootKernel(dir)
+	files.arch = k.architecture()
+	return files, err
 }
 
 // download downloads the kernel's packages into dir.
 func (k DebianKernel) download(ctx context.Context, dir string) ([]string, error) {
-	debian, err := openArchive(ctx, k.Suite, k.arch())
+	debian, err := openArchive(ctx, k.Suite, k.architecture().debian)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ const (
 	Q35Native Machine = "q35-native" // PCI Express; the root ports notify (pciehp)
 	I440FX    Machine = "pc"         // one conventional PCI bus; ACPI notifies
 	MicroVM   Machine = "microvm"    // no PCI: the kernel's command line lists the devices
+	Virt      Machine = "virt"       // AArch64 with a device tree, no ACPI; PCI Express; the root ports notify
 )
 
 // arguments returns QEMU's arguments for the machine and for what cards are plugged into.
@@ -29,8 +30,11 @@ func (m Machine) arguments() []string {
 			"-global", "virtio-mmio.force-legacy=off"}
 	}
 	args := []string{"-machine", "q35,sata=off,usb=off,smbus=off,vmport=off"}
-	if m == Q35Native {
+	switch m {
+	case Q35Native:
 		args = append(args, "-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off")
+	case Virt:
+		args = []string{"-machine", "virt,gic-version=3"}
 	}
 	// Root ports come first, so that their buses are numbered from 01.
 	for n := 1; n <= rootPorts; n++ {

@@ -20,19 +20,16 @@ import (
 	"driverd/lab/stage"
 )
 
-const qemuBinary = "qemu-system-x86_64"
-
-// software is what always works. An older processor is emulated faster than one
-// with wide vectors, which the guest's libc would use. The guest's processors take
+// software is what always works. The guest's processors take
 // turns in one thread, or have one each: then QEMU 10 may go on running an
 // instruction of the kernel that another processor has just patched away (static
 // keys, tracepoints), and the guest dies, most often of "Oops: int3".
-func software(parallel bool) []string {
+func (a Architecture) software(parallel bool) []string {
 	threads := "single"
 	if parallel {
 		threads = "multi"
 	}
-	return []string{"-accel", "tcg,thread=" + threads, "-cpu", "Nehalem"}
+	return []string{"-accel", "tcg,thread=" + threads, "-cpu", a.cpu}
 }
 
 // hardware is what is faster where it works.
@@ -40,9 +37,7 @@ var hardware = []string{"-accel", "kvm", "-cpu", "host"}
 
 // kernelArgs make a guest start quickly and stay quiet.
 var kernelArgs = []string{
-	"console=ttyS0", "quiet", "panic=-1", "mitigations=off",
-	"random.trust_cpu=on", "tsc=unstable", "systemd.show_status=0",
-	"8250.nr_uarts=1", // fewer devices
+	"quiet", "panic=-1", "mitigations=off", "random.trust_cpu=on", "systemd.show_status=0",
 }
 
 // A guest has no policies of AppArmor and BPF to load and nothing to audit, or it has
@@ -57,11 +52,14 @@ var (
 // virtualization), so one guest is run to see; the verdict is kept for as long
 // as kernel, processor and QEMU are the same.
 func acceleration(ctx context.Context, o Options) ([]string, error) {
+	arch := o.Image.arch
 	kvm, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
-	if err != nil {
-		return software(o.Parallel), nil
+	if err == nil {
+		_ = kvm.Close()
 	}
-	_ = kvm.Close()
+	if err != nil || !arch.native() {
+		return arch.software(o.Parallel), nil
+	}
 	image := o.Image
 	if image.like != nil {
 		image = image.like
@@ -76,7 +74,7 @@ func acceleration(ctx context.Context, o Options) ([]string, error) {
 	}
 	_, model, _ := strings.Cut(string(cpu), "model name")
 	model, _, _ = strings.Cut(model, "\n")
-	version, err := qemuSays(ctx)
+	version, err := arch.qemuSays(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -95,12 +93,12 @@ func acceleration(ctx context.Context, o Options) ([]string, error) {
 	if _, err := os.Stat(filepath.Join(dir, "yes")); err == nil {
 		return hardware, nil
 	}
-	return software(o.Parallel), nil
+	return arch.software(o.Parallel), nil
 }
 
 // qemuSays returns what QEMU says of its version.
-func qemuSays(ctx context.Context) (string, error) {
-	version, err := exec.CommandContext(ctx, qemuBinary, "--version").Output()
+func (a Architecture) qemuSays(ctx context.Context) (string, error) {
+	version, err := exec.CommandContext(ctx, a.qemu, "--version").Output()
 	if err != nil {
 		return "", fmt.Errorf("cannot run QEMU: %w", err)
 	}
@@ -114,7 +112,7 @@ func kvmRuns(ctx context.Context, image *Image) bool {
 	defer cancel()
 	args := append([]string{"-machine", "q35", "-m", "512", "-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio",
 		"-kernel", image.Kernel, "-initrd", image.Initrd, "-append", "console=ttyS0 panic=-1 lab.probe"}, hardware...)
-	cmd := exec.CommandContext(ctx, qemuBinary, args...)
+	cmd := exec.CommandContext(ctx, image.arch.qemu, args...)
 	cmd.SysProcAttr = dieWithParent()
 	out, err := cmd.Output()
 	return err == nil && strings.Contains(string(out), "lab: guest runs")
@@ -133,7 +131,7 @@ func network(port int) string {
 // qemuArgs returns QEMU's arguments for a guest whose sockets, console and
 // overlay are in dir, and whose repository is at a port of the host.
 func qemuArgs(dir string, image *Image, s Start, devices []Device, accel []string, port int) ([]string, error) {
-	m := s.Machine
+	m, arch := s.Machine, image.arch
 	args := slices.Concat(accel, m.arguments(), []string{
 		"-smp", strconv.Itoa(guestCPUs), "-m", "1024",
 		"-nodefaults", "-nographic",
@@ -145,7 +143,7 @@ func qemuArgs(dir string, image *Image, s Start, devices []Device, accel []strin
 	if s.SELinux {
 		policy = selinuxArgs
 	}
-	words := slices.Concat(kernelArgs, policy, s.Words)
+	words := slices.Concat([]string{"console=" + arch.serial}, kernelArgs, arch.words, policy, s.Words)
 	if image.Initrd == "" {
 		words = append(words, "root=/dev/vda", "rw", "console=hvc0")
 	} else {
@@ -155,7 +153,7 @@ func qemuArgs(dir string, image *Image, s Start, devices []Device, accel []strin
 		words = append(words, "8250.nr_uarts=2") // the second is the agent's
 	}
 	if !s.Terminal {
-		words = append(words, "systemd.mask=serial-getty@ttyS0.service")
+		words = append(words, "systemd.mask=serial-getty@"+arch.serial+".service")
 	}
 	args = append(args, "-append", strings.Join(words, " "),
 		"-netdev", network(port),

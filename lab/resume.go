@@ -80,7 +80,7 @@ func settled(ctx context.Context, o Options) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	version, err := qemuSays(ctx)
+	version, err := o.Image.arch.qemuSays(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -4,6 +4,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -54,6 +55,30 @@ func buildRoot(ctx context.Context, name string, packages ...string) (string, er
 		argv := append(append([]string{"mmdebstrap"}, args...),
 			"--format=directory", "testing", dir, "deb "+debianMirror+" testing main")
 		return fetched(run(ctx, isolated(ctx, argv...)))
+	})
+}
+
+// rootFiles returns a folder with the files of a root's packages as Debian has them for
+// another architecture, in a stage of the given name. Nothing of that architecture runs
+// for it: what the packages' scripts do lies in the root and does not depend on it.
+func rootFiles(ctx context.Context, name, root string, arch Architecture) (string, error) {
+	return stage.Get(ctx, name, []string{root, arch.debian}, func(ctx context.Context, dir string) error {
+		if err := needRoot("guest root"); err != nil {
+			return err
+		}
+		list := exec.CommandContext(ctx, "dpkg-query", "--admindir", filepath.Join(root, "var/lib/dpkg"), "-W", "-f", "${Package}\n")
+		packages, err := list.Output()
+		if err != nil {
+			return fmt.Errorf("cannot list the packages of %s: %w", root, err)
+		}
+		if err := arch.unpack(ctx, dir, "testing", strings.Fields(string(packages))...); err != nil {
+			return err
+		}
+		var errs []error
+		for _, excluded := range []string{"doc", "man", "locale"} { // as in rootArgs
+			errs = append(errs, os.RemoveAll(filepath.Join(dir, "usr/share", excluded)))
+		}
+		return errors.Join(errs...)
 	})
 }
 
@@ -115,18 +140,21 @@ func isShippedCode(path string) bool {
 }
 
 // kernelFiles is where one kernel lies in a root.
-type kernelFiles struct{ release, modules, vmlinuz, config string }
+type kernelFiles struct {
+	release, modules, vmlinuz, config string
+	arch                              Architecture
+}
 
 // packed is the kernel as a repository for guests is made of it.
 func (k kernelFiles) packed() (repo.Kernel, error) {
 	rules, err := GuestRules()
-	return repo.Kernel{ModulesDir: k.modules, Vmlinuz: k.vmlinuz, Config: k.config, Rules: rules}, err
+	return repo.Kernel{ModulesDir: k.modules, Vmlinuz: k.vmlinuz, Config: k.config, Arch: k.arch.RPM, Rules: rules}, err
 }
 
-// stub returns the package that speaks for Debian's in a root.
-func stub(ctx context.Context, name, root string) (string, error) {
-	dir, err := stage.Get(ctx, name, []string{root}, func(ctx context.Context, dir string) error {
-		return repo.Stub(ctx, root, dir)
+// stub returns the package that speaks for Debian's in a root of an architecture.
+func stub(ctx context.Context, name, root string, arch Architecture) (string, error) {
+	dir, err := stage.Get(ctx, name, []string{root, arch.RPM}, func(ctx context.Context, dir string) error {
+		return repo.Stub(ctx, root, arch.RPM, dir)
 	})
 	if err != nil {
 		return "", err

@@ -22,7 +22,8 @@ import (
 )
 
 // patience is for one thing that takes a while: an installation under software
-// emulation, on a machine that does something else as well.
+// emulation, on a machine that does something else as well. A guest of another
+// architecture has a multiple of it.
 const patience = 10 * time.Minute
 
 // rescan asks driverd to look again, and to retry what failed.
@@ -48,9 +49,15 @@ func rpm(t *testing.T) string {
 // built is the one package that make rpm leaves with such a name.
 func built(t *testing.T, pattern string) string {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join("../../dist", pattern))
+	return onePackage(t, "../../dist", pattern)
+}
+
+// onePackage is the one package in dir with such a name.
+func onePackage(t *testing.T, dir, pattern string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, pattern))
 	if err != nil || len(found) != 1 {
-		t.Fatalf("cannot find the package %s, run make rpm: %v %v", pattern, found, err)
+		t.Fatalf("cannot find the package %s in %s, run make rpm: %v %v", pattern, dir, found, err)
 	}
 	return found[0]
 }
@@ -128,7 +135,8 @@ func (g guest) in(t *testing.T) guest { return guest{t, g.vm} }
 
 // patient is the context of one thing that takes a while.
 func (g guest) patient() context.Context {
-	ctx, cancel := context.WithTimeoutCause(g.Context(), patience, fmt.Errorf("more than %s have passed", patience))
+	limit := patience * g.vm.Slowness()
+	ctx, cancel := context.WithTimeoutCause(g.Context(), limit, fmt.Errorf("more than %s have passed", limit))
 	g.Cleanup(cancel)
 	return ctx
 }

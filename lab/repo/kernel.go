@@ -93,7 +93,7 @@ func (b kernelBuild) pack(ctx context.Context, work, dir string) error {
 	}); err != nil {
 		return err
 	}
-	return rpmbuild(ctx, spec.String(), work, dir)
+	return rpmbuild(ctx, spec.String(), b.Arch, work, dir)
 }
 
 // SymbolCapabilities returns what EL's packages say of the symbols in a list: that each line

@@ -26,6 +26,7 @@ type Kernel struct {
 	ModulesDir string // its modules after depmod; the last element is the release
 	Vmlinuz    string // its image
 	Config     string // its configuration
+	Arch       string // its architecture, as RPM names it; empty for this machine's
 
 	// Symvers lists the symbols that it exports: its Module.symvers. With it kernel-core
 	// provides each with its checksum, as EL's does.
@@ -109,9 +110,10 @@ func Build(ctx context.Context, in Input, out string) (err error) {
 	return run(exec.CommandContext(ctx, "createrepo_c", "--quiet", "--no-database", "--workers=2", rpms))
 }
 
-// rpmbuild packs the spec into RPMs in dir. Compression is as good as off:
+// rpmbuild packs the spec into RPMs in dir, of an architecture as RPM names it or, if that
+// is empty, of this machine's. Compression is as good as off:
 // modules are compressed already, and the guest has better things to do.
-func rpmbuild(ctx context.Context, spec, work, dir string) (err error) {
+func rpmbuild(ctx context.Context, spec, arch, work, dir string) (err error) {
 	top, err := os.MkdirTemp(work, "rpmbuild-")
 	if err != nil {
 		return err
@@ -129,7 +131,11 @@ func rpmbuild(ctx context.Context, spec, work, dir string) (err error) {
 	if err := os.WriteFile(generator, []byte(kernel.Generator), 0o644); err != nil {
 		return err
 	}
-	return run(exec.CommandContext(ctx, "rpmbuild", "-bb", "--quiet",
+	args := []string{"-bb", "--quiet"}
+	if arch != "" {
+		args = append(args, "--target", arch)
+	}
+	return run(exec.CommandContext(ctx, "rpmbuild", append(args,
 		"--load", generator, "--define", "_fileattrsdir "+generators, // instead of this machine's own
 		"--define", "_topdir "+top,
 		"--define", "_tmppath "+top, // its scripts stay behind when a build fails
@@ -140,7 +146,7 @@ func rpmbuild(ctx context.Context, spec, work, dir string) (err error) {
 		"--define", "_build_id_links none",
 		"--define", "debug_package %{nil}",
 		"--define", "__os_install_post %{nil}", // nothing may strip a module
-		file))
+		file)...))
 }
 
 // run runs a command whose output matters only if it fails.

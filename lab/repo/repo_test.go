@@ -210,7 +210,7 @@ func TestVariantsSideBySide(t *testing.T) {
 
 func TestStubSpeaksForTheRootsLibraries(t *testing.T) {
 	dir := t.TempDir()
-	if err := repo.Stub(t.Context(), "/", dir); err != nil {
+	if err := repo.Stub(t.Context(), "/", "x86_64", dir); err != nil {
 		t.Fatal(err)
 	}
 	got := output(t, "rpm", "-qp", "--nosignature", "--provides", filepath.Join(dir, "debian-base-1-1.x86_64.rpm"))

@@ -21,24 +21,25 @@ var stubProvides = []string{
 	"rtld(GNU_HASH)", // Fedora's glibc says so by hand too
 }
 
-// stubLibraries are those that a Go program with cgo, and libudev, can need.
-var stubLibraries = []string{"libc.so.6", "ld-linux-x86-64.so.2", "libresolv.so.2", "libpthread.so.0", "libudev.so.1"}
+// stubLibraries match those that a Go program with cgo, and libudev, can need.
+var stubLibraries = []string{"libc.so.6", "ld-linux-*.so.*", "libresolv.so.2", "libpthread.so.0", "libudev.so.1"}
 
-// Stub packs, into dir, a package without files that speaks for Debian's in root: RPM
-// knows nothing of what dpkg installed. It is not signed.
-func Stub(ctx context.Context, root, dir string) (err error) {
+// Stub packs, into dir, a package without files that speaks for Debian's in root, which is
+// of an architecture as RPM names it: RPM knows nothing of what dpkg installed. It is not
+// signed.
+func Stub(ctx context.Context, root, arch, dir string) (err error) {
 	work, err := os.MkdirTemp("", "driverd-stub-")
 	if err != nil {
 		return fmt.Errorf("cannot pack %s: %w", stubName, err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	if err := packStub(ctx, root, work, dir); err != nil {
+	if err := packStub(ctx, root, arch, work, dir); err != nil {
 		return fmt.Errorf("cannot pack %s: %w", stubName, err)
 	}
 	return nil
 }
 
-func packStub(ctx context.Context, root, work, dir string) error {
+func packStub(ctx context.Context, root, arch, work, dir string) error {
 	libraries, err := libraryProvides(ctx, root, work)
 	if err != nil {
 		return err
@@ -49,7 +50,7 @@ func packStub(ctx context.Context, root, work, dir string) error {
 		fmt.Fprintf(&spec, "Provides: %s\n", p)
 	}
 	spec.WriteString("%description\nStands in RPM's database for what dpkg installed.\n%files\n")
-	return rpmbuild(ctx, spec.String(), work, dir)
+	return rpmbuild(ctx, spec.String(), arch, work, dir)
 }
 
 // libraryProvides asks rpm's own generator what the root's libraries provide.
@@ -76,7 +77,7 @@ func libraryProvides(ctx context.Context, root, work string) (_ []string, err er
 		if err != nil {
 			return nil, err
 		}
-		copied := filepath.Join(copies, library)
+		copied := filepath.Join(copies, filepath.Base(found[0]))
 		if err := os.WriteFile(copied, data, 0o755); err != nil {
 			return nil, err
 		}

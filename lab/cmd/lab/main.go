@@ -9,6 +9,9 @@
 //	go run ./lab/cmd/lab build [RPM]   the same, and build every stage
 //	go run ./lab/cmd/lab boot [RPM]    the same, then a guest on this terminal,
 //	                                   logged in as root; Ctrl-A X ends it
+//	go run ./lab/cmd/lab cross ARCHITECTURE COMMAND [ARGUMENT...]
+//	                                   run a command that builds programs with cgo for
+//	                                   another architecture, as RPM names it: aarch64
 //
 // RPM is driverd's package; without it the guest is without driverd.
 package main
@@ -18,13 +21,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"syscall"
 
 	"driverd/lab"
 )
 
-const usage = "usage: lab host | page | repo | build [RPM] | boot [RPM]"
+const usage = "usage: lab host | page | repo | build [RPM] | boot [RPM] | cross ARCHITECTURE COMMAND [ARGUMENT...]"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -43,6 +47,9 @@ func main() {
 var errUsage = errors.New(usage)
 
 func run(ctx context.Context, args []string) error {
+	if len(args) > 2 && args[0] == "cross" {
+		return cross(ctx, args[1], args[2:])
+	}
 	if len(args) < 1 || len(args) > 2 {
 		return errUsage
 	}
@@ -85,4 +92,21 @@ func boot(ctx context.Context, image *lab.Image) (err error) {
 	defer func() { err = errors.Join(err, guest.Close()) }()
 	fmt.Fprintf(os.Stderr, "lab: QEMU's QMP socket is %s\r\n", guest.QMPSocket())
 	return guest.Wait(ctx)
+}
+
+// cross runs a command that builds for another architecture.
+func cross(ctx context.Context, architecture string, command []string) error {
+	if architecture != lab.AArch64.RPM {
+		return fmt.Errorf("cannot build for %q: want %s", architecture, lab.AArch64.RPM)
+	}
+	env, err := lab.AArch64.Environment(ctx)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = env, os.Stdin, os.Stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("cannot run %s for %s: %w", command[0], architecture, err)
+	}
+	return nil
 }

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"context"
+	"path/filepath"
+
+	"driverd/lab/stage"
+)
+
+// Architecture is a processor's, of the lab's guests or of what is built here for other
+// machines.
+type Architecture struct {
+	Go     string   // as GOARCH names it
+	RPM    string   // as RPM names it
+	Runner []string // what runs its programs here, none if this machine's processor does
+	debian string   // as Debian names it
+	triple string   // begins the name of its compiler, and of the folder of its libc
+	loader string   // of its programs, in that folder
+	udev   string   // where Debian has its libudev
+
+	// How QEMU emulates a guest of it, empty if the lab has no such guest.
+	qemu   string   // the program
+	cpu    string   // the processor
+	serial string   // the serial port, as the kernel names it
+	words  []string // more of the kernel's command line
+}
+
+// The architectures. Native is that of this machine, and of every guest that does not say
+// otherwise. An older x86 processor is emulated faster than one with wide vectors, which
+// the guest's libc would use.
+var (
+	Native = Architecture{
+		Go: "amd64", RPM: "x86_64", debian: "amd64",
+		qemu: "qemu-system-x86_64", cpu: "Nehalem", serial: "ttyS0",
+		words: []string{"tsc=unstable", "8250.nr_uarts=1"}, // fewer devices
+	}
+	I386 = Architecture{
+		Go: "386", RPM: "i686", debian: "i386",
+		triple: "i686-linux-gnu", loader: "ld-linux.so.2", udev: "usr/lib/i386-linux-gnu",
+	}
+	AArch64 = Architecture{
+		Go: "arm64", RPM: "aarch64", Runner: []string{"qemu-aarch64"}, debian: "arm64",
+		triple: "aarch64-linux-gnu", loader: "ld-linux-aarch64.so.1", udev: "usr/lib/aarch64-linux-gnu",
+		qemu: "qemu-system-aarch64", cpu: "cortex-a72", serial: "ttyAMA0",
+	}
+)
+
+// native says whether this machine's processor runs it, and its guests can have KVM.
+func (a Architecture) native() bool { return a.Go == Native.Go }
+
+// busybox returns a statically linked busybox.
+func (a Architecture) busybox(ctx context.Context) (string, error) {
+	if a.native() {
+		return "/bin/busybox", nil
+	}
+	dir, err := stage.Get(ctx, "busybox-"+a.debian, []string{"bookworm"}, func(ctx context.Context, dir string) error {
+		return a.unpack(ctx, dir, "bookworm", "busybox-static")
+	})
+	return filepath.Join(dir, "bin/busybox"), err
+}
+
+// unpack fetches packages of Debian's for the architecture and unpacks them into dir.
+func (a Architecture) unpack(ctx context.Context, dir, suite string, packages ...string) error {
+	debian, err := openArchive(ctx, suite, a.debian)
+	if err != nil {
+		return err
+	}
+	defer debian.close()
+	debs, err := debian.download(ctx, dir, packages...)
+	if err != nil {
+		return err
+	}
+	return unpackDebs(ctx, debs, dir)
+}

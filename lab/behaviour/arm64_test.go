@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package behaviour_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"driverd/hwdetect"
+	"driverd/lab"
+)
+
+// e1000eData asks, by user-data, for the driver of a card that is not there.
+const e1000eData = `#cloud-config
+write_files:
+- path: /etc/driverd/preinstall.d/50-owner.toml
+  content: |
+    install = ["8086:10d3"]
+`
+
+// arm64Image builds driverd's packages for AArch64, and the image of a guest with them.
+func arm64Image(t *testing.T) *lab.Image {
+	t.Helper()
+	if err := lab.PrepareARM64(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "../../packaging/build-rpm", "-a", lab.AArch64.RPM, dir).CombinedOutput(); err != nil {
+		t.Fatalf("cannot build driverd for %s: %v: %s", lab.AArch64.RPM, err, out)
+	}
+	image, err := lab.BuildARM64Image(t.Context(), onePackage(t, dir, "driverd-[0-9]*."+lab.AArch64.RPM+".rpm"), onePackage(t, dir, "driverd-cloud-init-*.rpm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
+// TestARM64 has a guest of AArch64, which a device tree describes, do the main job. It
+// knows two variants of its kernel, and boots one after the other.
+func TestARM64(t *testing.T) {
+	t.Parallel()
+	image := arm64Image(t)
+	large, err := lab.WithLargePages(t.Context(), image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := boot(t, lab.Options{Image: image}, lab.Start{Machine: lab.Virt, Files: lab.NoCloud(e1000eData, "")})
+
+	t.Run("preinstall at the first boot", func(t *testing.T) {
+		g := g.in(t)
+		g.booted()
+		g.runs(image.Release)
+		g.sh("test $(uname -m) = %s && test -e /sys/firmware/devicetree/base && test ! -e /sys/firmware/acpi", lab.AArch64.RPM)
+		g.sh("systemctl is-active driverd.service driverd-preinstall.service")
+		g.variantOf("passthrough", "kernel-modules-passthrough")
+		t.Log(said(g))
+	})
+
+	t.Run("hot-plug", func(t *testing.T) {
+		g := g.in(t)
+		g.bound(g.plug("preinstalled", "e1000e"), "e1000e")
+		if got := g.begun(); got != 1 {
+			t.Errorf("%d transactions, want that of preinstall", got)
+		}
+		nic := g.plug("nic", "igb")
+		g.completed(nic, "igb")
+		g.variantOf("sriov", "kernel-modules-sriov")
+		g.bound(g.plugDevice(lab.NVMe("nvme")), "nvme")
+		g.until("test -b /dev/nvme0n1")
+		t.Log(g.sh("driverd; lspci -nnk; driverd history"))
+	})
+
+	t.Run("removal", func(t *testing.T) {
+		g := g.in(t)
+		for _, id := range []string{"nic", "nvme", "preinstalled"} {
+			slot := g.slot(id)
+			g.unplug(id)
+			g.gone(slot)
+		}
+	})
+
+	t.Run("the kernel with large pages", func(t *testing.T) {
+		g := g.in(t)
+		if err := g.vm.RebootInto(g.patient(), large); err != nil {
+			t.Fatal(err)
+		}
+		g.booted()
+		g.runs(large.Release)
+		g.variantOf("passthrough", "kernel-64k-modules-passthrough", "kernel-modules-passthrough")
+		nic := g.plug("other", "igb")
+		g.completed(nic, "igb")
+		g.variantOf("sriov", "kernel-64k-modules-sriov", "kernel-modules-sriov")
+		t.Log(g.sh("driverd; driverd history"))
+	})
+
+	g.sh("systemctl is-active -q driverd.service")
+	if got := g.sh("systemctl show -P NRestarts driverd.service"); got != "0" {
+		t.Errorf("systemd had to restart driverd %s times", got)
+	}
+}
+
+// completed waits until driver has taken the device in slot, and all that the device needs
+// is installed.
+func (g guest) completed(slot hwdetect.Slot, driver string) {
+	g.Helper()
+	g.bound(slot, driver)
+	g.idle()
+	s := g.bound(slot, driver)
+	if !slices.ContainsFunc(s.Timeline, func(step lab.Step) bool { return step.Name == "complete" }) {
+		g.Errorf("%s is bound and not complete: %v", slot, s.Timeline)
+	}
+}
+
+// variantOf sees that the subpackages of a group are installed by these names, of any
+// build.
+func (g guest) variantOf(group string, want ...string) {
+	g.Helper()
+	got := strings.Fields(g.sh(`rpm -qa --qf '%%{NAME}\n' 'kernel*-modules-%s' | sort`, group))
+	if strings.Join(got, " ") != strings.Join(want, " ") {
+		g.Errorf("of the group %s are installed %v, want %v", group, got, want)
+	}
+}
