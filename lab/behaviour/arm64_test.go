@@ -5,7 +5,10 @@
 package behaviour_test
 
 import (
+	"debug/elf"
+	"io"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -22,8 +25,9 @@ write_files:
     install = ["8086:10d3"]
 `
 
-// arm64Image builds driverd's packages for AArch64, and the image of a guest with them.
-func arm64Image(t *testing.T) *lab.Image {
+// arm64Packages builds driverd's packages for AArch64: the service, and what cloud-init
+// starts.
+func arm64Packages(t *testing.T) (service, cloudInit string) {
 	t.Helper()
 	if err := lab.PrepareARM64(t.Context()); err != nil {
 		t.Fatal(err)
@@ -32,18 +36,48 @@ func arm64Image(t *testing.T) *lab.Image {
 	if out, err := exec.CommandContext(t.Context(), "../../packaging/build-rpm", "-a", lab.AArch64.RPM, dir).CombinedOutput(); err != nil {
 		t.Fatalf("cannot build driverd for %s: %v: %s", lab.AArch64.RPM, err, out)
 	}
-	image, err := lab.BuildARM64Image(t.Context(), onePackage(t, dir, "driverd-[0-9]*."+lab.AArch64.RPM+".rpm"), onePackage(t, dir, "driverd-cloud-init-*.rpm"))
+	return onePackage(t, dir, "driverd-[0-9]*."+lab.AArch64.RPM+".rpm"), onePackage(t, dir, "driverd-cloud-init-*.rpm")
+}
+
+// portable sees that the program in a package is one for AArch64 that finds its loader and
+// its libraries on any such machine, though it was linked on another.
+func portable(t *testing.T, rpm string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "driverd")
+	command(t, "sh", "-c", `rpm2cpio "$1" | cpio -i --quiet --to-stdout ./usr/bin/driverd >"$2"`, "sh", rpm, file)
+	program, err := elf.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return image
+	defer func() { _ = program.Close() }()
+	if program.Machine != elf.EM_AARCH64 || program.Type != elf.ET_DYN {
+		t.Errorf("it is of type %s for %s, want one that can lie anywhere in memory", program.Type, program.Machine)
+	}
+	loader, err := io.ReadAll(program.Section(".interp").Open())
+	if want := "/lib/ld-linux-aarch64.so.1\x00"; err != nil || string(loader) != want {
+		t.Errorf("its loader is %q, %v, want %q", loader, err, want)
+	}
+	for _, tag := range []elf.DynTag{elf.DT_RPATH, elf.DT_RUNPATH} {
+		if got, err := program.DynString(tag); err != nil || len(got) > 0 {
+			t.Errorf("%s: %v, %v, want none", tag, got, err)
+		}
+	}
+	libraries, err := program.ImportedLibraries()
+	if err != nil || !slices.Contains(libraries, "libudev.so.1") {
+		t.Errorf("it needs %v, %v", libraries, err)
+	}
 }
 
 // TestARM64 has a guest of AArch64, which a device tree describes, do the main job. It
 // knows two variants of its kernel, and boots one after the other.
 func TestARM64(t *testing.T) {
 	t.Parallel()
-	image := arm64Image(t)
+	service, cloudInit := arm64Packages(t)
+	portable(t, service)
+	image, err := lab.BuildARM64Image(t.Context(), service, cloudInit)
+	if err != nil {
+		t.Fatal(err)
+	}
 	large, err := lab.WithLargePages(t.Context(), image)
 	if err != nil {
 		t.Fatal(err)
