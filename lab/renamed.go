@@ -55,7 +55,9 @@ func (k kernelFiles) renamed(ctx context.Context, name, release string) (kernelF
 
 // withRelease changes what uname says of a kernel, in its image, which is not compressed.
 // Each field of the kernel's struct new_utsname has 65 bytes; before the release there is
-// the name of the node. What modules are compared with lies elsewhere, and stays.
+// the name of the node. There can be two: one that gets the number of the build when the
+// kernel is linked, and one that it takes the place of. What modules are compared with lies
+// elsewhere, and stays.
 func withRelease(image []byte, from, to string) ([]byte, error) {
 	const size = 65
 	if len(to) >= size {
@@ -67,8 +69,8 @@ func withRelease(image []byte, from, to string) ([]byte, error) {
 		copy(text[size:], release)
 		return text
 	}
-	if n := bytes.Count(image, fields(from)); n != 1 {
-		return nil, fmt.Errorf("%s is in %d places of it that uname could read, want 1", from, n)
+	if !bytes.Contains(image, fields(from)) {
+		return nil, fmt.Errorf("%s is nowhere that uname could read it", from)
 	}
-	return bytes.Replace(image, fields(from), fields(to), 1), nil
+	return bytes.ReplaceAll(image, fields(from), fields(to)), nil
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // TestWithRelease sees that only what uname reads is changed in a kernel's image, and that
-// an image is refused where that is not in one place.
+// an image without that is refused.
 func TestWithRelease(t *testing.T) {
 	const release = "7.2.12+deb14-arm64"
 	field := func(text string) string { return text + strings.Repeat("\x00", 65-len(text)) }
@@ -20,7 +20,7 @@ func TestWithRelease(t *testing.T) {
 	if err != nil || !bytes.Equal(got, []byte(want)) {
 		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
-	for name, image := range map[string]string{"compressed": "\x1f\x8b", "twice": names + names, "another release": field("(none)") + field("7.2.12")} {
+	for name, image := range map[string]string{"compressed": "\x1f\x8b", "another release": field("(none)") + field("7.2.12")} {
 		if _, err := withRelease([]byte(image), release, release+"+64k"); err == nil {
 			t.Errorf("%s: no error", name)
 		}

@@ -121,13 +121,14 @@ func rpmbuild(ctx context.Context, spec, arch, work, dir string) (err error) {
 	// Away at once: with the copy of the modules it is the largest thing here.
 	defer func() { err = errors.Join(err, os.RemoveAll(top)) }()
 	file, generators := filepath.Join(top, "lab.spec"), filepath.Join(top, "fileattrs")
-	if err := os.WriteFile(file, []byte(spec), 0o644); err != nil {
+	generator := filepath.Join(generators, kernel.GeneratorFile)
+	// Not --load: with --target, rpmbuild forgets what it has loaded.
+	if err := os.WriteFile(file, []byte("%{load:"+generator+"}\n"+spec), 0o644); err != nil {
 		return err
 	}
 	if err := os.Mkdir(generators, 0o755); err != nil {
 		return err
 	}
-	generator := filepath.Join(generators, kernel.GeneratorFile)
 	if err := os.WriteFile(generator, []byte(kernel.Generator), 0o644); err != nil {
 		return err
 	}
@@ -136,7 +137,7 @@ func rpmbuild(ctx context.Context, spec, arch, work, dir string) (err error) {
 		args = append(args, "--target", arch)
 	}
 	return run(exec.CommandContext(ctx, "rpmbuild", append(args,
-		"--load", generator, "--define", "_fileattrsdir "+generators, // instead of this machine's own
+		"--define", "_fileattrsdir "+generators, // instead of this machine's own
 		"--define", "_topdir "+top,
 		"--define", "_tmppath "+top, // its scripts stay behind when a build fails
 		"--define", "_rpmdir "+dir,
