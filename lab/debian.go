@@ -60,7 +60,11 @@ func (a *archive) apt(ctx context.Context, program string, args ...string) *exec
 
 // download downloads packages into dir, and returns the files.
 func (a *archive) download(ctx context.Context, dir string, packages ...string) ([]string, error) {
-	stage.Say("fetching %s", strings.Join(packages, " "))
+	what := strings.Join(packages, " ")
+	if len(packages) > 20 {
+		what = fmt.Sprintf("%d packages for %s", len(packages), a.arch)
+	}
+	stage.Say("fetching %s", what)
 	cmd := a.apt(ctx, "apt-get", append([]string{"download"}, packages...)...)
 	cmd.Dir = dir
 	if err := run(ctx, cmd); err != nil {
