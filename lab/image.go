@@ -45,6 +45,9 @@ type Image struct {
 	like *Image // that it was made of, if its own initrd knows no lab.probe: where one runs under KVM, the other does
 }
 
+// Native says whether the programs of this machine run in the image's guest.
+func (image *Image) Native() bool { return image.arch.native() }
+
 // BuildImage makes the guest's disk from the root, the repository and driverd's
 // RPM. The guest has kernel-core and kernel-modules-core installed, and driverd
 // unless rpm is empty.

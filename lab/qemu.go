@@ -20,10 +20,10 @@ import (
 	"driverd/lab/stage"
 )
 
-// software is what always works. The guest's processors take
-// turns in one thread, or have one each: then QEMU 10 may go on running an
-// instruction of the kernel that another processor has just patched away (static
-// keys, tracepoints), and the guest dies, most often of "Oops: int3".
+// software is what always works. The guest's processors take turns in one thread, or have
+// one each: then QEMU 10 may go on running an instruction of an x86 kernel that another
+// processor has just patched away (static keys, tracepoints), and the guest dies, most
+// often of "Oops: int3".
 func (a Architecture) software(parallel bool) []string {
 	threads := "single"
 	if parallel {

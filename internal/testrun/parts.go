@@ -115,7 +115,7 @@ func parts(soak time.Duration) []part {
 		{tier: rest, pkg: behaviour, tests: []string{"TestFaultMatrix"}, guests: 3, takes: 18 * time.Minute},
 
 		{tier: manyGuests, kind: "containers", pkg: behaviour, tests: []string{"TestContainerEngines"}, takes: 10 * time.Minute},
-		{tier: manyGuests, kind: "arm64", pkg: behaviour, tests: []string{"TestARM64"}, takes: 20 * time.Minute},
+		{tier: manyGuests, kind: "arm64", pkg: behaviour, tests: []string{"TestARM64"}, takes: 6 * time.Minute},
 	}
 }
 

@@ -102,7 +102,9 @@ func begin(t *testing.T, o lab.Options, start func(context.Context, lab.Options)
 	if o.Image == nil {
 		o.Image = buildImage(t)
 	}
-	o.Program = os.Getenv("DRIVERD_PROGRAM") // see make guest-test
+	if o.Image.Native() {
+		o.Program = os.Getenv("DRIVERD_PROGRAM") // see make guest-test
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	g, err := start(ctx, o)
