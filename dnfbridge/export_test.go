@@ -36,7 +36,7 @@ func Verify(root string, verify func(ctx context.Context, files []string) error)
 	return func(b *DNF5) { b.root, b.verify = root, verify }
 }
 
-// Checksig is the command that checks the signatures of packages.
+// Checksig are the arguments with which rpmkeys(8) checks the signatures of packages.
 var Checksig = checksig
 
 // VerifyWithRPM has rpmkeys(8) check the signatures of packages.

@@ -147,8 +147,7 @@ func (g *guest) verify(ctx context.Context, files []string) error {
 	for _, file := range files {
 		inside = append(inside, "/"+strings.TrimPrefix(file, g.Path("/")))
 	}
-	argv := dnfbridge.Checksig(inside)
-	if _, err := g.Run(ctx, argv[0], argv[1:]...); err != nil {
+	if _, err := g.Run(ctx, "rpmkeys", dnfbridge.Checksig(inside)...); err != nil {
 		return reason.With(reason.UntrustedPackage, fmt.Errorf("a package is not signed, or by no trusted key: %w", err))
 	}
 	return nil

@@ -117,16 +117,15 @@ func cacheFolder(id, metalink, mirrorlist string, baseurls []string) string {
 	return id + "-" + hex.EncodeToString(sum[:8])
 }
 
-// checksig is the command that checks the signatures of packages, and that their contents
-// are what was signed, whatever the guest's settings let rpm pass over.
+// checksig are the arguments with which rpmkeys(8) checks the signatures of packages, and that
+// their contents are what was signed, whatever the guest's settings let rpm pass over.
 func checksig(files []string) []string {
-	return append([]string{"/usr/bin/rpmkeys", "--define", "_pkgverify_level all", "--checksig", "--"}, files...)
+	return append([]string{"--define", "_pkgverify_level all", "--checksig", "--"}, files...)
 }
 
 // verifyWithRPM has rpmkeys(8) check the signatures of packages.
 func verifyWithRPM(ctx context.Context, files []string) error {
-	argv := checksig(files)
-	command := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	command := exec.CommandContext(ctx, "/usr/bin/rpmkeys", checksig(files)...)
 	command.Env = []string{"LC_ALL=C"}
 	said, err := command.CombinedOutput()
 	switch failed := (*exec.ExitError)(nil); {

@@ -74,7 +74,7 @@ func parts(soak time.Duration) []part {
 		guest(everyday, behaviour, "TestConventionalPCI", 90),
 		guest(everyday, behaviour, "TestMainJobInCockpit", 150),
 		guest(everyday, behaviour, "TestKernelOfALibrary", 60),
-		{tier: everyday, pkg: "packaging", tests: []string{"TestPackages", "TestInstalledSize", "TestPrometheus"}, takes: 30 * time.Second},
+		{tier: everyday, pkg: "packaging", tests: []string{"TestPackages", "TestInstalledSize", "TestPrometheus", "TestPage"}, takes: 30 * time.Second},
 		guest(everyday, behaviour, "TestSizeBudget", 1),
 
 		{tier: long, pkg: behaviour, tests: []string{"TestSoak"}, args: []string{"-soak.for=" + soak.String()}, takes: soak + 5*time.Minute},

@@ -21,7 +21,7 @@ func (t Tree) Stamp(names ...string) string {
 			return false
 		}
 		st := info.Sys().(*syscall.Stat_t)
-		text = fmt.Appendf(text, "%s %d %d %v %d %d\n", name, st.Dev, st.Ino, info.Mode(), info.Size(), st.Ctim.Nano())
+		text = fmt.Appendf(text, "%s %d %d %v %d %d.%d\n", name, st.Dev, st.Ino, info.Mode(), info.Size(), st.Ctim.Sec, st.Ctim.Nsec)
 		return info.IsDir()
 	}
 	for _, name := range names {
