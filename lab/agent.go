@@ -16,7 +16,7 @@ import (
 // agent is a client of the QEMU guest agent (QEMU: qga/qapi-schema.json), which
 // runs commands in the guest. Its protocol has no ids: one request at a time.
 type agent struct {
-	socket string
+	network, address string // its socket, as net.Dial takes it
 
 	mu   sync.Mutex
 	conn net.Conn
@@ -37,7 +37,7 @@ func (a *agent) dial(ctx context.Context) error {
 	if a.conn != nil {
 		_ = a.conn.Close()
 	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", a.socket)
+	conn, err := (&net.Dialer{}).DialContext(ctx, a.network, a.address)
 	if err != nil {
 		return fmt.Errorf("cannot reach the guest agent's socket: %w", err)
 	}
@@ -109,8 +109,8 @@ func (a *agent) execute(ctx context.Context, command string, args, result any) e
 	return nil
 }
 
-// await asks until the agent answers. This is for a serial port, of which QEMU does
-// not know whether anybody has opened it in the guest.
+// await asks until the agent answers. This is for a serial port or a TCP port, of which
+// QEMU does not know whether anybody has opened it in the guest.
 func (a *agent) await(ctx context.Context) error {
 	for {
 		once, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -119,7 +119,9 @@ func (a *agent) await(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if ctx.Err() != nil {
+		select {
+		case <-time.After(100 * time.Millisecond): // a TCP port refuses at once
+		case <-ctx.Done():
 			return fmt.Errorf("the guest agent did not come up: %w", errors.Join(context.Cause(ctx), err))
 		}
 	}

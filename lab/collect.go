@@ -23,42 +23,56 @@ var evidence = map[string]string{
 	"history":  "cat /var/log/dnf5.log",
 }
 
-// Journal returns what a unit logged since the guest's last boot.
-func (g *Guest) Journal(ctx context.Context, unit string) (string, error) {
-	return g.Output(ctx, "journalctl --no-pager -b -o short-monotonic -u '"+unit+"'")
-}
-
 // Collect saves what a failure is understood by into dir: the guest's journal,
 // kernel log, bus tree, units, devices and packages as far as it still answers,
 // the serial console, what QEMU said, and what it says the processors do.
 func (g *Guest) Collect(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("cannot collect a guest's logs: %w", err)
+	c := collection{dir: dir}
+	c.qemu(g, "")
+	c.ask(g.System, evidence)
+	return c.close()
+}
+
+// collection is a folder that evidence is saved into, and what went wrong with that.
+type collection struct {
+	dir  string
+	errs []error
+}
+
+func (c *collection) save(name string, data []byte, err error) {
+	if err == nil {
+		err = os.MkdirAll(c.dir, 0o755)
 	}
-	var errs []error
-	save := func(name string, data []byte, err error) {
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, name), data, 0o644)
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("cannot collect the guest's %s: %w", name, err))
-		}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(c.dir, name), data, 0o644)
 	}
+	if err != nil {
+		c.errs = append(c.errs, fmt.Errorf("cannot collect the guest's %s: %w", name, err))
+	}
+}
+
+// qemu saves what QEMU has of a guest, under names that begin with prefix.
+func (c *collection) qemu(g *Guest, prefix string) {
 	for _, name := range []string{"console", "qemu"} {
 		data, err := os.ReadFile(filepath.Join(g.dir, name))
-		save(name, data, err)
+		c.save(prefix+name, data, err)
 	}
 	cpus, err := g.processors()
-	save("processors", []byte(cpus), err)
+	c.save(prefix+"processors", []byte(cpus), err)
+}
+
+// ask saves what scripts print, by the names of the files.
+func (c *collection) ask(system System, scripts map[string]string) {
 	// A test that failed may have used up its time: the guest gets its own.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	for name, script := range evidence {
-		r, err := g.Run(ctx, script)
-		save(name, []byte(r.Stdout+r.Stderr), err)
+	for name, script := range scripts {
+		r, err := system.Run(ctx, script)
+		c.save(name, []byte(r.Stdout+r.Stderr), err)
 	}
-	return errors.Join(errs...)
 }
+
+func (c *collection) close() error { return errors.Join(c.errs...) }
 
 // processors is where the guest's processors are, three times in two seconds:
 // that tells a guest that hangs from one that is slow, and needs no answer of it.

@@ -65,6 +65,7 @@ type Start struct {
 
 // Guest is a running guest. Its methods may be called from several goroutines.
 type Guest struct {
+	System
 	scratch
 	arch   Architecture
 	cmd    *exec.Cmd
@@ -74,8 +75,8 @@ type Guest struct {
 	bus    string   // that cards go on, empty for root ports
 	cold   []Device // those that are there at every start
 	qmp    *qmp
-	agent  *agent
 	server *http.Server
+	port   int // of the server, on the host's loopback
 
 	mu      sync.Mutex
 	plugged map[string]Device // by id
@@ -104,7 +105,7 @@ func start(ctx context.Context, o Options, s Start, verb, disk string, begin fun
 		return nil, fmt.Errorf("cannot %s a guest: %w", verb, err)
 	}
 	dir := own.dir
-	g := &Guest{scratch: own, arch: o.Image.arch, agent: &agent{socket: filepath.Join(dir, "agent")}, bus: s.Machine.bus(), plugged: map[string]Device{}}
+	g := &Guest{scratch: own, arch: o.Image.arch, System: System{&agent{network: "unix", address: filepath.Join(dir, "agent")}}, bus: s.Machine.bus(), plugged: map[string]Device{}}
 	defer func() {
 		if err != nil {
 			console, _ := os.ReadFile(filepath.Join(dir, "console"))
@@ -118,8 +119,7 @@ func start(ctx context.Context, o Options, s Start, verb, disk string, begin fun
 			return nil, err
 		}
 	}
-	port, err := g.serve(o)
-	if err != nil {
+	if err := g.serve(o); err != nil {
 		return nil, err
 	}
 	if g.cold, err = g.coldPlug(s.Devices); err != nil {
@@ -131,7 +131,7 @@ func start(ctx context.Context, o Options, s Start, verb, disk string, begin fun
 		if started.Initrd, err = initrdWith(ctx, image.Initrd, s.Files, o.Program, dir); err != nil {
 			return nil, err
 		}
-		return qemuArgs(dir, &started, s, g.cold, accel, port)
+		return qemuArgs(dir, &started, s, g.cold, accel, g.port)
 	}
 	return g, begin(g)
 }
@@ -192,11 +192,11 @@ func initrdWith(ctx context.Context, initrd string, files map[string]string, pro
 }
 
 // serve starts the server of the package repository, and of the program that a
-// restored guest is to have. It returns its port.
-func (g *Guest) serve(o Options) (int, error) {
+// restored guest is to have.
+func (g *Guest) serve(o Options) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return 0, fmt.Errorf("cannot serve the package repository: %w", err)
+		return fmt.Errorf("cannot serve the package repository: %w", err)
 	}
 	handler := o.Repo
 	if handler == nil {
@@ -210,7 +210,8 @@ func (g *Guest) serve(o Options) (int, error) {
 	}
 	g.server = &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
 	go func() { _ = g.server.Serve(listener) }() // ends with Close
-	return listener.Addr().(*net.TCPAddr).Port, nil
+	g.port = listener.Addr().(*net.TCPAddr).Port
+	return nil
 }
 
 // launch starts QEMU.
@@ -273,46 +274,6 @@ func (g *Guest) lastWords() string {
 		return fmt.Sprintf(" (%s): %s", g.cmd.ProcessState, tail(said))
 	case <-time.After(time.Second): // its socket may close before it has ended
 		return ""
-	}
-}
-
-// Run runs a script with /bin/sh as root in the guest. An exit code other than
-// 0 is a result, not an error.
-func (g *Guest) Run(ctx context.Context, script string) (Result, error) {
-	return g.agent.run(ctx, script)
-}
-
-// Output runs a script like Run and returns its standard output; an exit code
-// other than 0 is an error.
-func (g *Guest) Output(ctx context.Context, script string) (string, error) {
-	r, err := g.Run(ctx, script)
-	if err == nil && r.Code != 0 {
-		err = fmt.Errorf("cannot run %q in the guest: exit code %d: %s%s", script, r.Code, tail([]byte(r.Stdout)), tail([]byte(r.Stderr)))
-	}
-	return r.Stdout, err
-}
-
-// longer is the pause between two questions to the guest after one that long: an
-// emulated guest takes a tenth of a second to answer one, and has better to do.
-func longer(pause time.Duration) time.Duration { return min(pause*5/4, time.Second) }
-
-// Until runs a script again and again until its exit code is 0, and returns
-// what it then printed. At the end of ctx the error says how it ended last.
-func (g *Guest) Until(ctx context.Context, script string) (string, error) {
-	var last error
-	for pause := 100 * time.Millisecond; ; pause = longer(pause) {
-		out, err := g.Output(ctx, script)
-		if err == nil {
-			return out, nil
-		}
-		if ctx.Err() == nil {
-			last = err
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return "", errors.Join(context.Cause(ctx), last)
-		}
 	}
 }
 

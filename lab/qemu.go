@@ -128,6 +128,18 @@ func network(port int) string {
 	return fmt.Sprintf("user,id=net,restrict=on,guestfwd=tcp:10.0.2.100:80-cmd:/bin/busybox nc 127.0.0.1 %d", port)
 }
 
+// sockets are QEMU's in dir: two for QMP, and the one that leads to the guest's agent.
+func sockets(dir string) []string {
+	return []string{
+		"-qmp", "unix:" + filepath.Join(dir, "qmp") + ",server=on,wait=off",
+		"-qmp", "unix:" + filepath.Join(dir, "monitor") + ",server=on,wait=off",
+		"-chardev", "socket,id=agent,server=on,wait=off,path=" + filepath.Join(dir, "agent"),
+	}
+}
+
+// agentPort is the agent's port of a guest with a virtio serial controller.
+const agentPort = "virtserialport,id=agent,chardev=agent,name=org.qemu.guest_agent.0"
+
 // qemuArgs returns QEMU's arguments for a guest whose sockets, console and
 // overlay are in dir, and whose repository is at a port of the host.
 func qemuArgs(dir string, image *Image, s Start, devices []Device, accel []string, port int) ([]string, error) {
@@ -136,9 +148,7 @@ func qemuArgs(dir string, image *Image, s Start, devices []Device, accel []strin
 		"-smp", strconv.Itoa(guestCPUs), "-m", "1024",
 		"-nodefaults", "-nographic",
 		"-kernel", image.Kernel,
-		"-qmp", "unix:" + filepath.Join(dir, "qmp") + ",server=on,wait=off",
-		"-qmp", "unix:" + filepath.Join(dir, "monitor") + ",server=on,wait=off",
-	})
+	}, sockets(dir))
 	policy := noPolicyArgs
 	if s.SELinux {
 		policy = selinuxArgs
@@ -155,9 +165,7 @@ func qemuArgs(dir string, image *Image, s Start, devices []Device, accel []strin
 	if !s.Terminal {
 		words = append(words, "systemd.mask=serial-getty@"+arch.serial+".service")
 	}
-	args = append(args, "-append", strings.Join(words, " "),
-		"-netdev", network(port),
-		"-chardev", "socket,id=agent,server=on,wait=off,path="+filepath.Join(dir, "agent"))
+	args = append(args, "-append", strings.Join(words, " "), "-netdev", network(port))
 	args = append(args, m.virtio("rng", "0xb", "")...)
 	if image.Disk == "" {
 		args = append(args, m.console(dir, s.Terminal)...)
@@ -167,7 +175,7 @@ func qemuArgs(dir string, image *Image, s Start, devices []Device, accel []strin
 		args = append(args, m.virtio("blk", "0x8", ",drive=disk")...)
 		args = append(args, m.virtio("serial", "0xa", "")...)
 		args = append(args, m.console(dir, s.Terminal)...)
-		args = append(args, "-device", "virtserialport,id=agent,chardev=agent,name=org.qemu.guest_agent.0")
+		args = append(args, "-device", agentPort)
 	}
 	if !s.NoNIC {
 		properties := ",netdev=net"

@@ -32,8 +32,8 @@ type Step struct {
 }
 
 // Shown asks driverd in the guest for the device in slot.
-func (g *Guest) Shown(ctx context.Context, slot hwdetect.Slot) (Shown, error) {
-	out, err := g.Output(ctx, "busctl --json=short call "+api.BusName+" "+api.DevicePath(slot.String())+
+func (system System) Shown(ctx context.Context, slot hwdetect.Slot) (Shown, error) {
+	out, err := system.Output(ctx, "busctl --json=short call "+api.BusName+" "+api.DevicePath(slot.String())+
 		" org.freedesktop.DBus.Properties GetAll s "+api.DeviceInterface)
 	if err != nil {
 		return Shown{}, err
@@ -69,11 +69,11 @@ func (g *Guest) Shown(ctx context.Context, slot hwdetect.Slot) (Shown, error) {
 // AwaitState waits until the device in slot is in one of the states, calling
 // watch, if it is not nil, with everything that is shown meanwhile. At the end
 // of ctx the error says what was shown last.
-func (g *Guest) AwaitState(ctx context.Context, slot hwdetect.Slot, watch func(Shown), states ...string) (Shown, error) {
+func (system System) AwaitState(ctx context.Context, slot hwdetect.Slot, watch func(Shown), states ...string) (Shown, error) {
 	var last Shown
 	var problem error
 	for pause := 200 * time.Millisecond; ; pause = longer(pause) {
-		s, err := g.Shown(ctx, slot)
+		s, err := system.Shown(ctx, slot)
 		if err == nil {
 			last = s
 			if watch != nil {

@@ -102,22 +102,22 @@ func childOf(s lab.Shown, modalias string) child {
 }
 
 // showsWhole waits until the device in a slot is complete, and shown as it is to be.
-func (g guest) showsWhole(slot hwdetect.Slot, is func(lab.Shown) bool) lab.Shown {
-	g.Helper()
-	ctx := g.patient()
+func (s system) showsWhole(slot hwdetect.Slot, is func(lab.Shown) bool) lab.Shown {
+	s.Helper()
+	ctx := s.patient()
 	var last lab.Shown
 	for {
-		s, err := g.vm.Shown(ctx, slot)
+		shown, err := s.os.Shown(ctx, slot)
 		if err != nil {
-			g.Fatal(err)
+			s.Fatal(err)
 		}
-		complete := slices.ContainsFunc(s.Timeline, func(step lab.Step) bool { return step.Name == "complete" })
-		if last = s; complete && is(s) {
-			return s
+		complete := slices.ContainsFunc(shown.Timeline, func(step lab.Step) bool { return step.Name == "complete" })
+		if last = shown; complete && is(shown) {
+			return shown
 		}
 		select {
 		case <-ctx.Done():
-			g.Fatalf("%s is shown as %+v", slot, last)
+			s.Fatalf("%s is shown as %+v", slot, last)
 		case <-time.After(time.Second):
 		}
 	}

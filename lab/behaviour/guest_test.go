@@ -8,14 +8,11 @@ package behaviour_test
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
-	"driverd/api"
 	"driverd/hwdetect"
 	"driverd/lab"
 	"driverd/lab/stage"
@@ -36,8 +33,12 @@ func TestMain(m *testing.M) {
 
 // guest is a running guest with driverd in it.
 type guest struct {
-	*testing.T
+	system
 	vm *lab.Guest
+}
+
+func guestOf(t *testing.T, vm *lab.Guest) guest {
+	return guest{system{t, vm.System, patience * vm.Slowness()}, vm}
 }
 
 // rpm is driverd's package, as make rpm leaves it.
@@ -61,6 +62,9 @@ func onePackage(t *testing.T, dir, pattern string) string {
 	}
 	return found[0]
 }
+
+// program is the driverd that is to replace the package's, empty for none: see make guest-test.
+func program() string { return os.Getenv("DRIVERD_PROGRAM") }
 
 // buildImage builds the image with driverd in it.
 func buildImage(t *testing.T) *lab.Image {
@@ -103,7 +107,7 @@ func begin(t *testing.T, o lab.Options, start func(context.Context, lab.Options)
 		o.Image = buildImage(t)
 	}
 	if o.Image.Native() {
-		o.Program = os.Getenv("DRIVERD_PROGRAM") // see make guest-test
+		o.Program = program()
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -111,6 +115,15 @@ func begin(t *testing.T, o lab.Options, start func(context.Context, lab.Options)
 	if err != nil {
 		t.Fatal(err)
 	}
+	endWith(t, g)
+	return guestOf(t, g)
+}
+
+// endWith ends a guest with the test. Its logs are kept if the test fails.
+func endWith(t *testing.T, g interface {
+	Collect(dir string) error
+	Close() error
+}) {
 	t.Cleanup(func() {
 		if t.Failed() {
 			dir := t.ArtifactDir()
@@ -129,19 +142,10 @@ func begin(t *testing.T, o lab.Options, start func(context.Context, lab.Options)
 			t.Error(err)
 		}
 	})
-	return guest{t, g}
 }
 
 // in returns the guest for a subtest.
-func (g guest) in(t *testing.T) guest { return guest{t, g.vm} }
-
-// patient is the context of one thing that takes a while.
-func (g guest) patient() context.Context {
-	limit := patience * g.vm.Slowness()
-	ctx, cancel := context.WithTimeoutCause(g.Context(), limit, fmt.Errorf("more than %s have passed", limit))
-	g.Cleanup(cancel)
-	return ctx
-}
+func (g guest) in(t *testing.T) guest { return guestOf(t, g.vm) }
 
 func (g guest) plug(id, driver string) hwdetect.Slot {
 	g.Helper()
@@ -172,125 +176,4 @@ func (g guest) slot(id string) hwdetect.Slot {
 		g.Fatal(err)
 	}
 	return slot
-}
-
-// sh runs a script in the guest, which must succeed.
-func (g guest) sh(format string, args ...any) string {
-	g.Helper()
-	out, err := g.vm.Output(g.patient(), fmt.Sprintf(format, args...))
-	if err != nil {
-		g.Fatal(err)
-	}
-	return strings.TrimSpace(out)
-}
-
-// lines is how many lines a script prints.
-func (g guest) lines(format string, args ...any) int {
-	g.Helper()
-	out := g.sh(format, args...)
-	if out == "" {
-		return 0
-	}
-	return strings.Count(out, "\n") + 1
-}
-
-// until waits until a script succeeds.
-func (g guest) until(format string, args ...any) {
-	g.Helper()
-	if _, err := g.vm.Until(g.patient(), fmt.Sprintf(format, args...)); err != nil {
-		g.Fatal(err)
-	}
-}
-
-// await waits for a state of the device in slot, and returns what is shown then.
-func (g guest) await(slot hwdetect.Slot, state string) lab.Shown {
-	g.Helper()
-	s, err := g.vm.AwaitState(g.patient(), slot, nil, state)
-	if err != nil {
-		g.Fatal(err)
-	}
-	return s
-}
-
-// bound waits until driver has taken the device, and sees that sysfs agrees.
-func (g guest) bound(slot hwdetect.Slot, driver string) lab.Shown {
-	g.Helper()
-	s := g.await(slot, "bound")
-	if s.Driver != driver {
-		g.Errorf("%s is bound to %q, want %q", slot, s.Driver, driver)
-	}
-	if got := g.sh("basename $(readlink /sys/bus/pci/devices/%s/driver)", slot); got != driver {
-		g.Errorf("sysfs has driver %q for %s", got, slot)
-	}
-	return s
-}
-
-// begun is how many transactions driverd has begun since the guest's last start.
-func (g guest) begun() int {
-	g.Helper()
-	return g.lines("journalctl -b -q -o cat -u driverd.service DRIVERD_EVENT=job-started")
-}
-
-// idle waits until no job is at work: a device has its driver before that.
-func (g guest) idle() {
-	g.Helper()
-	g.until(`! busctl --json=short call org.fedoraproject.Driverd1 /org/fedoraproject/Driverd1 org.freedesktop.DBus.ObjectManager GetManagedObjects | grep -q '"data":"running"'`)
-}
-
-// refused waits for a state that a reason explains.
-func (g guest) refused(slot hwdetect.Slot, state, reason string) {
-	g.Helper()
-	s := g.await(slot, state)
-	if s.Reason != reason || s.Message == "" {
-		g.Errorf("%s is %s for %q (%q), want %q", slot, state, s.Reason, s.Message, reason)
-	}
-}
-
-// refusedAnew is refused for a device that was refused for another reason.
-func (g guest) refusedAnew(slot hwdetect.Slot, state, reason string) {
-	g.Helper()
-	g.until("busctl get-property org.fedoraproject.Driverd1 %s org.fedoraproject.Driverd1.Device Reason | grep -qx 's \"%s\"'", api.DevicePath(slot.String()), reason)
-	g.refused(slot, state, reason)
-}
-
-// gone waits until driverd shows no device in slot.
-func (g guest) gone(slot hwdetect.Slot) {
-	g.Helper()
-	g.until("! busctl introspect org.fedoraproject.Driverd1 %s org.fedoraproject.Driverd1.Device >/dev/null 2>&1", api.DevicePath(slot.String()))
-}
-
-// subpackages lists the kernel's, each with the id of the transaction that
-// installed it.
-func (g guest) subpackages() map[string]string {
-	g.Helper()
-	all := make(map[string]string)
-	for line := range strings.Lines(g.sh(`rpm -qa --qf '%%{NAME} %%{INSTALLTID}\n' 'kernel-modules*'`)) {
-		name, transaction, _ := strings.Cut(strings.TrimSpace(line), " ")
-		all[name] = transaction
-	}
-	return all
-}
-
-// healthy sees that the service has run through, whatever the test did to it,
-// and that nothing of another kernel was installed.
-func (g guest) healthy() {
-	g.Helper()
-	g.sh("systemctl is-active -q driverd.service || test -e %s", api.RestFile)
-	if got := g.sh("systemctl show -P NRestarts driverd.service"); got != "0" {
-		g.Errorf("systemd had to restart driverd %s times", got)
-	}
-	if got := g.sh("journalctl -u driverd.service -o cat | grep -ciE 'panic|goroutine [0-9]' || true"); got != "0" {
-		g.Error("driverd's journal holds a panic")
-	}
-	g.onlyRunningKernel()
-}
-
-// onlyRunningKernel sees that all packages are of exactly the running kernel,
-// although the repository has a newer build of each.
-func (g guest) onlyRunningKernel() {
-	g.Helper()
-	g.sh(`dnf5 -q repoquery --available --qf '%%{name}-%%{version}\n' 'kernel-modules-sriov' | sort -u | wc -l | grep -qx 2`)
-	if got := g.sh(`for p in $(rpm -qa 'kernel*'); do rpm -q --provides $p | grep -q -- "-uname-r = $(uname -r)\$" || echo $p; done`); got != "" {
-		g.Errorf("packages of another kernel are installed: %s", got)
-	}
 }
