@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"driverd/api"
 	"driverd/hwdetect"
@@ -29,13 +30,17 @@ func bootDomain(t *testing.T, kind lab.DomainKind) domain {
 	image := buildImage(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
+	start := time.Now()
 	vm, err := lab.BootDomain(ctx, lab.Options{Image: image, Program: program()}, kind)
 	if err != nil {
 		t.Fatal(err)
 	}
 	endWith(t, vm)
 	d := domain{system{t, vm.System}, vm}
+	answered := time.Since(start)
 	d.until(`driverd status --json | grep -q '"status": "ready"'`)
+	_, _ = fmt.Printf("table: xen %s: the guest answers after %.0f s, and driverd is ready after %.0f s; the guest is up for %s s\n",
+		kind, answered.Seconds(), time.Since(start).Seconds(), d.sh("cut -d' ' -f1 /proc/uptime"))
 	return d
 }
 
@@ -141,6 +146,10 @@ func TestXen(t *testing.T) {
 			slot := d.attach(nic)
 			d.sh("systemctl start driverd.service")
 			d.whole(slot, "igb")
+			d.idle()
+			if got := d.begun(); got != 3 {
+				t.Errorf("%d transactions, want one more", got-2)
+			}
 		})
 		d.healthy()
 	})
