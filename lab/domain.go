@@ -20,7 +20,7 @@ type DomainKind string
 // The kinds that need no QEMU in dom0.
 const (
 	PV  DomainKind = "pv"  // its kernel knows Xen alone; dom0 can give it PCI devices
-	PVH DomainKind = "pvh" // the processor virtualizes it; dom0 can give it no device
+	PVH DomainKind = "pvh" // the processor virtualizes it; libxl passes no PCI device through to it
 )
 
 // processor returns QEMU's arguments for what Xen needs for such a domain. To give away

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The first program of dom0: it starts what Xen's guests need of dom0, and the lab's agent.
-# There is no systemd, which would take minutes under software emulation.
+# There is no systemd, which would take a minute more under software emulation.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys

@@ -94,7 +94,7 @@ func (d domain) manager() api.Manager {
 }
 
 // TestXen boots guests of Xen 4.20. To one that is paravirtualized, dom0 gives cards and takes
-// them; to one that the processor virtualizes, xl can give none.
+// them. One that the processor virtualizes has no PCI device: libxl passes none through.
 func TestXen(t *testing.T) {
 	t.Parallel()
 	t.Run("PV", func(t *testing.T) {
