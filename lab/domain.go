@@ -56,9 +56,13 @@ func (k DomainKind) config() string {
 
 const domainName = "guest"
 
-// domainModules are what a domain's kernel needs before it can read its disk, and the
-// network card, for which the lab's guests do not trigger udev at the start.
-var domainModules = []string{"xen-blkfront", "xen-netfront", "ext4"}
+// domainModules are what a domain's kernel needs before it can read its disk, and two that
+// udev would load: xen-netfront, for which the lab's guests do not trigger it at the start,
+// and xen-pcifront, when the first card comes. While that module sets the card's bus up,
+// Linux 7.2 may take the new state for a reset ("state reset occurred, reconnecting"), and
+// no card ever appears. A driver that is there already is called by the thread that looks
+// for resets.
+var domainModules = []string{"xen-blkfront", "xen-netfront", "xen-pcifront", "ext4"}
 
 // domainWords are the command line of a domain's kernel.
 var domainWords = []string{

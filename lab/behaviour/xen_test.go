@@ -36,7 +36,7 @@ func bootDomain(t *testing.T, kind lab.DomainKind) domain {
 		t.Fatal(err)
 	}
 	endWith(t, vm)
-	d := domain{system{t, vm.System}, vm}
+	d := domain{system{t, vm.System, patience}, vm}
 	answered := time.Since(start)
 	d.until(`driverd status --json | grep -q '"status": "ready"'`)
 	_, _ = fmt.Printf("table: xen %s: the guest answers after %.0f s, and driverd is ready after %.0f s; the guest is up for %s s\n",
@@ -44,7 +44,7 @@ func bootDomain(t *testing.T, kind lab.DomainKind) domain {
 	return d
 }
 
-func (d domain) in(t *testing.T) domain { return domain{system{t, d.os}, d.vm} }
+func (d domain) in(t *testing.T) domain { return domain{system{t, d.os, d.patience}, d.vm} }
 
 // plug puts a card into the machine, and returns dom0's slot.
 func (d domain) plug(card lab.Device) hwdetect.Slot {
