@@ -25,7 +25,7 @@ import (
 )
 
 func main() {
-	within := flag.Duration("within", 0, "leave out what would take longer")
+	within := flag.Duration("within", 0, "leave out what would take longer: of a negative time, everything")
 	only := flag.String("only", "", "run the parts with these tests alone, parted by commas")
 	soak := flag.Duration("soak", 30*time.Minute, "how long TestSoak goes on")
 	guests := flag.String("guests", "", "of the tier guests, run the tests for these kinds of guest alone, parted by commas")
@@ -49,7 +49,7 @@ func main() {
 		os.Exit(2)
 	}
 	r := newRun()
-	if *within > 0 {
+	if *within != 0 {
 		r.until = time.Now().Add(*within)
 	}
 	if err := r.compile(ctx, chosen); err != nil {
