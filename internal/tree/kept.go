@@ -4,6 +4,7 @@ package tree
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"syscall"
 )
@@ -11,17 +12,18 @@ import (
 // Stamp is a text that is another one if what these files hold, or the files right in these
 // folders, may be something else, as far as can be told without reading them: a file that
 // is replaced has another inode, and one that is written to another time of its last change,
-// which nobody can set back (inode(7), ctime).
+// which nobody can set back (inode(7), ctime). Nothing is opened to see that, so a link that
+// leads out of the tree may be followed; to read through it is an error still.
 func (t Tree) Stamp(names ...string) string {
 	var text []byte
 	add := func(name string) (folder bool) {
-		info, err := t.Stat(name)
+		info, err := os.Stat(filepath.Join(t.dir, name))
 		if err != nil {
 			text = fmt.Appendf(text, "%s %v\n", name, err)
 			return false
 		}
 		st := info.Sys().(*syscall.Stat_t)
-		text = fmt.Appendf(text, "%s %d %d %v %d %d.%d\n", name, st.Dev, st.Ino, info.Mode(), info.Size(), st.Ctim.Sec, st.Ctim.Nsec)
+		text = fmt.Appendf(text, "%s %d %d %d %d %d.%d\n", name, st.Dev, st.Ino, st.Mode, st.Size, st.Ctim.Sec, st.Ctim.Nsec)
 		return info.IsDir()
 	}
 	for _, name := range names {
