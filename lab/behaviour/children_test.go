@@ -101,6 +101,11 @@ func childOf(s lab.Shown, modalias string) child {
 	return child{}
 }
 
+// isComplete says whether all that a device consists of is there.
+func isComplete(s lab.Shown) bool {
+	return slices.ContainsFunc(s.Timeline, func(step lab.Step) bool { return step.Name == "complete" })
+}
+
 // showsWhole waits until the device in a slot is complete, and shown as it is to be.
 func (s system) showsWhole(slot hwdetect.Slot, is func(lab.Shown) bool) lab.Shown {
 	s.Helper()
@@ -111,8 +116,7 @@ func (s system) showsWhole(slot hwdetect.Slot, is func(lab.Shown) bool) lab.Show
 		if err != nil {
 			s.Fatal(err)
 		}
-		complete := slices.ContainsFunc(shown.Timeline, func(step lab.Step) bool { return step.Name == "complete" })
-		if last = shown; complete && is(shown) {
+		if last = shown; isComplete(shown) && is(shown) {
 			return shown
 		}
 		select {
