@@ -69,9 +69,5 @@ func (a Architecture) unpack(ctx context.Context, dir, suite string, packages ..
 		return err
 	}
 	defer debian.close()
-	debs, err := debian.download(ctx, dir, packages...)
-	if err != nil {
-		return err
-	}
-	return unpackDebs(ctx, debs, dir)
+	return debian.unpack(ctx, dir, packages...)
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"driverd/lab/stage"
 )
@@ -16,18 +15,16 @@ import (
 // cgo and libudev, what its own machines run. Runner runs it here. It needs the network
 // once, and no root: nothing of the architecture is installed.
 func (a Architecture) Environment(ctx context.Context) ([]string, error) {
-	return a.environment(ctx)
+	return a.environment(ctx, false)
 }
 
 // EnvironmentHere is Environment for what only runs here, with Runner or without one: it
 // finds its loader and its libraries where they are on this machine.
 func (a Architecture) EnvironmentHere(ctx context.Context) ([]string, error) {
-	return a.environment(ctx, "-rpath,{udev}:{libc}", "--dynamic-linker={libc}/"+a.loader)
+	return a.environment(ctx, true)
 }
 
-// environment has the linker given more options, in which the folders of libudev and of
-// libc are put.
-func (a Architecture) environment(ctx context.Context, linker ...string) ([]string, error) {
+func (a Architecture) environment(ctx context.Context, here bool) ([]string, error) {
 	dir, err := stage.Get(ctx, "libudev-"+a.debian, []string{"bookworm"}, func(ctx context.Context, dir string) error {
 		return a.unpack(ctx, dir, "bookworm", "libudev-dev", "libudev1")
 	})
@@ -36,8 +33,8 @@ func (a Architecture) environment(ctx context.Context, linker ...string) ([]stri
 	}
 	udev, libc := filepath.Join(dir, a.udev), filepath.Join("/usr", a.triple, "lib")
 	flags := "-L" + udev
-	for _, option := range linker {
-		flags += " -Wl," + strings.NewReplacer("{udev}", udev, "{libc}", libc).Replace(option)
+	if here {
+		flags += fmt.Sprintf(" -Wl,-rpath,%s:%s,--dynamic-linker=%s", udev, libc, filepath.Join(libc, a.loader))
 	}
 	return append(os.Environ(),
 		"GOOS=linux", "GOARCH="+a.Go, "CGO_ENABLED=1", "CC="+a.triple+"-gcc",
@@ -45,6 +42,6 @@ func (a Architecture) environment(ctx context.Context, linker ...string) ([]stri
 		"CGO_CFLAGS=-O2 -I"+filepath.Join(dir, "usr/include"),
 		"CGO_LDFLAGS="+flags,
 		// Where qemu-user finds the loader, and that the libraries.
-		"QEMU_LD_PREFIX="+filepath.Dir(libc), fmt.Sprintf("QEMU_SET_ENV=LD_LIBRARY_PATH=%s", udev),
+		"QEMU_LD_PREFIX="+filepath.Dir(libc), "QEMU_SET_ENV=LD_LIBRARY_PATH="+udev,
 	), nil
 }

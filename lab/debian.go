@@ -73,6 +73,15 @@ func (a *archive) download(ctx context.Context, dir string, packages ...string) 
 	return filepath.Glob(filepath.Join(dir, "*.deb"))
 }
 
+// unpack downloads packages and unpacks them into dir.
+func (a *archive) unpack(ctx context.Context, dir string, packages ...string) error {
+	debs, err := a.download(ctx, dir, packages...)
+	if err != nil {
+		return err
+	}
+	return unpackDebs(ctx, debs, dir)
+}
+
 // unpackDebs unpacks packages into dir, and removes them.
 func unpackDebs(ctx context.Context, debs []string, dir string) error {
 	for _, deb := range debs {

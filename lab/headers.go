@@ -36,11 +36,7 @@ func (k DebianKernel) headers(ctx context.Context) (string, error) {
 		for _, m := range headerPackage.FindAllStringSubmatch(string(out), -1) {
 			packages = append(packages, m[1])
 		}
-		debs, err := debian.download(ctx, dir, packages...)
-		if err != nil {
-			return err
-		}
-		return unpackDebs(ctx, debs, dir)
+		return debian.unpack(ctx, dir, packages...)
 	})
 	return filepath.Join(dir, "usr/src", name), err
 }

@@ -36,9 +36,10 @@ var (
 )
 
 // Prepare installs the packages that the lab needs and that are missing, and more if
-// they are asked for, after saying which: NAME or, of another suite, NAME/SUITE. It uses a private apt configuration, so that the machine's own
-// sources and package lists stay untouched. It needs root for that, or a sudo
-// that asks no password; with nothing missing it needs neither.
+// they are asked for (NAME or, of another suite, NAME/SUITE), after saying which. It uses
+// a private apt configuration, so that the machine's own sources and package lists stay
+// untouched. It needs root for that, or a sudo that asks no password; with nothing missing
+// it needs neither.
 func Prepare(ctx context.Context, more ...string) error {
 	missing, err := missingPackages(ctx, slices.Concat(hostPackages, more))
 	if err != nil {

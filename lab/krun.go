@@ -31,16 +31,7 @@ const krunSuite = "testing"
 // initrd: Start.Files are not laid over its disk.
 func WithLibraryKernel(ctx context.Context, image *Image) (*Image, error) {
 	dir, err := stage.Get(ctx, "libkrunfw", []string{krunSuite, krunSource}, func(ctx context.Context, dir string) error {
-		debian, err := openArchive(ctx, krunSuite, "amd64")
-		if err != nil {
-			return err
-		}
-		defer debian.close()
-		debs, err := debian.download(ctx, dir, "libkrunfw5")
-		if err != nil {
-			return err
-		}
-		if err := unpackDebs(ctx, debs, dir); err != nil {
+		if err := Native.unpack(ctx, dir, krunSuite, "libkrunfw5"); err != nil {
 			return err
 		}
 		libraries, err := filepath.Glob(filepath.Join(dir, "usr/lib/*/libkrunfw.so.5"))
