@@ -85,7 +85,7 @@ export function App() {
                     <NextKernel next={view.manager.NextKernel} />
                     <Jobs view={view} service={service} act={act} />
                     <Devices devices={view.devices} service={service} act={act} onInstall={setSelectors} />
-                    <History view={view} service={service} />
+                    <History view={view} running={running} service={service} />
                 </Stack>
             </PageSection>
             {selectors !== null && <Install service={service} selectors={selectors} onClose={() => setSelectors(null)} />}

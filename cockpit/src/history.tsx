@@ -15,19 +15,27 @@ import { _, list, time } from "./text";
 /** How many entries are shown at first, and how many more each time. */
 const page = 10;
 
-/** What was done; read anew when something that is noted there may have changed. */
-export function History({ view, service }: { view: View; service: Service }) {
+interface Props {
+    view: View;
+    running: boolean;
+    service: Service;
+}
+
+/** What was done; read anew when something that is noted there may have changed, of a service that runs. */
+export function History({ view, running, service }: Props) {
     const [entries, setEntries] = useState<Entry[]>([]);
     const [problem, setProblem] = useState("");
     const [shown, setShown] = useState(page);
     const mark = [view.manager.Mode, ...view.jobs.map(job => job.path + job.State), ...view.devices.map(device => device.Slot + device.State)].join();
     useEffect(() => {
+        if (!running)
+            return undefined;
         let current = true;
         service.history().then(
             read => current && (setEntries(read), setProblem("")),
             (error: Cockpit.DBusError) => current && setProblem(error.message));
         return () => { current = false };
-    }, [service, mark]);
+    }, [service, running, mark]);
     return (
         <Card component="section">
             <CardTitle component="h2">{_("History")}</CardTitle>

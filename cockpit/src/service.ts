@@ -5,6 +5,7 @@ import { startUnit } from "./systemd";
 import { _ } from "./text";
 
 const busName = "org.fedoraproject.Driverd1";
+const channel = { bus: "system", superuser: "try" } as const;
 const root = "/org/fedoraproject/Driverd1";
 const managerInterface = busName + ".Manager";
 const deviceInterface = busName + ".Device";
@@ -52,35 +53,54 @@ function problemOf(options: { problem?: string }): string {
     return cockpit.message(options);
 }
 
+async function ask(client: Cockpit.DBusClient, path: string, iface: string, method: string, type: string, ...args: unknown[]): Promise<unknown> {
+    try {
+        const [reply] = await client.call(path, iface, method, args, { type });
+        return plain(reply);
+    } catch (error) {
+        const failure = error as Cockpit.DBusError;
+        failure.message = plain(failure.message) as string;
+        throw failure;
+    }
+}
+
 /**
  * A client of the driver service, which reads it anew whenever it has sent a signal: a
- * signal says that something has changed, and never what. It does not read a service that
- * has ended, since a call starts it: one with nothing to do is to rest.
+ * signal says that something has changed, and never what. A call by the service's name
+ * starts it, so it is read by the name of its process: one with nothing to do is to rest,
+ * and one that is being stopped is to stop.
  */
 export class Service {
     private client: Cockpit.DBusClient;
+    /** The process that has the service's name; null while none has it. */
+    private process: Cockpit.DBusClient | null = null;
     private known: Known = { view: null, running: false, problem: "" };
     private reading = false;
     private stale = false;
 
     constructor(private show: (known: Known) => void) {
         this.client = this.open();
-        void this.read();
     }
 
+    /** Opens a channel by the service's name, which starts it. */
     private open(): Cockpit.DBusClient {
-        const client = cockpit.dbus(busName, { bus: "system", superuser: "try" });
+        const client = cockpit.dbus(busName, channel);
         client.addEventListener("owner", (_event, owner) => {
+            this.follow(owner);
             this.learn({ running: !!owner, problem: "" });
-            if (owner)
-                void this.read();
         });
         client.addEventListener("close", (_event, options) => {
             if (client === this.client)
                 this.learn({ running: false, problem: problemOf(options) });
         });
-        client.subscribe({ path_namespace: root }, () => void this.read());
         return client;
+    }
+
+    private follow(owner: string | null) {
+        this.process?.close();
+        this.process = owner ? cockpit.dbus(owner, channel) : null;
+        this.process?.subscribe({ path_namespace: root }, () => void this.read());
+        void this.read();
     }
 
     /** Reads the service, which starts it, by a new channel if the last one is closed. */
@@ -88,12 +108,17 @@ export class Service {
         const last = this.client;
         this.client = this.open();
         last.close();
-        void this.read();
     }
 
     close() {
         this.show = () => undefined;
         this.client.close();
+        this.process?.close();
+    }
+
+    /** Who tells what is so now: the process while there is one, or else the one that a call starts. */
+    private get teller(): Cockpit.DBusClient {
+        return this.process ?? this.client;
     }
 
     private learn(what: Partial<Known>) {
@@ -106,14 +131,16 @@ export class Service {
         if (this.reading)
             return;
         this.reading = true;
-        while (this.stale) {
+        while (this.stale && this.process) {
+            const process = this.process;
             this.stale = false;
             try {
-                this.learn({ view: await this.look(), running: true, problem: "" });
+                this.learn({ view: await this.look(process), problem: "" });
             } catch (error) {
                 // Whoever ends it, or starts it anew, is no problem: its name comes back.
                 const { message, name } = error as Cockpit.DBusError;
-                this.learn({ problem: this.known.running || !this.known.view ? message : "" });
+                if (process === this.process)
+                    this.learn({ problem: message });
                 this.stale ||= name === busy;
             }
             await new Promise(done => window.setTimeout(done, pause));
@@ -121,10 +148,10 @@ export class Service {
         this.reading = false;
     }
 
-    private async look(): Promise<View> {
+    private async look(process: Cockpit.DBusClient): Promise<View> {
         const [objects, manager] = await Promise.all([
-            this.call(root, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", "") as Promise<Objects>,
-            this.call(root, "org.freedesktop.DBus.Properties", "GetAll", "s", managerInterface) as Promise<Manager>,
+            ask(process, root, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", "") as Promise<Objects>,
+            ask(process, root, "org.freedesktop.DBus.Properties", "GetAll", "s", managerInterface) as Promise<Manager>,
         ]);
         const devices: Device[] = [];
         const jobs: Job[] = [];
@@ -139,41 +166,30 @@ export class Service {
         return { manager, devices, jobs, read: new Date() };
     }
 
-    private async call(path: string, iface: string, method: string, type: string, ...args: unknown[]): Promise<unknown> {
-        try {
-            const [reply] = await this.client.call(path, iface, method, args, { type });
-            return plain(reply);
-        } catch (error) {
-            const failure = error as Cockpit.DBusError;
-            failure.message = plain(failure.message) as string;
-            throw failure;
-        }
-    }
-
     plan(selectors: string[]): Promise<Plan> {
-        return this.call(root, managerInterface, "Plan", "asa{sv}", selectors, {}) as Promise<Plan>;
+        return ask(this.client, root, managerInterface, "Plan", "asa{sv}", selectors, {}) as Promise<Plan>;
     }
 
     async install(selectors: string[], downloadOnly: boolean) {
         const options = downloadOnly ? { "download-only": cockpit.variant("b", true) } : {};
-        await this.call(root, managerInterface, "Install", "asa{sv}", selectors, options);
+        await ask(this.client, root, managerInterface, "Install", "asa{sv}", selectors, options);
     }
 
     async cancel(job: Job) {
-        await this.call(job.path, jobInterface, "Cancel", "a{sv}", {});
+        await ask(this.client, job.path, jobInterface, "Cancel", "a{sv}", {});
     }
 
     async rescan() {
-        await this.call(root, managerInterface, "Rescan", "a{sv}", {});
+        await ask(this.client, root, managerInterface, "Rescan", "a{sv}", {});
     }
 
     async setMode(mode: string) {
-        await this.call(root, managerInterface, "SetMode", "sa{sv}", mode, {});
+        await ask(this.client, root, managerInterface, "SetMode", "sa{sv}", mode, {});
     }
 
     /** The drivers from outside the kernel's build that are for a device. */
     async vendors(slot: string): Promise<Vendor[]> {
-        const why = await this.call(root, managerInterface, "Explain", "sa{sv}", slot, {}) as { Vendors: Vendor[] };
+        const why = await ask(this.teller, root, managerInterface, "Explain", "sa{sv}", slot, {}) as { Vendors: Vendor[] };
         return why.Vendors;
     }
 
@@ -183,6 +199,6 @@ export class Service {
     }
 
     history(): Promise<Entry[]> {
-        return this.call(root, managerInterface, "History", "a{sv}", {}) as Promise<Entry[]>;
+        return ask(this.teller, root, managerInterface, "History", "a{sv}", {}) as Promise<Entry[]>;
     }
 }
