@@ -67,6 +67,7 @@ var writes = []struct {
 	{"dnfbridge/session.go", "dnf5daemon's sessions", []string{
 		"(*" + godbus + ".Conn).BusObject", "(*" + godbus + ".Conn).Object", "(" + godbus + ".BusObject).Go",
 	}},
+	{"hwdetect/sysfs/folder.go", "opens folders of a recorded tree, for reading", []string{unixes + ".Openat2"}},
 	{"hwdetect/udev/udev.go", "a socket of udev that is only listened to", []string{goudev}},
 	{"internal/image/image.go", "a repository of packages, in the tree of an image", []string{"exec createrepo_c", "os.MkdirAll", renameio}},
 	{"internal/report/record.go", "a folder that somebody names, as whoever that is", []string{"os.MkdirAll", "os.OpenRoot"}},

@@ -136,6 +136,9 @@ func (s *Server) Publish(v daemon.View) {
 	last := s.shown.Load()
 	next := last.next(v)
 	s.shown.Store(next)
+	if last.tree == nil {
+		return // the name is taken after the first view: nobody has looked
+	}
 	for path, object := range last.tree {
 		if _, ok := next.tree[path]; !ok {
 			var names []string

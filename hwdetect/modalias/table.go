@@ -77,7 +77,13 @@ func longestLiteral(pattern string) (at, length int) {
 func (b *Builder) Build() *Table {
 	t := &Table{text: string(b.text), entries: slices.Clone(b.entries)}
 	slices.SortFunc(t.entries, func(x, y entry) int {
-		return cmp.Or(cmp.Compare(x.key, y.key), cmp.Compare(t.key(x), t.key(y)), cmp.Compare(x.order, y.order))
+		if c := cmp.Compare(x.key, y.key); c != 0 {
+			return c
+		}
+		if c := strings.Compare(t.key(x), t.key(y)); c != 0 {
+			return c
+		}
+		return cmp.Compare(x.order, y.order)
 	})
 	for i, e := range t.entries {
 		t.ends[e.key] = i + 1

@@ -5,7 +5,8 @@ package sysfs
 import (
 	"errors"
 	"fmt"
-	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -21,11 +22,10 @@ func newBuffer() []byte { return make([]byte, attributeSize+1) }
 
 // folder is an open one. A guest may have thousands of functions, each with a
 // handful of attributes, and every look reads them all: these are the bare
-// system calls. (os.Root resolves names itself, at five times the cost, and
-// openat2(2) is not there in a service with RestrictSUIDSGID=.)
+// system calls. (os.Root resolves names itself, at five times the cost.)
 type folder struct {
-	fd   int
-	path string // where it is, known for a root only
+	fd    int
+	whole bool // it is /: nothing leads out of it
 }
 
 func openRoot(name string) (folder, error) {
@@ -33,38 +33,21 @@ func openRoot(name string) (folder, error) {
 	if err != nil {
 		return folder{}, fmt.Errorf("cannot open %s: %w", name, err)
 	}
-	f := folder{fd: fd}
-	if f.path, err = f.location(); err != nil {
-		f.close()
-		return folder{}, fmt.Errorf("cannot open %s: %w", name, err)
-	}
-	return f, nil
+	return folder{fd, filepath.Clean(name) == "/"}, nil
 }
 
-// open opens what name leads to below a root. Links may lead anywhere, so it is
-// the place that was reached which counts; to open a folder does no harm.
+// open opens a folder below a root. A link that leads out of the root is an error; below /
+// none is looked for, as openat2(2) is not there in a service with RestrictSUIDSGID=.
 func (f folder) open(name string) (folder, error) {
-	fd, err := retry(func() (int, error) { return unix.Openat(f.fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
-	if err != nil {
-		return folder{}, err
-	}
-	inner := folder{fd: fd}
-	if f.path == "/" {
-		return inner, nil // nothing leads out of it, and to ask is dear
-	}
-	where, err := inner.location()
-	if err == nil && !strings.HasPrefix(where, f.path+"/") {
-		err = fmt.Errorf("it leads to %s, out of %s", where, f.path)
-	}
-	if err != nil {
-		inner.close()
-		return folder{}, err
-	}
-	return inner, nil
+	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
+	fd, err := retry(func() (int, error) {
+		if f.whole {
+			return unix.Openat(f.fd, name, flags, 0)
+		}
+		return unix.Openat2(f.fd, name, &unix.OpenHow{Flags: flags, Resolve: unix.RESOLVE_BENEATH})
+	}, unix.EAGAIN) // somebody has renamed something meanwhile
+	return folder{fd: fd}, err
 }
-
-// location asks the kernel where the folder is (proc_pid_fd(5)).
-func (f folder) location() (string, error) { return os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.fd)) }
 
 // close closes what was only read: nothing can be lost.
 func (f folder) close() { _ = unix.Close(f.fd) }
@@ -105,11 +88,11 @@ func (f folder) link(name string, buffer []byte) (string, error) {
 	return string(buffer[:n]), nil
 }
 
-// retry repeats a system call that a signal has disturbed.
-func retry(call func() (int, error)) (int, error) {
+// retry repeats a system call that a signal has disturbed, or what else gives such an error.
+func retry(call func() (int, error), or ...unix.Errno) (int, error) {
 	for {
 		n, err := call()
-		if !errors.Is(err, unix.EINTR) {
+		if errno, _ := err.(unix.Errno); errno != unix.EINTR && !slices.Contains(or, errno) {
 			return n, err
 		}
 	}
