@@ -78,20 +78,16 @@ func (c *children) installed() error {
 	if len(c.byBus) == 0 {
 		return nil
 	}
-	text, err := readFile(c.dir, depFile)
-	if err != nil {
-		return err
-	}
 	c.indexed = make(map[string]string)
-	for file := range indexed(text) {
+	err := eachFile(c.dir, func(file string, _ []byte) {
 		if !filepath.IsAbs(file) {
 			c.indexed[kernelbuild.ModuleOfFile(file)] = file
 		}
-	}
-	if text, err = readFile(c.dir, aliasFile); err != nil {
+	})
+	if err != nil {
 		return err
 	}
-	for pattern, module := range aliases(text, "") {
+	return eachAlias(c.dir, "", func(pattern, module []byte) {
 		for _, id := range c.matches(pattern) {
 			name := kernelbuild.ModuleName(string(module))
 			if found := c.found[id]; c.isThere(c.indexed[name]) && !slices.Contains(found.Installed, name) {
@@ -99,8 +95,7 @@ func (c *children) installed() error {
 				c.found[id] = found
 			}
 		}
-	}
-	return nil
+	})
 }
 
 // isThere says whether there is a file, or a link as EL's weak-modules makes to a module of

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -118,51 +117,24 @@ func readBuiltIn(dir, prefix string) (owners, error) {
 
 // readInstalled reads what depmod has indexed.
 func readInstalled(dir, prefix string) (owners, error) {
-	text, err := readFile(dir, aliasFile)
-	if err != nil {
-		return owners{}, err
-	}
 	b := ownersBuilder{prefix: prefix}
-	for pattern, module := range aliases(text, prefix) {
-		b.add(pattern, module)
-	}
-	if len(b.modules) == 0 {
-		return owners{}, nil
-	}
-	if text, err = readFile(dir, depFile); err != nil {
+	if err := eachAlias(dir, prefix, b.add); err != nil || len(b.modules) == 0 {
 		return owners{}, err
 	}
 	all := b.build()
 	all.files = make(map[string]string, len(all.modules))
-	for file := range indexed(text) {
+	err := eachFile(dir, func(file string, _ []byte) {
 		if n, known := b.numbers[kernelbuild.ModuleOfFile(file)]; known && !filepath.IsAbs(file) {
 			all.files[all.modules[n]] = filepath.Join(dir, file)
 		}
-	}
-	return all, nil
+	})
+	return all, err
 }
 
 // Installed is what Installed of an Index of dir returns, for who asks once.
 func Installed(dir, name string) ([]string, error) {
 	installed, err := readInstalled(dir, prefixOf(name))
 	return installed.there(name), err
-}
-
-// aliases are the patterns of a modules.alias that may match what begins with a
-// prefix, each with its module.
-func aliases(text []byte, prefix string) iter.Seq2[[]byte, []byte] {
-	return func(yield func(pattern, module []byte) bool) {
-		for line := range bytes.Lines(text) {
-			// alias PATTERN MODULE
-			rest, ok := bytes.CutPrefix(line, []byte("alias "))
-			if !ok || !mayMatch(rest, prefix) {
-				continue
-			}
-			if f := bytes.Fields(rest); len(f) == 2 && !yield(f[0], f[1]) {
-				return
-			}
-		}
-	}
 }
 
 // maxFile is how large a file may be that is read, in bytes: a dozen times what the

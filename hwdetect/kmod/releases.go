@@ -65,16 +65,12 @@ func LoadedModules(root string) ([]string, error) {
 // Lacking returns those of the modules that the kernel of dir, /lib/modules/RELEASE, has neither as
 // files that depmod knows of, nor built in.
 func Lacking(dir string, modules []string) ([]string, error) {
-	files, err := readFile(dir, depFile)
-	if err != nil {
-		return nil, err
-	}
 	has, err := builtInModules(dir)
 	if err != nil {
 		return nil, err
 	}
-	for file := range indexed(files) {
-		has[kernelbuild.ModuleOfFile(file)] = true
+	if err := eachFile(dir, func(file string, _ []byte) { has[kernelbuild.ModuleOfFile(file)] = true }); err != nil {
+		return nil, err
 	}
 	return slices.DeleteFunc(slices.Clone(modules), func(name string) bool { return has[kernelbuild.ModuleName(name)] }), nil
 }

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
-	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -42,16 +41,15 @@ func ReadTree(dir string) (*Tree, error) {
 		fresh: make(map[string]string), indexed: make(map[string]string),
 		depends: make(map[string][]string),
 	}
-	text, err := readFile(dir, depFile)
-	if err != nil {
-		return nil, err
-	}
-	for file, needs := range indexed(text) {
+	err := eachFile(dir, func(file string, needs []byte) {
 		name := kernelbuild.ModuleOfFile(file)
 		t.indexed[name] = file
-		for need := range strings.FieldsSeq(needs) {
-			t.depends[name] = append(t.depends[name], kernelbuild.ModuleOfFile(need))
+		for need := range bytes.FieldsSeq(needs) {
+			t.depends[name] = append(t.depends[name], kernelbuild.ModuleOfFile(string(need)))
 		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	if t.builtIn, err = builtInModules(dir); err != nil {
 		return nil, err
@@ -59,7 +57,8 @@ func ReadTree(dir string) (*Tree, error) {
 	if t.soft, err = readFile(dir, "modules.softdep"); err != nil {
 		return nil, err
 	}
-	if text, err = readFile(dir, "modules.order"); err != nil {
+	text, err := readFile(dir, "modules.order")
+	if err != nil {
 		return nil, err
 	}
 	t.order = string(text)
@@ -133,18 +132,6 @@ func (t *Tree) inOrder(name string) string {
 		}
 	}
 	return ""
-}
-
-// indexed are the files of a modules.dep, each with those that it needs.
-func indexed(text []byte) iter.Seq2[string, string] {
-	return func(yield func(file, needs string) bool) {
-		for line := range strings.Lines(string(text)) {
-			// PATH: PATH...; what a module needs is listed whole, not one hop only.
-			if file, needs, _ := strings.Cut(line, ":"); !yield(file, needs) {
-				return
-			}
-		}
-	}
 }
 
 // Fresh looks for all modules that depmod has not indexed, and returns their names
