@@ -35,12 +35,13 @@ var mayImport = map[string][]string{
 	"daemon/config":  {"hwdetect", "hwdetect/modalias", "kernelbuild", "plan", "daemon/gate", "internal/tree"},
 	"daemon/gate":    {"reason", "hwdetect/sysfs"},
 	"daemon/jobs":    {"reason", "hwdetect", "daemon/ledger"},
-	"daemon/install": {"reason", "dnfbridge", "daemon/config", "hwdetect/firmware", "internal/outcome", "internal/printable", "kernelbuild", "plan"},
+	"daemon/install": {"reason", "dnfbridge", "daemon/config", "daemon/units", "hwdetect/firmware", "internal/outcome", "internal/printable", "kernelbuild", "plan"},
 	"daemon/journal": {"reason"},
 	"daemon/ledger":  {"reason", "hwdetect"},
-	"daemon/load":    {"reason", "hwdetect", "hwdetect/modalias", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/modprobe", "hwdetect/sysfs", "kernelbuild", "plan", "internal/outcome", "internal/printable", "internal/redact"},
+	"daemon/load":    {"reason", "daemon/units", "hwdetect", "hwdetect/modalias", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/modprobe", "hwdetect/sysfs", "kernelbuild", "plan", "internal/outcome", "internal/printable", "internal/redact"},
 	"daemon/outside": {"internal/tree"},
 	"daemon/phase":   {"reason", "hwdetect", "hwdetect/firmware", "plan", "daemon/ledger"},
+	"daemon/units":   {"reason"},
 	"daemon/state":   {"daemon", "dnfbridge", "internal/tree"},
 
 	// What puts them together.
@@ -52,7 +53,7 @@ var mayImport = map[string][]string{
 	"internal/guest":     {"api", "daemon", "daemon/bus", "daemon/config", "daemon/gate", "daemon/state", "hwdetect", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/modprobe", "hwdetect/pciids", "hwdetect/sysfs", "plan", "internal/tree"},
 	"internal/image":     {"daemon", "daemon/config", "dnfbridge", "hwdetect/firmware", "hwdetect/kmod", "plan"},
 	"internal/report":    {"api", "daemon", "daemon/config", "hwdetect", "hwdetect/kmod", "hwdetect/modprobe", "hwdetect/sysfs", "internal/guest", "internal/printable", "plan", "reason", "internal/tree", "internal/redact"},
-	"internal/service":   {"api", "daemon", "daemon/bus", "daemon/config", "daemon/install", "daemon/load", "daemon/outside", "daemon/state", "dnfbridge", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/modprobe", "hwdetect/sysfs", "hwdetect/udev", "internal/guest", "internal/printable", "plan", "reason"},
+	"internal/service":   {"api", "daemon", "daemon/bus", "daemon/config", "daemon/install", "daemon/load", "daemon/outside", "daemon/state", "daemon/units", "dnfbridge", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/modprobe", "hwdetect/sysfs", "hwdetect/udev", "internal/guest", "internal/printable", "plan", "reason"},
 	"cmd/driverd":        {"api", "daemon", "daemon/config", "daemon/install", "daemon/journal", "daemon/load", "dnfbridge", "hwdetect", "hwdetect/kmsg", "internal/guest", "internal/image", "internal/printable", "internal/report", "internal/service", "internal/tree", "kernelbuild", "plan", "reason"},
 
 	// The split of a kernel.
@@ -102,8 +103,8 @@ var cgo = []string{"hwdetect/modalias/internal/cfnmatch", "internal/testbed", "l
 // foreign says which packages of this module may import packages of others, by
 // the beginning of their path. Everything else is denied.
 var foreign = map[string][]string{
-	"github.com/coreos/go-systemd/v22/": {"daemon/install", "daemon/journal", "daemon/load", "internal/service"},
-	"github.com/godbus/dbus/v5":         {"api", "daemon/bus", "daemon/install", "daemon/load", "dnfbridge", "internal/testbus", "lab/dnfroot"},
+	"github.com/coreos/go-systemd/v22/": {"daemon/journal", "daemon/units", "internal/service"},
+	"github.com/godbus/dbus/v5":         {"api", "daemon/bus", "daemon/install", "daemon/units", "dnfbridge", "internal/testbus", "lab/dnfroot"},
 	"github.com/google/renameio/v2":     {"cmd/driverd", "daemon/state", "internal/image"},
 	"github.com/jochenvg/go-udev":       {"hwdetect/udev"}, // and with it cgo and libudev
 	"github.com/pelletier/go-toml/v2":   {"daemon/config"},

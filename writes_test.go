@@ -43,7 +43,6 @@ var writes = []struct {
 	{"daemon/install/listener.go", "the socket in /run/driverd/jobs", []string{"net.Listen", "os.Chmod", "os.Remove"}},
 	{"daemon/install/backend.go", "takes requests away from /run/driverd/jobs", []string{"os.Remove"}},
 	{"daemon/install/request.go", "requests in /run/driverd/jobs", []string{"os.WriteFile"}},
-	{"daemon/install/units.go", "has systemd start the install step", []string{systemd}},
 	{"daemon/journal/writer.go", "the journal", []string{journald}},
 	{"daemon/load/early.go", "a module root in the unit's private /tmp, and kmod's commands, each named where output is called", []string{
 		"exec ?", "os.MkdirAll", "os.MkdirTemp", "os.RemoveAll", "os.Symlink", "os.WriteFile",
@@ -52,9 +51,7 @@ var writes = []struct {
 	{"daemon/load/offer.go", "drivers_probe of sysfs, which passes over a device that has a driver", []string{"os.OpenFile", "(*os.File).WriteString"}},
 	{"internal/outcome", "/run/driverd/load and /run/driverd/install", []string{"os.Remove", "os.Rename", "os.WriteFile"}},
 	{"daemon/load/step.go", "the modules of the kernel: it is told to load, and never to remove", []string{"exec /sbin/modprobe"}},
-	{"daemon/load/units.go", "has systemd start the load step", []string{
-		systemd,
-	}},
+	{"daemon/units/units.go", "has systemd start the steps", []string{systemd}},
 	{"daemon/outside/watch.go", "a socket of rtnetlink that is only listened to", []string{unixes + ".Bind", unixes + ".Socket"}},
 	{"daemon/state", "/var/lib/driverd, and what is remembered at rest", []string{renameio, "os.Remove", "os.Rename"}},
 	{"dnfbridge/command.go", "dnf5's cache and its plan in /tmp, and the packages of an image", []string{"exec dnf5", "os.MkdirTemp", "os.RemoveAll", "os.WriteFile"}},
@@ -79,8 +76,8 @@ var writes = []struct {
 	{"internal/service/barrier.go", "asks systemd whether it has taken in what it was told", []string{unixes + ".Sendmsg", unixes + ".Socket"}},
 	{"internal/service/inactive.go", "tells systemd how it is", []string{notify}},
 	{"internal/tree/tree.go", "opens for reading alone", []string{"os.OpenFile", "os.OpenRoot", "(*os.Root).OpenFile"}},
-	{"internal/service/service.go", "tells systemd how it is, and asks it where this guest runs", []string{
-		notify, systemd, unixes + ".Prctl", // of its own process
+	{"internal/service/service.go", "tells systemd how it is", []string{
+		notify, unixes + ".Prctl", // of its own process
 	}},
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"driverd/daemon/units"
 	"driverd/dnfbridge"
 	"driverd/reason"
 )
@@ -24,7 +25,7 @@ import (
 type Backend struct {
 	*dnfbridge.DNF5
 	log   zerolog.Logger
-	units starter
+	steps starter
 	place place
 
 	mu       sync.Mutex
@@ -43,18 +44,18 @@ type place struct {
 type starter interface {
 	// Start starts the step of a job, or joins one that runs, and returns what tells how
 	// it ends in the words of systemd. Its error is reason.ErrNotStarted.
-	Start(ctx context.Context, job uint64) (ended <-chan string, close func(), err error)
+	Start(ctx context.Context, job uint64) (ended <-chan string, err error)
 	// Running says whether the step of a job runs.
 	Running(ctx context.Context, job uint64) bool
 }
 
 // NewBackend returns the backend of the system. Nothing is connected yet.
-func NewBackend(dnf *dnfbridge.DNF5, log zerolog.Logger) *Backend {
-	return newBackend(dnf, log, units{}, place{jobs: jobsDir, outcomes: outcomeDir})
+func NewBackend(dnf *dnfbridge.DNF5, systemd *units.Manager, log zerolog.Logger) *Backend {
+	return newBackend(dnf, log, steps{systemd}, place{jobs: jobsDir, outcomes: outcomeDir})
 }
 
-func newBackend(dnf *dnfbridge.DNF5, log zerolog.Logger, units starter, at place) *Backend {
-	return &Backend{DNF5: dnf, log: log, units: units, place: at, busy: make(map[uint64]bool)}
+func newBackend(dnf *dnfbridge.DNF5, log zerolog.Logger, steps starter, at place) *Backend {
+	return &Backend{DNF5: dnf, log: log, steps: steps, place: at, busy: make(map[uint64]bool)}
 }
 
 // Install has a step run one transaction; see dnfbridge.DNF5.Install. What a step of a
@@ -163,7 +164,7 @@ func (b *Backend) awaitEarlier(ctx context.Context, l *listener, t dnfbridge.Tra
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
-		case !b.units.Running(ctx, job):
+		case !b.steps.Running(ctx, job):
 			b.withdraw(job)
 		default:
 			said := &asked{Commit: t.Commit}
@@ -195,17 +196,14 @@ func (a *asked) commit(coming []string) error {
 // run starts the step of a job, or joins the one that runs, and returns how it ends.
 func (b *Backend) run(ctx context.Context, l *listener, job uint64, commit func([]string) error, progress func(dnfbridge.Progress)) error {
 	f := l.follow(job)
-	ended, closeUnits, err := b.units.Start(ctx, job)
+	ended, err := b.steps.Start(ctx, job)
 	if err != nil {
 		l.leave(job)
 		b.withdraw(job)
 		return err
 	}
-	end := func() { // only then its number is free
-		closeUnits()
-		b.withdraw(job)
-	}
-	var no error // what the service has said instead of yes
+	end := func() { b.withdraw(job) } // only then its number is free
+	var no error                      // what the service has said instead of yes
 	for {
 		select {
 		case m := <-f.messages:

@@ -43,13 +43,13 @@ func newStage(t *testing.T, step func(ctx context.Context, line *install.Line, j
 }
 
 // start starts a step, or joins the one that runs, as systemd does.
-func (s *stage) Start(_ context.Context, job uint64) (<-chan string, func(), error) {
+func (s *stage) Start(_ context.Context, job uint64) (<-chan string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ended, runs := make(chan string, 1), len(s.ending[job]) > 0
 	s.ending[job] = append(s.ending[job], ended)
 	if runs {
-		return ended, func() {}, nil
+		return ended, nil
 	}
 	s.starts++
 	go func() {
@@ -70,7 +70,7 @@ func (s *stage) Start(_ context.Context, job uint64) (<-chan string, func(), err
 		}
 		delete(s.ending, job)
 	}()
-	return ended, func() {}, nil
+	return ended, nil
 }
 
 func (s *stage) Running(_ context.Context, job uint64) bool {

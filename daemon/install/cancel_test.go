@@ -118,7 +118,7 @@ func TestCancelledStepOfAnEarlierService(t *testing.T) {
 	if err := install.WriteRequest(s.jobs, 1, install.Request{Install: []string{"old-1-1.x86_64"}}); err != nil {
 		t.Fatal(err)
 	}
-	_, _, _ = s.Start(t.Context(), 1)
+	_, _ = s.Start(t.Context(), 1)
 	b := s.backend()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	err := b.Install(ctx, transaction(nil), func(dnfbridge.Progress) {
@@ -162,7 +162,7 @@ func TestCancelledWhileSystemdIsAsked(t *testing.T) {
 	}
 	nowhere := func(context.Context, ...dbus.ConnOption) (*dbus.Conn, error) { return nil, errors.New("no bus") }
 	jobs := t.TempDir()
-	b := install.NewBackendAt(dnfbridge.NewDNF5(nowhere, zerolog.Nop()), zerolog.Nop(), install.Units{}, jobs, t.TempDir(), uint32(os.Getuid()))
+	b := install.NewBackendAt(dnfbridge.NewDNF5(nowhere, zerolog.Nop()), zerolog.Nop(), install.Steps(), jobs, t.TempDir(), uint32(os.Getuid()))
 	if err := b.Install(ctx, transaction(nil), nil); !errors.Is(err, cancelled) {
 		t.Errorf("it ends with %v", err)
 	}

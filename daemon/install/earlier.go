@@ -24,7 +24,7 @@ func (b *Backend) InstalledEarlier(ctx context.Context) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		running := slices.ContainsFunc(jobs, func(job uint64) bool { return b.units.Running(ctx, job) })
+		running := slices.ContainsFunc(jobs, func(job uint64) bool { return b.steps.Running(ctx, job) })
 		if ctx.Err() == nil && !running {
 			b.mu.Lock()
 			defer b.mu.Unlock()

@@ -8,14 +8,15 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"driverd/daemon/units"
 	"driverd/dnfbridge"
 )
 
 // Starter has steps run in the place of systemd.
 type Starter = starter
 
-// Units starts the steps through systemd.
-type Units = units
+// Steps are those of the system.
+func Steps() Starter { return steps{new(units.Manager)} }
 
 // Outcome is how a step has ended.
 type Outcome = outcome

@@ -4,13 +4,10 @@ package load
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
-	systemd "github.com/coreos/go-systemd/v22/dbus"
-	"github.com/godbus/dbus/v5"
-
+	"driverd/daemon/units"
 	"driverd/hwdetect"
 	"driverd/hwdetect/kmod"
 	"driverd/reason"
@@ -26,7 +23,9 @@ type Units struct {
 }
 
 // NewUnits returns the units of the system.
-func NewUnits() *Units { return newUnits(runUnit, holdDir) }
+func NewUnits(systemd *units.Manager) *Units {
+	return newUnits(func(ctx context.Context, slot hwdetect.Slot) error { return runUnit(ctx, systemd, slot) }, holdDir)
+}
 
 func newUnits(run func(ctx context.Context, slot hwdetect.Slot) error, holds string) *Units {
 	return &Units{run: run, holds: holds, prepared: make(map[hwdetect.Slot]*prepared)}
@@ -59,15 +58,10 @@ func (u *Units) Load(ctx context.Context, slot hwdetect.Slot) error {
 }
 
 // runUnit has systemd run the step of a device.
-func runUnit(ctx context.Context, slot hwdetect.Slot) error {
+func runUnit(ctx context.Context, systemd *units.Manager, slot hwdetect.Slot) error {
 	unit := unitName(slot)
-	conn, err := systemd.NewSystemConnectionContext(ctx)
+	ended, err := systemd.Start(ctx, unit)
 	if err != nil {
-		return notStarted(unit, err)
-	}
-	defer conn.Close()
-	ended := make(chan string, 1) // go-systemd sends while it holds a lock
-	if _, err := conn.StartUnitContext(ctx, unit, "replace", ended); err != nil {
 		return notStarted(unit, err)
 	}
 	select {
@@ -78,15 +72,7 @@ func runUnit(ctx context.Context, slot hwdetect.Slot) error {
 	}
 }
 
-// notStarted is the error of a step that systemd was not asked for, or has refused.
-func notStarted(unit string, err error) error {
-	why := reason.ProbeFailed
-	if e := (dbus.Error{}); errors.As(err, &e) &&
-		(e.Name == "org.freedesktop.DBus.Error.AccessDenied" || e.Name == "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired") {
-		why = reason.NotAuthorized
-	}
-	return reason.With(why, reason.NotStarted(fmt.Errorf("cannot start %s: %w", unit, err)))
-}
+func notStarted(unit string, err error) error { return units.NotStarted(unit, reason.ProbeFailed, err) }
 
 // outcomeOf is how a step has ended of which systemd says the result of its job: one
 // that is "canceled", or whose "dependency" failed, never began.

@@ -46,6 +46,9 @@ func (f folder) open(name string) (folder, error) {
 		}
 		return unix.Openat2(f.fd, name, &unix.OpenHow{Flags: flags, Resolve: unix.RESOLVE_BENEATH})
 	}, unix.EAGAIN) // somebody has renamed something meanwhile
+	if errors.Is(err, unix.EXDEV) {
+		err = errors.New("it leads out of the tree")
+	}
 	return folder{fd: fd}, err
 }
 

@@ -109,7 +109,6 @@ func TestHostileTree(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(outside, "device"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w.start()
 	for _, name := range []string{"0000:01:00.8", "0000:1:00.0", "00000:01:00.0", "BC86:00:03.0", "0000:01:00.0.1", "card"} {
 		w.add(name, igb)
 	}
@@ -123,6 +122,7 @@ func TestHostileTree(t *testing.T) {
 	w.bed.Link(w.bed.AddBelow(twin, "net", "eth7"), "master", outside)
 	w.link("sys/class/net/secret", outside)
 	w.link("sys/bus/pci/devices/0000:06:00.0", outside)
+	w.start() // so many events at once would end umockdev: see Emit
 	w.bed.Emit(twin, "change")
 
 	devices := w.settled("0000:02:00.0", "0000:03:00.0", "0000:04:00.0", "0000:05:00.0", "0000:06:00.0")

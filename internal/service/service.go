@@ -13,14 +13,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	notify "github.com/coreos/go-systemd/v22/daemon"
-	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
@@ -32,6 +30,7 @@ import (
 	"driverd/daemon/load"
 	"driverd/daemon/outside"
 	"driverd/daemon/state"
+	"driverd/daemon/units"
 	"driverd/dnfbridge"
 	"driverd/hwdetect/firmware"
 	"driverd/hwdetect/kmod"
@@ -74,15 +73,16 @@ func Run(ctx context.Context, version string, log zerolog.Logger) error {
 	if err != nil && guest.Gate("/") == nil {
 		return fmt.Errorf("cannot tell this boot from others: %w", err)
 	}
+	var systemd units.Manager
 	return Guest{
 		Root:        "/",
 		Release:     release,
 		Boot:        strings.TrimSpace(string(boot)),
-		Platform:    platform(ctx),
+		Platform:    platform(&systemd),
 		Bus:         cmp.Or(os.Getenv("DBUS_SYSTEM_BUS_ADDRESS"), "unix:path=/run/dbus/system_bus_socket"),
 		State:       stateDirectory(),
-		Backend:     install.NewBackend(dnfbridge.NewDNF5(dnfbridge.SystemBus, log), log),
-		Loader:      load.NewUnits(),
+		Backend:     install.NewBackend(dnfbridge.NewDNF5(dnfbridge.SystemBus, log), &systemd, log),
+		Loader:      load.NewUnits(&systemd),
 		SmallMemory: smallMemory(),
 	}.Run(ctx, version, log)
 }
@@ -258,20 +258,11 @@ func smallMemory() bool {
 	return unix.Sysinfo(&info) == nil && uint64(info.Totalram)*uint64(info.Unit) < 2e9 //nolint:unconvert // of 32 bits on some architectures
 }
 
-// platform asks systemd where this guest runs, in the words of
-// systemd-detect-virt(1).
-func platform(ctx context.Context) string {
-	conn, err := systemd.NewSystemConnectionContext(ctx)
+// platform is where this guest runs, in the words of systemd-detect-virt(1).
+func platform(systemd *units.Manager) string {
+	name, err := systemd.Virtualization()
 	if err != nil {
 		return "unknown"
 	}
-	defer conn.Close()
-	quoted, err := conn.GetManagerProperty("Virtualization")
-	if err != nil {
-		return "unknown"
-	}
-	if name, err := strconv.Unquote(quoted); err == nil && name != "" {
-		return name
-	}
-	return "none"
+	return cmp.Or(name, "none")
 }
