@@ -219,6 +219,58 @@ func TestPackagesForChildren(t *testing.T) {
 	}
 }
 
+// What the driver makes on the auxiliary bus is known beforehand: packages for it come in the
+// transaction of the driver, which does not wait for them if they cannot be had.
+func TestPackagesForChildrenComeWithTheDriver(t *testing.T) {
+	const pkg, part = "kernel-modules-1-1.x86_64", "auxiliary:igb.rdma"
+	for name, test := range map[string]struct {
+		report bool
+		fails  bool
+		want   [][]string
+	}{
+		"together":       {want: [][]string{{pkg, igb.nevra}}},
+		"not configured": {report: true, want: [][]string{{igb.nevra}}},
+		"not to be had":  {fails: true, want: [][]string{{pkg, igb.nevra}, {igb.nevra}, {pkg}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				w.installed.shipped[igb.alias] = hwdetect.Module{Name: "igb"}
+				w.packages = append(w.packages, dnfbridge.Package{NEVRA: pkg, RepoID: "lab", Provides: []string{
+					"kernel-modules-uname-r = " + release, "kmod(irdma.ko)", "modalias(auxiliary:igb.rdma)", "modalias(auxiliary:*.rdma)",
+				}})
+				w.config.Policy.InstallForChildren = !test.report
+				w.claims = map[string]hwdetect.ChildModules{}
+				w.onInstall = func(nevras []string) error {
+					if test.fails && slices.Contains(nevras, pkg) {
+						return reason.With(reason.UntrustedPackage, errors.New("no"))
+					}
+					return nil
+				}
+				w.onLoad = func(hwdetect.Slot) error {
+					d := w.devices[slot(1)]
+					d.Driver = "igb"
+					w.devices[slot(1)] = d
+					w.parts = map[hwdetect.Slot]hwdetect.Parts{slot(1): {Binding: 1}}
+					w.child(part, "")
+					if w.has[pkg] {
+						w.claims[part] = hwdetect.ChildModules{Installed: []string{"irdma"}}
+						w.child(part, "irdma")
+					}
+					return nil
+				}
+				w.plug(1, igb.alias)
+				w.run(t)
+				after(time.Minute)
+				expect(t, w.device(1), plan.Bound, "")
+				if diff := cmp.Diff(test.want, w.installs); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
 // A driver takes its device without its firmware: the device is bound, the firmware
 // is brought, and its driver is left alone: the message names the command.
 func TestBoundWithoutFirmware(t *testing.T) {

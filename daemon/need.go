@@ -37,6 +37,9 @@ func (e *Engine) needs(devices []*device) []need {
 		switch d.next.Act {
 		case phase.Install:
 			add(need{key: ledger.Packages(d.want.Packages), packages: d.want.Packages, named: d.want.Firmware}, d.stay)
+			if key := ledger.Packages(d.want.ForChildren); len(d.want.ForChildren) > 0 && !e.ledger.Get(key).Done() {
+				add(need{key: key, packages: d.want.ForChildren}, d.stay) // else they are seen to when there are children
+			}
 		case phase.InstallForChildren:
 			add(need{key: ledger.Packages(d.childPackages), packages: d.childPackages}, d.stay)
 		case phase.BringFirmware:

@@ -36,16 +36,17 @@ type Holder struct {
 // already. It does not change once made.
 type Catalog struct {
 	packages []Holder
-	ofBuild  bool            // one of the packages says for which kernel it is made
-	aliases  *modalias.Table // its values are indexes into packages
-	modules  map[string]int  // by the kernel's spelling of the name
-	speaking map[string]bool // NEVRAs of the packages that say which devices they drive
-	mute     bool            // a package that could be installed says only which modules it holds
+	ofBuild  bool             // one of the packages says for which kernel it is made
+	aliases  *modalias.Table  // its values are indexes into packages
+	modules  map[string]int   // by the kernel's spelling of the name
+	parts    map[string][]int // with drivers for what a module makes on the auxiliary bus, by that module
+	speaking map[string]bool  // NEVRAs of the packages that say which devices they drive
+	mute     bool             // a package that could be installed says only which modules it holds
 }
 
 // NewCatalog makes the catalog of packages.
 func NewCatalog(packages []Package) *Catalog {
-	c := &Catalog{modules: make(map[string]int), speaking: make(map[string]bool)}
+	c := &Catalog{modules: make(map[string]int), parts: make(map[string][]int), speaking: make(map[string]bool)}
 	var aliases modalias.Builder
 	for i, p := range packages {
 		provides := p.Provides
@@ -56,9 +57,13 @@ func NewCatalog(packages []Package) *Catalog {
 			c.ofBuild = c.ofBuild || strings.HasSuffix(name, "-uname-r")
 			// Repositories are not trusted: a pattern like "*" must not
 			// claim every device there is.
-			if pattern, ok := argument(capability, "modalias("); ok && strings.HasPrefix(pattern, "pci:v") {
+			pattern, _ := argument(capability, "modalias(")
+			if strings.HasPrefix(pattern, "pci:v") {
 				aliases.Add(pattern, i)
 				c.speaking[p.NEVRA] = true
+			}
+			if module := maker(pattern); module != "" && !slices.Contains(c.parts[module], i) {
+				c.parts[module] = append(c.parts[module], i)
 			}
 			file, _ := argument(capability, "kmod(")
 			if module := kernelbuild.ModuleOfFile(file); module != "" {

@@ -99,6 +99,37 @@ func (f Facts) childPackage(d hwdetect.Device, about Want, c Child) Want {
 	return would.block(reason.Policy, "%s is in %s, which is not installed; to install it: %s", name, best.NEVRA, command)
 }
 
+// maker is the module that makes the devices of the auxiliary bus which a pattern is for: the
+// kernel calls them "MODULE.DEVICE" (Linux: Documentation/driver-api/auxiliary_bus.rst). It is
+// empty for other patterns.
+func maker(pattern string) string {
+	name, ok := strings.CutPrefix(pattern, "auxiliary:")
+	module, _, named := strings.Cut(name, ".")
+	if !ok || !named || strings.ContainsAny(module, `*?[\`) {
+		return ""
+	}
+	return module
+}
+
+// forChildren are packages with drivers for children that a device is going to have when one
+// of the modules of a want drives it, if the policy has packages installed for children.
+func (f Facts) forChildren(d hwdetect.Device, about Want) (nevras []string) {
+	if f.Catalog == nil || !f.Policy.InstallForChildren {
+		return nil
+	}
+	for _, module := range about.Modules {
+		for _, i := range f.Catalog.parts[module] {
+			p := f.Catalog.packages[i]
+			would := f.apply(d, Want{Action: Install, Packages: []string{p.NEVRA}, Group: p.Group})
+			if p.offered() && !p.Installed && would.Action == Install && !slices.Contains(slices.Concat(about.Packages, nevras), p.NEVRA) {
+				nevras = append(nevras, p.NEVRA)
+			}
+		}
+	}
+	slices.Sort(nevras)
+	return nevras
+}
+
 // Keeps says why nothing may be done for the driver of a device that is bound to it,
 // empty if something may.
 func Keeps(d hwdetect.Device, about Want, f Facts) string {

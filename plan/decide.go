@@ -94,6 +94,10 @@ type Want struct {
 	Modules  []string // that claim the device, as far as known
 	Packages []string // NEVRAs that hold them, as far as known
 
+	// ForChildren are packages to be installed beside these for children that the device does
+	// not have yet. It does not wait for them.
+	ForChildren []string
+
 	// Incomplete are those of the packages that are to be made whole before anything
 	// is loaded from them.
 	Incomplete []string
@@ -220,6 +224,7 @@ func (f Facts) bring(d hwdetect.Device, c candidate, onGuest []candidate) Want {
 	installed := func(other candidate) bool { return other.Source == hwdetect.Installed }
 	want.Modules = slices.Concat(modules(onGuest, installed), modules(elsewhere, comes)) // modprobe loads both
 	want.Firmware = firmware(elsewhere, comes)
+	want.ForChildren = f.forChildren(d, want)
 	if why := leftAlone(d, p.Group); why != "" && !f.Asked {
 		what := d.Modalias
 		if hasSlot(d) {
