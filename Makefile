@@ -13,7 +13,7 @@ SOAK = 30m
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -ec
 .DEFAULT_GOAL = help
-.PHONY: help host docs pot rpm rpm-aarch64 repo srpm guest demo test test-all test-rest test-long test-guests guest-test faults lint unit fuzz bench split-report index clean
+.PHONY: help host docs pot rpm rpm-aarch64 rpm-i686 repo srpm guest demo test test-all test-rest test-long test-guests guest-test faults lint unit fuzz bench split-report index clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -32,6 +32,9 @@ rpm: host ## build dist/driverd-VERSION-RELEASE.x86_64.rpm
 
 rpm-aarch64: host ## build dist/aarch64/driverd-VERSION-RELEASE.aarch64.rpm, on this machine
 	@packaging/build-rpm -a aarch64
+
+rpm-i686: host ## build dist/i686/driverd-VERSION-RELEASE.i686.rpm, on this machine
+	@packaging/build-rpm -a i686
 
 srpm: host ## build dist/driverd-VERSION-RELEASE.src.rpm, which builds offline
 	@packaging/build-rpm -s

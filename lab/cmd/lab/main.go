@@ -11,7 +11,7 @@
 //	                                   logged in as root; Ctrl-A X ends it
 //	go run ./lab/cmd/lab cross ARCHITECTURE COMMAND [ARGUMENT...]
 //	                                   run a command that builds programs with cgo for
-//	                                   another architecture, as RPM names it: aarch64
+//	                                   another architecture, as RPM names it: aarch64, i686
 //
 // RPM is driverd's package; without it the guest is without driverd.
 package main
@@ -23,6 +23,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"driverd/lab"
@@ -96,10 +97,12 @@ func boot(ctx context.Context, image *lab.Image) (err error) {
 
 // cross runs a command that builds for another architecture.
 func cross(ctx context.Context, architecture string, command []string) error {
-	if architecture != lab.AArch64.RPM {
-		return fmt.Errorf("cannot build for %q: want %s", architecture, lab.AArch64.RPM)
+	others := []lab.Architecture{lab.AArch64, lab.I386}
+	i := slices.IndexFunc(others, func(a lab.Architecture) bool { return a.RPM == architecture })
+	if i < 0 {
+		return fmt.Errorf("cannot build for %q: want %s or %s", architecture, others[0].RPM, others[1].RPM)
 	}
-	env, err := lab.AArch64.Environment(ctx)
+	env, err := others[i].Environment(ctx)
 	if err != nil {
 		return err
 	}
