@@ -34,7 +34,7 @@ func (a Architecture) environment(ctx context.Context, here bool) ([]string, err
 	udev, libc := filepath.Join(dir, a.udev), filepath.Join("/usr", a.triple, "lib")
 	flags := "-L" + udev
 	if here {
-		flags += fmt.Sprintf(" -Wl,-rpath,%s:%s,--dynamic-linker=%s", udev, libc, filepath.Join(libc, a.loader))
+		flags += fmt.Sprintf(" -Wl,-rpath,%s:%s,--dynamic-linker=%s", udev, libc, filepath.Join(libc, a.Loader))
 	}
 	return append(os.Environ(),
 		"GOOS=linux", "GOARCH="+a.Go, "CGO_ENABLED=1", "CC="+a.triple+"-gcc",

@@ -74,7 +74,9 @@ touch "$guest/etc/.updated" "$guest/var/.updated"
 # Not at once: what dnf and systemd have started here may be on its way out.
 umount --lazy "$guest/run/repo" "$guest/run" "$guest/proc" "$guest/dev"
 if [ -n "$other" ]; then
-	rm -r "$guest"/usr/lib/*-linux-gnu "$guest/usr/lib64" "$guest/etc/ld.so.cache"
+	rm "$guest/etc/ld.so.cache"
+	# An emulator is for the root's packages that OTHER lacks. They need their libraries.
+	[ -e "$other/usr/bin/qemu-x86_64-static" ] || rm -r "$guest"/usr/lib/*-linux-gnu "$guest/usr/lib64"
 	cp -a --remove-destination "$other/usr" "$guest/"
 	# Owners and modes that a package's script has set.
 	cut -d ' ' -f 4 "$root/var/lib/dpkg/statoverride" | while read -r file; do

@@ -60,26 +60,49 @@ func buildRoot(ctx context.Context, name string, packages ...string) (string, er
 
 // rootFiles returns a folder with the files of a root's packages as Debian has them for
 // another architecture, in a stage of the given name. Nothing of that architecture runs
-// for it: what the packages' scripts do lies in the root and does not depend on it.
+// for it: what the packages' scripts do lies in the root and does not depend on it. Where
+// Debian lacks packages, there is an emulator for those of the root.
 func rootFiles(ctx context.Context, name, root string, arch Architecture) (string, error) {
 	return stage.Get(ctx, name, []string{root, arch.debian}, func(ctx context.Context, dir string) error {
 		if err := needRoot("guest root"); err != nil {
 			return err
 		}
-		list := exec.CommandContext(ctx, "dpkg-query", "--admindir", filepath.Join(root, "var/lib/dpkg"), "-W", "-f", "${Package}\n")
-		packages, err := list.Output()
+		list := exec.CommandContext(ctx, "dpkg-query", "--admindir", filepath.Join(root, "var/lib/dpkg"), "-W", "-f", "${source:Package} ${Package}\n")
+		out, err := list.Output()
 		if err != nil {
 			return fmt.Errorf("cannot list the packages of %s: %w", root, err)
 		}
-		if err := arch.unpack(ctx, dir, "testing", strings.Fields(string(packages))...); err != nil {
+		var packages []string
+		for line := range strings.Lines(string(out)) {
+			if source, name, _ := strings.Cut(strings.TrimSpace(line), " "); source != arch.lacks {
+				packages = append(packages, name)
+			}
+		}
+		if err := arch.unpack(ctx, dir, "testing", packages...); err != nil {
 			return err
 		}
 		var errs []error
+		if arch.lacks != "" {
+			errs = append(errs, arch.emulator(ctx, dir))
+		}
 		for _, excluded := range []string{"doc", "man", "locale"} { // as in rootArgs
 			errs = append(errs, os.RemoveAll(filepath.Join(dir, "usr/share", excluded)))
 		}
 		return errors.Join(errs...)
 	})
+}
+
+// emulator puts what runs this machine's programs in a guest of the architecture into dir:
+// QEMU of bookworm, as later ones do not emulate 64 bits on 32.
+func (a Architecture) emulator(ctx context.Context, dir string) error {
+	all, program := filepath.Join(dir, "emulators"), "usr/bin/qemu-"+Native.RPM+"-static"
+	if err := os.Mkdir(all, 0o755); err != nil {
+		return err
+	}
+	if err := a.unpack(ctx, all, "bookworm", "qemu-user-static"); err != nil {
+		return err
+	}
+	return errors.Join(os.Rename(filepath.Join(all, program), filepath.Join(dir, program)), os.RemoveAll(all))
 }
 
 // Repo returns the folder of the package repository made of Debian testing's kernel:
@@ -142,13 +165,14 @@ func isShippedCode(path string) bool {
 // kernelFiles is where one kernel lies in a root.
 type kernelFiles struct {
 	release, modules, vmlinuz, config string
+	variant                           string // as its packages' names have it, empty for none
 	arch                              Architecture
 }
 
 // packed is the kernel as a repository for guests is made of it.
 func (k kernelFiles) packed() (repo.Kernel, error) {
 	rules, err := GuestRules()
-	return repo.Kernel{ModulesDir: k.modules, Vmlinuz: k.vmlinuz, Config: k.config, Arch: k.arch.RPM, Rules: rules}, err
+	return repo.Kernel{ModulesDir: k.modules, Vmlinuz: k.vmlinuz, Config: k.config, Arch: k.arch.RPM, Variant: k.variant, Rules: rules}, err
 }
 
 // stub returns the package that speaks for Debian's in a root of an architecture.

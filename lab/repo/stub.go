@@ -22,7 +22,7 @@ var stubProvides = []string{
 }
 
 // stubLibraries match those that a Go program with cgo, and libudev, can need.
-var stubLibraries = []string{"libc.so.6", "ld-linux-*.so.*", "libresolv.so.2", "libpthread.so.0", "libudev.so.1"}
+var stubLibraries = []string{"libc.so.6", "ld-linux*.so.*", "libresolv.so.2", "libpthread.so.0", "libudev.so.1"}
 
 // Stub packs, into dir, a package without files that speaks for Debian's in root, which is
 // of an architecture as RPM names it: RPM knows nothing of what dpkg installed. It is not

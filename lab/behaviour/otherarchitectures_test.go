@@ -5,6 +5,7 @@
 package behaviour_test
 
 import (
+	"context"
 	"debug/elf"
 	"io"
 	"path/filepath"
@@ -24,21 +25,27 @@ write_files:
     install = ["8086:10d3"]
 `
 
-// arm64Packages builds driverd's packages for AArch64: the service, and what cloud-init
-// starts.
-func arm64Packages(t *testing.T) (service, cloudInit string) {
+// otherImage builds driverd's packages for another architecture, the service and what
+// cloud-init starts, and the image of a guest with both.
+func otherImage(t *testing.T, arch lab.Architecture, machine elf.Machine, build func(context.Context, ...string) (*lab.Image, error)) *lab.Image {
 	t.Helper()
-	if err := lab.PrepareARM64(t.Context()); err != nil {
+	if err := arch.PrepareGuest(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	command(t, "../../packaging/build-rpm", "-a", lab.AArch64.RPM) // nothing if they are there
-	dir := filepath.Join("../../dist", lab.AArch64.RPM)
-	return onePackage(t, dir, "driverd-[0-9]*."+lab.AArch64.RPM+".rpm"), onePackage(t, dir, "driverd-cloud-init-*.rpm")
+	command(t, "../../packaging/build-rpm", "-a", arch.RPM) // nothing if they are there
+	dir := filepath.Join("../../dist", arch.RPM)
+	service := onePackage(t, dir, "driverd-[0-9]*."+arch.RPM+".rpm")
+	portable(t, service, machine, "/lib/"+arch.Loader)
+	image, err := build(t.Context(), service, onePackage(t, dir, "driverd-cloud-init-*.rpm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
 }
 
-// portable sees that the program in a package is one for AArch64 that finds its loader and
-// its libraries on any such machine, though it was linked on another.
-func portable(t *testing.T, rpm string) {
+// portable sees that the program in a package is one for a processor that finds this loader
+// and its libraries on any such machine, though it was linked on another.
+func portable(t *testing.T, rpm string, machine elf.Machine, want string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "driverd")
 	command(t, "sh", "-c", `rpm2cpio "$1" | cpio -i --quiet --to-stdout ./usr/bin/driverd >"$2"`, "sh", rpm, file)
@@ -47,11 +54,11 @@ func portable(t *testing.T, rpm string) {
 		t.Fatal(err)
 	}
 	defer func() { _ = program.Close() }()
-	if program.Machine != elf.EM_AARCH64 || program.Type != elf.ET_DYN {
-		t.Errorf("it is of type %s for %s, want one that can lie anywhere in memory", program.Type, program.Machine)
+	if program.Machine != machine || program.Type != elf.ET_DYN {
+		t.Errorf("it is of type %s for %s, want one for %s that can lie anywhere in memory", program.Type, program.Machine, machine)
 	}
 	loader, err := io.ReadAll(program.Section(".interp").Open())
-	if want := "/lib/ld-linux-aarch64.so.1\x00"; err != nil || string(loader) != want {
+	if err != nil || string(loader) != want+"\x00" {
 		t.Errorf("its loader is %q, %v, want %q", loader, err, want)
 	}
 	for _, tag := range []elf.DynTag{elf.DT_RPATH, elf.DT_RUNPATH} {
@@ -69,23 +76,52 @@ func portable(t *testing.T, rpm string) {
 // knows two variants of its kernel, and boots one after the other.
 func TestARM64(t *testing.T) {
 	t.Parallel()
-	service, cloudInit := arm64Packages(t)
-	portable(t, service)
-	image, err := lab.BuildARM64Image(t.Context(), service, cloudInit)
-	if err != nil {
-		t.Fatal(err)
-	}
+	image := otherImage(t, lab.AArch64, elf.EM_AARCH64, lab.BuildARM64Image)
 	large, err := lab.WithLargePages(t.Context(), image)
 	if err != nil {
 		t.Fatal(err)
 	}
 	g := boot(t, lab.Options{Image: image}, lab.Start{Machine: lab.Virt, Files: lab.NoCloud(e1000eData, "")})
+	g.sh("test -e /sys/firmware/devicetree/base && test ! -e /sys/firmware/acpi")
+	mainJobElsewhere(t, g, lab.AArch64, image)
 
+	t.Run("the kernel with large pages", func(t *testing.T) {
+		g := g.in(t)
+		if err := g.vm.RebootInto(g.patient(), large); err != nil {
+			t.Fatal(err)
+		}
+		g.booted()
+		g.runs(large.Release)
+		g.variantOf("passthrough", "kernel-64k-modules-passthrough", "kernel-modules-passthrough")
+		nic := g.plug("other", "igb")
+		g.completed(nic, "igb")
+		g.variantOf("sriov", "kernel-64k-modules-sriov", "kernel-modules-sriov")
+		t.Log(g.sh("driverd; driverd history"))
+	})
+
+	g.sh("systemctl is-active -q driverd.service")
+	g.ranThrough()
+}
+
+// TestI686 has a guest of 32 bits do the main job. Debian has dnf5daemon for 64 bits alone:
+// an emulator runs it in the guest.
+func TestI686(t *testing.T) {
+	t.Parallel()
+	image := otherImage(t, lab.I386, elf.EM_386, lab.BuildI686Image)
+	g := boot(t, lab.Options{Image: image}, lab.Start{Files: lab.NoCloud(e1000eData, "")})
+	mainJobElsewhere(t, g, lab.I386, image)
+	g.sh("systemctl is-active -q driverd.service")
+	g.ranThrough()
+}
+
+// mainJobElsewhere has a guest of another architecture do the main job, from its first boot
+// on, which e1000eData is for.
+func mainJobElsewhere(t *testing.T, g guest, arch lab.Architecture, image *lab.Image) {
 	t.Run("preinstall at the first boot", func(t *testing.T) {
 		g := g.in(t)
 		g.booted()
 		g.runs(image.Release)
-		g.sh("test $(uname -m) = %s && test -e /sys/firmware/devicetree/base && test ! -e /sys/firmware/acpi", lab.AArch64.RPM)
+		g.sh("test $(uname -m) = %s", arch.RPM)
 		g.sh("systemctl is-active driverd.service driverd-preinstall.service")
 		g.variantOf("passthrough", "kernel-modules-passthrough")
 		t.Log(said(g))
@@ -113,23 +149,6 @@ func TestARM64(t *testing.T) {
 			g.gone(slot)
 		}
 	})
-
-	t.Run("the kernel with large pages", func(t *testing.T) {
-		g := g.in(t)
-		if err := g.vm.RebootInto(g.patient(), large); err != nil {
-			t.Fatal(err)
-		}
-		g.booted()
-		g.runs(large.Release)
-		g.variantOf("passthrough", "kernel-64k-modules-passthrough", "kernel-modules-passthrough")
-		nic := g.plug("other", "igb")
-		g.completed(nic, "igb")
-		g.variantOf("sriov", "kernel-64k-modules-sriov", "kernel-modules-sriov")
-		t.Log(g.sh("driverd; driverd history"))
-	})
-
-	g.sh("systemctl is-active -q driverd.service")
-	g.ranThrough()
 }
 
 // completed waits until driver has taken the device in slot, and all that the device needs
