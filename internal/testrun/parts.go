@@ -116,7 +116,7 @@ func parts(soak time.Duration) []part {
 
 		{tier: manyGuests, kind: "containers", pkg: behaviour, tests: []string{"TestContainerEngines"}, takes: 10 * time.Minute},
 		{tier: manyGuests, kind: "arm64", pkg: behaviour, tests: []string{"TestARM64"}, takes: 6 * time.Minute},
-		{tier: manyGuests, kind: "i686", pkg: behaviour, tests: []string{"TestI686"}, takes: 6 * time.Minute},
+		{tier: manyGuests, kind: "i686", pkg: behaviour, tests: []string{"TestI686"}, takes: 5 * time.Minute},
 		{tier: manyGuests, kind: "xen", pkg: behaviour, tests: []string{"TestXen"}, takes: 8 * time.Minute},
 	}
 }
