@@ -36,7 +36,11 @@ type network struct {
 	known   bool // whether ways has ever been read
 	reading bool
 	again   bool // something may have changed since the reading began
+	read    time.Time
 }
+
+// waysGap is the least time between two readings: a job has many looks, and hardly a new way.
+const waysGap = time.Second
 
 // Step has the ways read. What is there the first time is no news.
 func (n *network) Step(now time.Time) {
@@ -46,7 +50,13 @@ func (n *network) Step(now time.Time) {
 	}
 	e := n.engine
 	n.reading, n.again = true, false
+	pause := n.read.Add(waysGap).Sub(now)
 	go func() {
+		select {
+		case <-time.After(pause):
+		case <-e.ctx.Done():
+			return
+		}
 		ways := e.Outside.Ways()
 		e.post(func() { n.take(ways, now) })
 	}()
@@ -60,7 +70,7 @@ func (n *network) take(ways []string, asked time.Time) {
 		e.Log.Debug().Strs("ways", ways).Msg("there is a new way out of the guest")
 		e.wakeAt(e.rested)
 	}
-	n.ways, n.known, n.reading = ways, true, false
+	n.ways, n.known, n.reading, n.read = ways, true, false, time.Now()
 	if n.again {
 		n.Step(time.Now())
 	}

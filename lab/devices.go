@@ -40,6 +40,10 @@ type Device struct {
 	// node-name apart: that is the device's ID with "-disk" appended.
 	Blockdev map[string]any
 
+	// Network has the device on a network of its own, where there is a DHCP server, and nothing
+	// else.
+	Network bool
+
 	// Part is what else the device consists of in QEMU, as device_add takes it: an
 	// object that is on no bus, and can be there only at a guest's start.
 	Part map[string]any
@@ -89,16 +93,35 @@ func BochsDisplay(id string) Device {
 	return Device{ID: id, Driver: "bochs-display", Port: widePort}
 }
 
-// arguments returns what QEMU is told of the device and of its disk; the latter
-// is nil if it has none.
-func (d Device) arguments() (device, blockdev map[string]any) {
+// end is what a device is connected to in QEMU: the commands that make it and take it away.
+type end struct {
+	add, remove string
+	made, named map[string]any // their arguments
+}
+
+// disk is what has the disk of the device.
+func (d Device) disk() string { return d.ID + "-disk" }
+
+// network is what has the network of the device.
+func (d Device) network() string { return d.ID + "-net" }
+
+// arguments returns what QEMU is told of the device and of its ends.
+func (d Device) arguments() (device map[string]any, ends []end) {
 	device = map[string]any{"driver": d.Driver, "id": d.ID, "bus": d.Port}
-	maps.Copy(device, d.Props)
-	if d.Blockdev != nil {
-		blockdev = map[string]any{"node-name": d.ID + "-disk"}
-		maps.Copy(blockdev, d.Blockdev)
+	if d.Network {
+		device["netdev"] = d.network()
+		ends = append(ends, end{
+			"netdev_add", "netdev_del",
+			map[string]any{"type": "user", "id": d.network(), "restrict": true}, map[string]any{"id": d.network()},
+		})
 	}
-	return device, blockdev
+	if d.Blockdev != nil {
+		made := map[string]any{"node-name": d.disk()}
+		maps.Copy(made, d.Blockdev)
+		ends = append(ends, end{"blockdev-add", "blockdev-del", made, map[string]any{"node-name": d.disk()}})
+	}
+	maps.Copy(device, d.Props)
+	return device, ends
 }
 
 // claim notes that d sits behind its port, choosing one if it names none.
@@ -169,16 +192,16 @@ func (g *Guest) add(ctx context.Context, d Device) error {
 	if err != nil {
 		return err
 	}
-	device, blockdev := d.arguments()
-	if blockdev != nil {
-		if err := g.qmp.execute(ctx, "blockdev-add", blockdev, nil); err != nil {
+	device, ends := d.arguments()
+	for n, e := range ends {
+		if err := g.qmp.execute(ctx, e.add, e.made, nil); err != nil {
 			g.release(d.ID)
-			return err
+			return errors.Join(err, g.disconnect(ctx, ends[:n]))
 		}
 	}
 	if err := g.qmp.execute(ctx, "device_add", device, nil); err != nil {
 		g.release(d.ID)
-		return errors.Join(err, g.removeDisk(ctx, d))
+		return errors.Join(err, g.disconnect(ctx, ends))
 	}
 	return nil
 }
@@ -203,15 +226,17 @@ func (g *Guest) Unplug(ctx context.Context, id string) error {
 		return fmt.Errorf("cannot unplug %s: the guest keeps it: %w", id, err)
 	}
 	g.release(id)
-	return g.removeDisk(ctx, d)
+	_, ends := d.arguments()
+	return g.disconnect(ctx, ends)
 }
 
-func (g *Guest) removeDisk(ctx context.Context, d Device) error {
-	_, blockdev := d.arguments()
-	if blockdev == nil {
-		return nil
+// disconnect takes away what a device was connected to.
+func (g *Guest) disconnect(ctx context.Context, ends []end) error {
+	var errs []error
+	for _, e := range ends {
+		errs = append(errs, g.qmp.execute(ctx, e.remove, e.named, nil))
 	}
-	return g.qmp.execute(ctx, "blockdev-del", map[string]any{"node-name": blockdev["node-name"]}, nil)
+	return errors.Join(errs...)
 }
 
 // Slot returns where the device of that id is, as the guest's firmware or

@@ -185,7 +185,7 @@ func qemuArgs(dir string, image *Image, s Start, devices []Device, accel []strin
 		args = append(args, m.virtio("net", "0x9", properties)...)
 	}
 	for _, d := range devices {
-		device, blockdev := d.arguments()
+		device, ends := d.arguments()
 		if d.Part != nil {
 			text, err := json.Marshal(d.Part)
 			if err != nil {
@@ -193,12 +193,12 @@ func qemuArgs(dir string, image *Image, s Start, devices []Device, accel []strin
 			}
 			args = append(args, "-device", string(text))
 		}
-		if blockdev != nil {
-			text, err := json.Marshal(blockdev)
+		for _, e := range ends {
+			text, err := json.Marshal(e.made)
 			if err != nil {
-				return nil, fmt.Errorf("cannot describe the disk of %s: %w", d.ID, err)
+				return nil, fmt.Errorf("cannot describe what %s is connected to: %w", d.ID, err)
 			}
-			args = append(args, "-blockdev", string(text))
+			args = append(args, map[string]string{"netdev_add": "-netdev", "blockdev-add": "-blockdev"}[e.add], string(text))
 		}
 		if sound, ok := device["audiodev"].(string); ok { // which nobody hears
 			args = append(args, "-audiodev", "none,id="+sound)

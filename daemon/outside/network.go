@@ -5,6 +5,7 @@ package outside
 import (
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"net"
 	"net/netip"
 	"slices"
@@ -21,15 +22,13 @@ func (Guest) Ways() []string {
 	running := make(map[uint32]string)
 	links, _ := net.Interfaces()
 	for _, link := range links {
-		if link.Flags&net.FlagRunning == 0 {
-			continue
+		if link.Flags&net.FlagRunning != 0 {
+			running[uint32(link.Index)] = link.Name
 		}
-		running[uint32(link.Index)] = link.Name
-		addresses, _ := link.Addrs()
-		for _, address := range addresses {
-			if n, ok := address.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
-				ways = append(ways, n.String()+" on "+link.Name)
-			}
+	}
+	for _, a := range addresses() {
+		if name, ok := running[a.link]; ok {
+			ways = append(ways, fmt.Sprintf("%s on %s", a.prefix, name))
 		}
 	}
 	for _, r := range defaultRoutes() {
@@ -41,31 +40,62 @@ func (Guest) Ways() []string {
 	return slices.Compact(ways)
 }
 
+type address struct {
+	link   uint32
+	prefix netip.Prefix
+}
+
+// addresses lists those by which others can be reached. net asks the kernel for all of
+// them once for each link.
+func addresses() (all []address) {
+	for m, attributes := range dump(syscall.RTM_GETADDR) {
+		// struct ifaddrmsg of linux/if_addr.h: the second byte is the length of the prefix,
+		// the last four are the link.
+		if m.Header.Type != syscall.RTM_NEWADDR || len(m.Data) < unix.SizeofIfAddrmsg {
+			continue
+		}
+		for _, a := range attributes {
+			// Of a link to one other host IFA_ADDRESS is that one, and the link's own is IFA_LOCAL.
+			ip, ok := netip.AddrFromSlice(a.Value)
+			if a.Attr.Type == unix.IFA_ADDRESS && ok && ip.IsGlobalUnicast() {
+				all = append(all, address{binary.NativeEndian.Uint32(m.Data[4:]), netip.PrefixFrom(ip, int(m.Data[1]))})
+			}
+		}
+	}
+	return all
+}
+
+// dump asks the kernel for a table, and returns its messages with their attributes.
+func dump(table int) iter.Seq2[syscall.NetlinkMessage, []syscall.NetlinkRouteAttr] {
+	return func(yield func(syscall.NetlinkMessage, []syscall.NetlinkRouteAttr) bool) {
+		answer, err := syscall.NetlinkRIB(table, syscall.AF_UNSPEC)
+		if err != nil {
+			return
+		}
+		messages, err := syscall.ParseNetlinkMessage(answer)
+		if err != nil {
+			return
+		}
+		for _, m := range messages {
+			if attributes, err := syscall.ParseNetlinkRouteAttr(&m); err == nil && !yield(m, attributes) {
+				return
+			}
+		}
+	}
+}
+
 type route struct {
 	link    uint32
 	gateway netip.Addr
 }
 
 // defaultRoutes lists those of the main table.
-func defaultRoutes() []route {
-	table, err := syscall.NetlinkRIB(syscall.RTM_GETROUTE, syscall.AF_UNSPEC)
-	if err != nil {
-		return nil
-	}
-	messages, err := syscall.ParseNetlinkMessage(table)
-	if err != nil {
-		return nil
-	}
-	var routes []route
-	for _, m := range messages {
+func defaultRoutes() (routes []route) {
+	for m, attributes := range dump(syscall.RTM_GETROUTE) {
 		// struct rtmsg of linux/rtnetlink.h: the second byte is the length of the
 		// destination's prefix, the fifth the table, the eighth the type.
 		if m.Header.Type != syscall.RTM_NEWROUTE || len(m.Data) < unix.SizeofRtMsg ||
 			m.Data[1] != 0 || m.Data[4] != unix.RT_TABLE_MAIN || m.Data[7] != unix.RTN_UNICAST {
-			continue
-		}
-		attributes, err := syscall.ParseNetlinkRouteAttr(&m)
-		if err != nil {
 			continue
 		}
 		var r route

@@ -27,16 +27,12 @@ func Dracut(ctx context.Context, o Options) (Report, error) {
 		return Report{}, err
 	}
 	options := lab.Options{Image: image, Repo: http.FileServer(http.Dir(filepath.Join(repo, "repo")))}
-	one := newContest("the same with dracut in %posttrans", 0.2)
-	var timeline Timeline
+	one := contest{name: "the same with dracut in %posttrans", goal: 0.1, of: "one card, dracut", devices: 1}
 	err = with(ctx, options, lab.Start{Files: map[string]string{keyFile: string(key)}}, func(g *guest) error {
 		if err := g.sh(ctx, "rpm --import "+keyFile); err != nil {
 			return err
 		}
-		driverd, root, err := g.both(ctx, oneCard, false)
-		one.note(driverd, root, 1)
-		timeline = Timeline{{"driverd", driverd}, {"root shell", root}}
-		return err
+		return g.race(ctx, oneCard, o.Repetitions, &one.runs, driverdRuns, shellRuns)
 	})
-	return Report{Figures: []Figure{one.elapsed, one.unpacked}, Timelines: map[string]Timeline{"timeline-dracut": timeline}}, err
+	return Report{Figures: one.figures()[:2], Timelines: map[string]Timeline{"timeline-dracut": one.timeline()}}, err
 }

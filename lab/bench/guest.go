@@ -155,7 +155,7 @@ func (g *guest) plug(ctx context.Context, devices []lab.Device) ([]hwdetect.Slot
 }
 
 // bindings is an awk program that finds in the event log when the first of some
-// slots came, and when the last of them got its driver; it fails if one has none.
+// slots came, and when the first and the last of them got its driver; it fails if one has none.
 // KERNEL[12.345678] bind     /devices/pci0000:00/0000:00:02.0/0000:01:00.0 (pci).
 const bindings = `BEGIN { n = split(slots, all, " ") }
 NR > events { at = $1; gsub(/KERNEL\[|\]/, "", at); at += 0; slot = $3; sub(/.*\//, "", slot) }
@@ -165,15 +165,16 @@ END {
 	for (i = 1; i <= n; i++) {
 		if (!(all[i] in add) || !(all[i] in bind)) exit 1
 		if (!first || add[all[i]] < first) first = add[all[i]]
+		if (!driven || bind[all[i]] < driven) driven = bind[all[i]]
 		if (bind[all[i]] > last) last = bind[all[i]]
 	}
-	printf "%.6f %.6f\n", first, last
+	printf "%.6f %.6f %.6f\n", first, driven, last
 }`
 
 // bound waits until the kernel has told that all slots have a driver, and returns
-// when the first device came and when the last got its driver, by the guest's
+// when the first device came and when the first and the last got its driver, by the guest's
 // uptime in seconds.
-func (g *guest) bound(ctx context.Context, slots []hwdetect.Slot) (came, bound float64, err error) {
+func (g *guest) bound(ctx context.Context, slots []hwdetect.Slot) (came, first, last float64, err error) {
 	var names []string
 	for _, s := range slots {
 		names = append(names, s.String())
@@ -181,12 +182,25 @@ func (g *guest) bound(ctx context.Context, slots []hwdetect.Slot) (came, bound f
 	out, err := g.out(ctx, "cat >/run/bench-bindings <<'EOF'\n%s\nEOF\n%s", bindings,
 		await(fmt.Sprintf("awk -v slots='%s' -v events=%d -f /run/bench-bindings "+eventLog, strings.Join(names, " "), g.events)))
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
-	if _, err := fmt.Sscan(out, &came, &bound); err != nil {
-		return 0, 0, fmt.Errorf("cannot read when devices came and were bound: %w: %q", err, out)
+	if _, err := fmt.Sscan(out, &came, &first, &last); err != nil {
+		return 0, 0, 0, fmt.Errorf("cannot read when devices came and were bound: %w: %q", err, out)
 	}
-	return came, bound, nil
+	return came, first, last, nil
+}
+
+// network is where systemd-networkd, which bench starts, is told to ask for the card's address.
+const network = "/run/systemd/network/bench.network"
+
+// asksForAddresses is a script that has the guest ask for the address of a card that it gets.
+const asksForAddresses = "mkdir -p $(dirname " + network + ")\n" + `printf '[Match]\nDriver=igb\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\n' >` + network + `
+systemctl -q unmask systemd-networkd.service systemd-networkd.socket
+systemctl start systemd-networkd.service`
+
+// usable waits until a card has got its address by DHCP since an uptime, and returns when it had.
+func (g *guest) usable(ctx context.Context, since float64) (float64, error) {
+	return g.number(ctx, 1, `until at=$(journalctl -b --no-pager -u systemd-networkd.service -o short-monotonic | sed -n 's/^\[ *\([0-9.]*\)\].*DHCPv4 address.*/\1/p' | tail -n 1); awk "BEGIN { exit !(${at:-0} > %f) }"; do sleep 0.2; done; echo $at`, since)
 }
 
 // clock is what the realtime clock has been at uptime 0, in seconds.

@@ -34,12 +34,13 @@ func Peers(ctx context.Context, o Options) (report Report, err error) {
 	if err != nil {
 		return report, err
 	}
-	err = with(ctx, lab.Options{Image: image}, lab.Start{}, func(g *guest) error {
+	stays := lab.Start{Files: map[string]string{"etc/driverd/driverd.toml": "idle_exit = \"never\"\n"}}
+	err = with(ctx, lab.Options{Image: image}, stays, func(g *guest) error {
 		chain, err := g.chain(ctx)
 		if err != nil {
 			return err
 		}
-		idle, err := g.memory(ctx, "idle", maxIdle)
+		idle, err := g.memory(ctx, "idle, where it does not end (idle_exit)", maxIdle)
 		if err != nil {
 			return err
 		}
@@ -55,6 +56,14 @@ func Peers(ctx context.Context, o Options) (report Report, err error) {
 		}
 		used, err := g.memory(ctx, fmt.Sprintf("after %d jobs", jobs), maxUsed)
 		report.Figures = append(report.Figures, used...)
+		if err != nil {
+			return err
+		}
+		if err := g.rests(ctx); err != nil {
+			return err
+		}
+		rest, err := g.memory(ctx, "at rest", 0)
+		report.Figures = append(report.Figures, rest...)
 		return err
 	})
 	return report, err
@@ -85,8 +94,15 @@ func (g *guest) memory(ctx context.Context, when string, most float64) (figures 
 	return figures, nil
 }
 
+// pss is 0 of a service that has ended.
 func (g *guest) pss(ctx context.Context, unit string) (float64, error) {
-	return g.number(ctx, 1e6/1024, "awk '/^Pss:/ {print $2}' /proc/$(systemctl show -P MainPID %s.service)/smaps_rollup", unit)
+	return g.number(ctx, 1e6/1024, `pid=$(systemctl show -P MainPID %s.service); if [ $pid = 0 ]; then echo 0; else awk '/^Pss:/ {print $2}' /proc/$pid/smaps_rollup; fi`, unit)
+}
+
+// rests has driverd end as it has nothing to do, and waits until it has.
+func (g *guest) rests(ctx context.Context) error {
+	return g.sh(ctx, "rm /etc/driverd/driverd.toml; systemctl reload driverd.service; %s",
+		await("! systemctl is-active -q driverd.service && test -e /run/driverd/rest/asleep"))
 }
 
 // starts compares how long services take to start.

@@ -20,7 +20,7 @@ type race struct {
 }
 
 var oneCard = race{
-	devices:  []lab.Device{{ID: "nic", Driver: "igb"}},
+	devices:  []lab.Device{{ID: "nic", Driver: "igb", Network: true}},
 	packages: []string{"kernel-modules-sriov"},
 	modules:  []string{"igb"},
 }
@@ -45,13 +45,16 @@ var eightDevices = race{
 type Lap struct {
 	Seconds float64
 	Steps   []Step
+	first   float64 // to the first one's driver
+	usable  float64 // to the address of the one card
 	cpu     float64 // that driverd's service has used
 	own     float64 // of that, what was not the kernel's
 	load    float64 // that its load steps have used: kmod's commands, and the kernel
+	peak    float64 // the most memory that the service has had, in MB
 }
 
 func (l Lap) String() string {
-	text := fmt.Sprintf("bound after %.2f s", l.Seconds)
+	text := fmt.Sprintf("bound after %.2f s, usable after %.2f", l.Seconds, l.usable)
 	for _, s := range l.Steps {
 		text += fmt.Sprintf(", %s %.2f", s.Name, s.At)
 	}
@@ -86,11 +89,10 @@ func (g *guest) byDriverd(ctx context.Context, r race) (l Lap, err error) {
 	if err != nil {
 		return l, err
 	}
-	came, bound, err := g.bound(ctx, slots)
+	came, err := g.reached(ctx, &l, slots)
 	if err != nil {
 		return l, err
 	}
-	l.Seconds = bound - came
 	if err := g.done(ctx, jobs+1); err != nil { // all that is done for them counts
 		return l, err
 	}
@@ -102,11 +104,36 @@ func (g *guest) byDriverd(ctx context.Context, r race) (l Lap, err error) {
 		return l, err
 	}
 	l.load -= load
+	if l.peak, err = g.peak(ctx); err != nil {
+		return l, err
+	}
 	if l.Steps, err = g.steps(ctx, slots, came); err != nil {
 		return l, err
 	}
 	say("driverd: %s", l)
 	return l, nil
+}
+
+// reached waits until all slots have their drivers, and a card its address, notes when, and
+// returns when the first device came.
+func (g *guest) reached(ctx context.Context, l *Lap, slots []hwdetect.Slot) (came float64, err error) {
+	came, first, last, err := g.bound(ctx, slots)
+	if err != nil {
+		return came, err
+	}
+	l.first, l.Seconds = first-came, last-came
+	if len(slots) > 1 {
+		return came, nil
+	}
+	usable, err := g.usable(ctx, came)
+	l.usable = usable - came
+	return came, err
+}
+
+// peak is the most memory that the process of the service has had, in MB: with all pages of
+// files, which it shares with others.
+func (g *guest) peak(ctx context.Context) (float64, error) {
+	return g.number(ctx, 1e6/1024, "awk '/^VmHWM:/ {print $2}' /proc/$(systemctl show -P MainPID driverd.service)/status")
 }
 
 // loadSteps is the CPU time that all load steps have used since the boot, in seconds: that of
@@ -155,7 +182,7 @@ stdbuf -oL udevadm monitor --udev --subsystem-match=pci | {
 		esac
 	done
 	now "udev event"
-	dnf5 -y install %s >/run/bench-dnf 2>&1
+	%s install %s >/run/bench-dnf 2>&1
 	now dnf5
 	modprobe -a %s
 	now modprobe
@@ -184,14 +211,20 @@ func (l Lap) unpacked() float64 {
 	return l.Seconds
 }
 
+// What a shell installs by: DNF, or dnf5daemon as driverd does.
+const (
+	dnf       = "dnf5 -y"
+	dnfDaemon = "dnf5daemon-client --assumeyes"
+)
+
 // byShell runs the race by a shell that knows which packages and which modules
 // are right.
-func (g *guest) byShell(ctx context.Context, r race) (l Lap, err error) {
+func (g *guest) byShell(ctx context.Context, r race, installer string) (l Lap, err error) {
 	var install []string
 	for _, p := range r.packages {
 		install = append(install, `"`+p+`-$(uname -r).x86_64"`)
 	}
-	script := fmt.Sprintf(shell, len(r.devices), strings.Join(install, " "), strings.Join(r.modules, " "))
+	script := fmt.Sprintf(shell, len(r.devices), installer, strings.Join(install, " "), strings.Join(r.modules, " "))
 	if err := g.sh(ctx, "%s", ready+script+await("test -e /run/bench-listens")); err != nil {
 		return l, err
 	}
@@ -199,12 +232,11 @@ func (g *guest) byShell(ctx context.Context, r race) (l Lap, err error) {
 	if err != nil {
 		return l, err
 	}
-	came, bound, err := g.bound(ctx, slots)
+	came, err := g.reached(ctx, &l, slots)
 	if err != nil {
 		said, _ := g.out(context.WithoutCancel(ctx), "cat /run/bench-dnf")
 		return l, fmt.Errorf("%w: dnf5 says %q", err, said)
 	}
-	l.Seconds = bound - came
 	if err := g.sh(ctx, "%s", await("! systemctl is-active -q "+shellUnit)); err != nil {
 		return l, err
 	}
@@ -231,7 +263,7 @@ func (g *guest) byShell(ctx context.Context, r race) (l Lap, err error) {
 		}
 		l.Steps = append(l.Steps, Step{step, up - came})
 	}
-	say("root shell: %s", l)
+	say("root shell, %s: %s", installer, l)
 	return l, nil
 }
 
@@ -246,22 +278,46 @@ func (g *guest) again(ctx context.Context, r race) error {
 		strings.Join(r.modules, " "), strings.Join(r.packages, " "))
 }
 
-// both runs the race by driverd and by the shell, in one guest.
-func (g *guest) both(ctx context.Context, r race, shellFirst bool) (driverd, root Lap, err error) {
-	runs := []func() error{
-		func() (err error) { driverd, err = g.byDriverd(ctx, r); return err },
-		func() (err error) { root, err = g.byShell(ctx, r); return err },
+// runs are the laps of each.
+type runs struct{ driverd, shell, daemon []Lap }
+
+// runner runs a race once, by one of those that race.
+type runner func(ctx context.Context, g *guest, r race, all *runs) error
+
+func driverdRuns(ctx context.Context, g *guest, r race, all *runs) error {
+	l, err := g.byDriverd(ctx, r)
+	all.driverd = append(all.driverd, l)
+	return err
+}
+
+func shellRuns(ctx context.Context, g *guest, r race, all *runs) error {
+	l, err := g.byShell(ctx, r, dnf)
+	all.shell = append(all.shell, l)
+	return err
+}
+
+func daemonRuns(ctx context.Context, g *guest, r race, all *runs) error {
+	l, err := g.byShell(ctx, r, dnfDaemon)
+	all.daemon = append(all.daemon, l)
+	return err
+}
+
+// race has each run the race, as often as is asked for, in one guest; every other time in the
+// opposite order.
+func (g *guest) race(ctx context.Context, r race, times int, all *runs, each ...runner) error {
+	if err := g.sh(ctx, "%s", asksForAddresses); err != nil {
+		return err
 	}
-	if shellFirst {
-		slices.Reverse(runs)
-	}
-	for _, run := range runs {
-		if err := run(); err != nil {
-			return driverd, root, err
+	for range times {
+		for _, run := range each {
+			if err := run(ctx, g, r, all); err != nil {
+				return err
+			}
+			if err := g.again(ctx, r); err != nil {
+				return err
+			}
 		}
-		if err := g.again(ctx, r); err != nil {
-			return driverd, root, err
-		}
+		slices.Reverse(each)
 	}
-	return driverd, root, nil
+	return nil
 }

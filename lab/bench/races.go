@@ -25,83 +25,94 @@ func Races(ctx context.Context, o Options) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	one := newContest("a card's event to its driver bound", 0.5)
-	var timeline Timeline
+	one := contest{
+		name: "a card's event to its driver bound", goal: 0.35, unpackedGoal: 1.05, usableGoal: 0.4,
+		of: "one card", devices: 1, shareGoal: 5, peakGoal: 20,
+	}
 	err = with(ctx, lab.Options{Image: image}, lab.Start{}, func(g *guest) error {
-		for n := range o.Repetitions {
-			driverd, root, err := g.both(ctx, oneCard, n%2 == 1)
-			if err != nil {
-				return err
-			}
-			one.note(driverd, root, 1)
-			timeline = Timeline{{"driverd", driverd}, {"root shell", root}}
-		}
-		return nil
+		return g.race(ctx, oneCard, o.Repetitions, &one.runs, driverdRuns, shellRuns, daemonRuns)
 	})
 	return Report{
-		Figures:   append(one.figures("one card"), bytes),
-		Timelines: map[string]Timeline{"timeline": timeline},
+		Figures:   append(one.figures(), bytes),
+		Timelines: map[string]Timeline{"timeline": one.timeline()},
 	}, err
 }
 
-// Eight races for eight devices of four groups that come at once. It takes new guests
-// each time, and minutes: it is repeated half as often.
+// Eight races for eight devices of four groups that come at once, each in a guest of its own.
 func Eight(ctx context.Context, o Options) (Report, error) {
 	image, err := lab.BuildImage(ctx, o.RPM)
 	if err != nil {
 		return Report{}, err
 	}
-	eight := newContest("eight devices of four groups at once: first event to last driver bound", 0.5)
-	for range (o.Repetitions + 1) / 2 {
-		var driverd, root Lap
-		err := with(ctx, lab.Options{Image: image}, lab.Start{}, func(g *guest) (err error) {
-			driverd, err = g.byDriverd(ctx, eightDevices)
-			return err
-		})
-		if err == nil {
-			err = with(ctx, lab.Options{Image: image}, lab.Start{}, func(g *guest) (err error) { root, err = g.byShell(ctx, eightDevices); return err })
-		}
-		if err != nil {
-			return Report{}, err
-		}
-		eight.note(driverd, root, len(eightDevices.devices))
+	eight := contest{
+		name: "eight devices of four groups at once: first event to last driver bound", goal: 0.5,
+		of: "eight devices, each", devices: len(eightDevices.devices), shareGoal: 5,
 	}
-	return Report{Figures: eight.figures("eight devices, each")}, nil
+	for range o.Repetitions {
+		for _, run := range []runner{driverdRuns, shellRuns} {
+			err := with(ctx, lab.Options{Image: image}, lab.Start{}, func(g *guest) error { return run(ctx, g, eightDevices, &eight.runs) })
+			if err != nil {
+				return Report{}, err
+			}
+		}
+	}
+	return Report{Figures: eight.figures()}, nil
 }
 
-// contest is a race that is run several times.
+// contest is a race that is run several times, and what it is to come to.
 type contest struct {
-	elapsed, unpacked Figure
-	own, cpus, kmod   []float64
+	runs
+	name                           string
+	goal, unpackedGoal, usableGoal float64 // of the peer's time; 0 is no goal
+	of                             string  // whose CPU time is told
+	devices                        int
+	shareGoal, peakGoal            float64 // in percent, and in MB
 }
 
-func newContest(name string, goal float64) *contest {
-	return &contest{
-		elapsed:  Figure{Name: name, Unit: "s", PeerName: rootShell, MaxRatio: goal},
-		unpacked: Figure{Name: "of that, until the last module's file was on the disk", Unit: "s", PeerName: rootShell},
+// of are values of laps.
+func of(laps []Lap, value func(Lap) float64) (all []float64) {
+	for _, l := range laps {
+		all = append(all, value(l))
 	}
+	return all
 }
 
-// note takes in how both ran for so many devices.
-func (c *contest) note(driverd, root Lap, devices int) {
-	c.elapsed.Driverd = append(c.elapsed.Driverd, driverd.Seconds)
-	c.elapsed.Peer = append(c.elapsed.Peer, root.Seconds)
-	c.unpacked.Driverd = append(c.unpacked.Driverd, driverd.unpacked())
-	c.unpacked.Peer = append(c.unpacked.Peer, root.unpacked())
-	c.own = append(c.own, 100*(settleTime+driverd.own)/driverd.Seconds)
-	c.cpus = append(c.cpus, 1e3*driverd.cpu/float64(devices))
-	c.kmod = append(c.kmod, 1e3*driverd.load/float64(devices))
+// against is a figure of driverd and the shell.
+func (c *contest) against(name string, goal float64, value func(Lap) float64) Figure {
+	return Figure{Name: name, Unit: "s", Driverd: of(c.driverd, value), Peer: of(c.shell, value), PeerName: rootShell, MaxRatio: goal}
 }
 
 // figures are what has come of it.
-func (c *contest) figures(of string) []Figure {
-	return []Figure{
-		c.elapsed,
-		c.unpacked,
-		{Name: "driverd's own share of it (" + of + "): what it waits on purpose, and CPU time in its own code", Unit: "%", Driverd: c.own, Max: 3},
-		{Name: "driverd's CPU time, emulated, " + of, Unit: "ms", Driverd: c.cpus},
-		{Name: "CPU time of the load step, with kmod's commands and the kernel's work, emulated, " + of, Unit: "ms", Driverd: c.kmod},
+func (c *contest) figures() []Figure {
+	all := []Figure{
+		c.against(c.name, c.goal, func(l Lap) float64 { return l.Seconds }),
+		c.against("of that, until the last module's file was on the disk", c.unpackedGoal, Lap.unpacked),
 	}
+	if len(c.daemon) > 0 {
+		daemon := c.against("the same, beside who asks dnf5daemon for the package", 0, Lap.unpacked)
+		daemon.Peer, daemon.PeerName = of(c.daemon, Lap.unpacked), "root shell: dnf5daemon-client"
+		all = append(all, daemon)
+	}
+	if c.devices > 1 {
+		all = append(all, c.against("of that, until the first driver was bound", 0, func(l Lap) float64 { return l.first }))
+	} else {
+		all = append(all, c.against("until the card had its address by DHCP", c.usableGoal, func(l Lap) float64 { return l.usable }))
+	}
+	share := func(l Lap) float64 { return 100 * (settleTime + l.own) / l.Seconds }
+	return append(all,
+		Figure{Name: "driverd's own share of it (" + c.of + "): what it waits on purpose, and CPU time in its own code", Unit: "%", Driverd: of(c.driverd, share), Max: c.shareGoal},
+		Figure{Name: "driverd's CPU time, emulated, " + c.of, Unit: "ms", Driverd: of(c.driverd, func(l Lap) float64 { return 1e3 * l.cpu / float64(c.devices) })},
+		Figure{Name: "CPU time of the load step, with kmod's commands and the kernel's work, emulated, " + c.of, Unit: "ms", Driverd: of(c.driverd, func(l Lap) float64 { return 1e3 * l.load / float64(c.devices) })},
+		Figure{Name: "most memory of the service (resident, with pages of files), " + c.of, Unit: "MB", Driverd: of(c.driverd, func(l Lap) float64 { return l.peak }), Max: c.peakGoal},
+	)
+}
+
+// timeline shows the last run of both.
+func (c *contest) timeline() Timeline {
+	if len(c.driverd) == 0 || len(c.shell) == 0 {
+		return nil
+	}
+	return Timeline{{"driverd", c.driverd[len(c.driverd)-1]}, {"root shell", c.shell[len(c.shell)-1]}}
 }
 
 // fetched compares what is downloaded for one SR-IOV card with what it is where

@@ -31,7 +31,7 @@ func main() {
 	for _, p := range bench.Parts() {
 		names = append(names, p.Name)
 	}
-	repetitions := flag.Int("n", 3, "`repetitions` of what varies")
+	repetitions := flag.Int("n", 5, "`repetitions` of what varies")
 	part := flag.String("part", "", "run these parts alone: some of "+strings.Join(names, ","))
 	flag.Parse()
 	only := strings.FieldsFunc(*part, func(r rune) bool { return r == ',' })
