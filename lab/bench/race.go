@@ -49,8 +49,7 @@ type Lap struct {
 	usable  float64 // to the address of the one card
 	cpu     float64 // that driverd's service has used
 	own     float64 // of that, what was not the kernel's
-	load    float64 // that its load steps have used: kmod's commands, and the kernel
-	peak    float64 // the most memory that the service has had, in MB
+	steps   float64 // that the two steps which root runs have used: kmod's commands, and the kernel
 }
 
 func (l Lap) String() string {
@@ -59,7 +58,7 @@ func (l Lap) String() string {
 		text += fmt.Sprintf(", %s %.2f", s.Name, s.At)
 	}
 	if l.cpu > 0 {
-		text += fmt.Sprintf("; CPU %.2f s, %.2f s in its own code; its load steps %.2f s", l.cpu, l.own, l.load)
+		text += fmt.Sprintf("; CPU %.2f s, %.2f s in its own code; its steps %.2f s", l.cpu, l.own, l.steps)
 	}
 	return text
 }
@@ -68,9 +67,12 @@ func (l Lap) String() string {
 // package is, and nothing is running that one of them started the last time.
 const ready = "systemctl stop driverd.service dnf5daemon-server.service; rm -rf /var/cache/libdnf5/*/packages; dnf5 -q makecache; udevadm settle; "
 
+// driverdReady is ready, with driverd started and settled.
+const driverdReady = ready + "systemctl start driverd.service; " + quiet
+
 // byDriverd runs the race by driverd.
 func (g *guest) byDriverd(ctx context.Context, r race) (l Lap, err error) {
-	if err := g.sh(ctx, "%ssystemctl start driverd.service; %s", ready, quiet); err != nil {
+	if err := g.sh(ctx, "%s", driverdReady); err != nil {
 		return l, err
 	}
 	jobs, err := g.jobs(ctx)
@@ -81,7 +83,7 @@ func (g *guest) byDriverd(ctx context.Context, r race) (l Lap, err error) {
 	if err != nil {
 		return l, err
 	}
-	load, err := g.loadSteps(ctx)
+	steps, err := g.stepsCPU(ctx)
 	if err != nil {
 		return l, err
 	}
@@ -100,13 +102,10 @@ func (g *guest) byDriverd(ctx context.Context, r race) (l Lap, err error) {
 		return l, err
 	}
 	l.cpu, l.own = l.cpu-cpu, l.own-own
-	if l.load, err = g.loadSteps(ctx); err != nil {
+	if l.steps, err = g.stepsCPU(ctx); err != nil {
 		return l, err
 	}
-	l.load -= load
-	if l.peak, err = g.peak(ctx); err != nil {
-		return l, err
-	}
+	l.steps -= steps
 	if l.Steps, err = g.steps(ctx, slots, came); err != nil {
 		return l, err
 	}
@@ -130,16 +129,10 @@ func (g *guest) reached(ctx context.Context, l *Lap, slots []hwdetect.Slot) (cam
 	return came, err
 }
 
-// peak is the most memory that the process of the service has had, in MB: with all pages of
-// files, which it shares with others.
-func (g *guest) peak(ctx context.Context) (float64, error) {
-	return g.number(ctx, 1e6/1024, "awk '/^VmHWM:/ {print $2}' /proc/$(systemctl show -P MainPID driverd.service)/status")
-}
-
-// loadSteps is the CPU time that all load steps have used since the boot, in seconds: that of
-// the slice in which systemd has the instances of their unit.
-func (g *guest) loadSteps(ctx context.Context) (float64, error) {
-	return g.number(ctx, 1e9, `systemctl show -P CPUUsageNSec 'system-driverd\x2dload.slice' | grep -x '[0-9]*' || echo 0`)
+// stepsCPU is the CPU time that all steps have used since the boot, in seconds: that of their
+// slice.
+func (g *guest) stepsCPU(ctx context.Context) (float64, error) {
+	return g.number(ctx, 1e9, "systemctl show -P CPUUsageNSec system-driverd.slice | grep -x '[0-9]*' || echo 0")
 }
 
 // steps asks driverd for the timelines of the devices in slots, the first of which
