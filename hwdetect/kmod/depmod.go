@@ -43,7 +43,7 @@ func lines(dir, name string) iter.Seq2[[]byte, error] {
 				rest = long
 			}
 		}
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			yield(nil, fmt.Errorf("cannot read the index of kernel modules: %w", err))
 		}
 	}

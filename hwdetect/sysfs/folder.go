@@ -95,7 +95,11 @@ func (f folder) link(name string, buffer []byte) (string, error) {
 func retry(call func() (int, error), or ...unix.Errno) (int, error) {
 	for {
 		n, err := call()
-		if errno, _ := err.(unix.Errno); errno != unix.EINTR && !slices.Contains(or, errno) {
+		if err == nil {
+			return n, nil
+		}
+		var errno unix.Errno
+		if !errors.As(err, &errno) || errno != unix.EINTR && !slices.Contains(or, errno) {
 			return n, err
 		}
 	}
