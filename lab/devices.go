@@ -16,8 +16,9 @@ import (
 // the firmware numbers a bus for: what is plugged into rp1 is at 0000:01:00.0.
 const rootPorts = 12
 
-// widePort is the one with room for large BARs: elsewhere a display finds "no
-// space" and its driver fails to probe, and so would a hundred functions.
+// widePort is the one with room for large BARs, and with a number for one more bus:
+// elsewhere a display finds "no space" and its driver fails to probe, and so would a
+// hundred functions; and a bridge gets no bus.
 const widePort = "rp12"
 
 const rootPortPrefix = "rp"
@@ -91,6 +92,19 @@ func HDACodec(id, controller string) Device {
 // BochsDisplay is a virtual display, on the one port that it fits behind.
 func BochsDisplay(id string) Device {
 	return Device{ID: id, Driver: "bochs-display", Port: widePort}
+}
+
+// PCIeBridge is a bridge to a conventional bus, on the one port that has a number for that
+// bus. The cards on the bus have its ID as their Port, and an addr from 1.
+func PCIeBridge(id string) Device {
+	return Device{ID: id, Driver: "pcie-pci-bridge", Port: widePort}
+}
+
+// PCIBridge is a bridge between conventional buses, like PCIeBridge, on a bus and at an
+// address. QEMU lets it have cards while a guest runs only if it has a standard hot-plug
+// controller (SHPC).
+func PCIBridge(id, bus, addr string) Device {
+	return Device{ID: id, Driver: "pci-bridge", Port: bus, Props: map[string]any{"addr": addr, "chassis_nr": rootPorts + 1, "shpc": true}}
 }
 
 // end is what a device is connected to in QEMU: the commands that make it and take it away.
@@ -209,21 +223,60 @@ func (g *Guest) add(ctx context.Context, d Device) error {
 // Unplug asks the guest to let a device go and waits until it is gone, which
 // takes it half a second with ACPI hotplug, and a display driver far longer.
 func (g *Guest) Unplug(ctx context.Context, id string) error {
+	return g.takeOut(ctx, id, func(Device) error {
+		mark := g.qmp.mark()
+		if err := g.qmp.execute(ctx, "device_del", map[string]any{"id": id}, nil); err != nil {
+			return err
+		}
+		_, err := g.qmp.wait(ctx, mark, func(e qmpEvent) bool {
+			return e.Name == "DEVICE_DELETED" && e.Data.Device == id
+		})
+		if err != nil {
+			return fmt.Errorf("cannot unplug %s: the guest keeps it: %w", id, err)
+		}
+		return nil
+	})
+}
+
+// pullOut has the Slot Control of a root port say that the slot's power and its power
+// indicator are off, on which QEMU removes the card at once, and then that they are on. Until
+// they are, the port sends no interrupt: with the power off the kernel takes the card for one
+// that it has removed itself. pulledOut succeeds when the kernel has turned both off.
+const (
+	pullOut   = "setpci -s %s CAP_EXP+18.w=0700:0720 CAP_EXP+18.w=0100:0720 CAP_EXP+18.w=0120:0720"
+	pulledOut = "[ $((0x$(setpci -s %s CAP_EXP+18.w) & 0x700)) = $((0x700)) ]"
+)
+
+// PullOut takes a device out of a root port of Q35Native by surprise: the guest's kernel
+// learns from the port that the card is gone. QEMU has no command for that, as device_del
+// asks the guest first. PullOut returns when the slot can take another card: QEMU would
+// remove one that comes before the kernel has turned the slot's power off.
+func (g *Guest) PullOut(ctx context.Context, id string) error {
+	return g.takeOut(ctx, id, func(d Device) error {
+		port, err := g.Slot(ctx, d.Port)
+		if err != nil {
+			return err
+		}
+		if _, err := g.Output(ctx, fmt.Sprintf(pullOut, port)); err != nil {
+			return err
+		}
+		if _, err := g.Until(ctx, fmt.Sprintf(pulledOut, port)); err != nil {
+			return fmt.Errorf("cannot pull out %s: the guest keeps it: %w", id, err)
+		}
+		return nil
+	})
+}
+
+// takeOut has take remove a device, and forgets it.
+func (g *Guest) takeOut(ctx context.Context, id string, take func(Device) error) error {
 	g.mu.Lock()
 	d, ok := g.plugged[id]
 	g.mu.Unlock()
 	if !ok {
-		return fmt.Errorf("cannot unplug %s: no such device", id)
+		return fmt.Errorf("cannot take out %s: no such device", id)
 	}
-	mark := g.qmp.mark()
-	if err := g.qmp.execute(ctx, "device_del", map[string]any{"id": id}, nil); err != nil {
+	if err := take(d); err != nil {
 		return err
-	}
-	_, err := g.qmp.wait(ctx, mark, func(e qmpEvent) bool {
-		return e.Name == "DEVICE_DELETED" && e.Data.Device == id
-	})
-	if err != nil {
-		return fmt.Errorf("cannot unplug %s: the guest keeps it: %w", id, err)
 	}
 	g.release(id)
 	_, ends := d.arguments()

@@ -40,7 +40,7 @@ func (m Machine) arguments() []string {
 	for n := 1; n <= rootPorts; n++ {
 		port := fmt.Sprintf("pcie-root-port,id=%s,chassis=%d,slot=%d,addr=%#x.%#x,multifunction=on", rootPort(n), n, n, 2+(n-1)/8, (n-1)%8)
 		if rootPort(n) == widePort {
-			port += ",pref64-reserve=128M,mem-reserve=16M"
+			port += ",pref64-reserve=128M,mem-reserve=16M,bus-reserve=1"
 		}
 		args = append(args, "-device", port)
 	}
