@@ -84,7 +84,7 @@ func parts(soak time.Duration) []part {
 		guest(rest, behaviour, "TestWholeDevice", 100),
 		guest(rest, behaviour, "TestWhatKeepsADriverAway", 240),
 		guest(rest, behaviour, "TestLifecycle", 300),
-		guest(rest, behaviour, "TestMachines", 180),
+		guest(rest, behaviour, "TestMachines", 360),
 		guest(rest, behaviour, "TestOneDeviceAfterAnother", 240),
 		guest(rest, behaviour, "TestPublishedAnew", 180),
 		guest(rest, behaviour, "TestLoadEarly", 180),
