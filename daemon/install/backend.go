@@ -203,7 +203,8 @@ func (b *Backend) run(ctx context.Context, l *listener, job uint64, commit func(
 		return err
 	}
 	end := func() { b.withdraw(job) } // only then its number is free
-	var no error                      // what the service has said instead of yes
+
+	var no error // what the service has said instead of yes
 	for {
 		select {
 		case m := <-f.messages:

@@ -43,8 +43,9 @@ func (m *Manager) connection() (*systemd.Conn, error) {
 	return conn, nil
 }
 
-// Start starts a unit, or joins its start if that is under way, and returns what tells how
-// it ends in the words of systemd. If ctx ends, systemd may start it all the same.
+// Start starts a unit, or joins its start if an earlier service has begun it, and returns what
+// tells how it ends in the words of systemd; of two who start the same, only the second hears.
+// If ctx ends, systemd may start it all the same.
 func (m *Manager) Start(ctx context.Context, unit string) (<-chan string, error) {
 	conn, err := m.connection()
 	if err != nil {
