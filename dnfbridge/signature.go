@@ -11,8 +11,10 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/godbus/dbus/v5"
 
@@ -123,8 +125,26 @@ func checksig(files []string) []string {
 	return append([]string{"--define", "_pkgverify_level all", "--checksig", "--"}, files...)
 }
 
-// verifyWithRPM has rpmkeys(8) check the signatures of packages.
+// verifyWithRPM has rpmkeys(8) check the signatures of packages, as many at once as there are
+// processors: it reads all that is in them.
 func verifyWithRPM(ctx context.Context, files []string) error {
+	processors := runtime.GOMAXPROCS(0)
+	problems := make([]error, processors)
+	var work sync.WaitGroup
+	for n := range problems {
+		var part []string
+		for i := n; i < len(files); i += processors {
+			part = append(part, files[i])
+		}
+		if len(part) > 0 {
+			work.Go(func() { problems[n] = rpmkeys(ctx, part) })
+		}
+	}
+	work.Wait()
+	return cmp.Or(problems...)
+}
+
+func rpmkeys(ctx context.Context, files []string) error {
 	command := exec.CommandContext(ctx, "/usr/bin/rpmkeys", checksig(files)...)
 	command.Env = []string{"LC_ALL=C"}
 	said, err := command.CombinedOutput()

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"driverd/hwdetect"
 )
 
@@ -19,8 +21,8 @@ const (
 	// in less. A step that is held for longer, as the service is gone, ends at maxHold, which
 	// is less than systemd gives it.
 	holdTime, maxHold = 3 * time.Minute, 4 * time.Minute
-	// holdPoll is how often a step looks whether it is.
-	holdPoll = 10 * time.Millisecond
+	// holdPoll is how often a step looks whether it is, if it hears nothing.
+	holdPoll = time.Second
 )
 
 // prepared is a load step that was started before it is needed.
@@ -84,10 +86,13 @@ func (u *Units) end(p *prepared, slot hwdetect.Slot) {
 // AwaitRelease waits in a load step until it is not held any more; it is false if the step is
 // not needed. Whoever can write to the folder can do that and nothing else.
 func AwaitRelease(ctx context.Context, slot hwdetect.Slot) bool {
-	return awaitRelease(ctx, filepath.Join(holdDir, slot.String()))
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	hold := filepath.Join(holdDir, slot.String())
+	return awaitRelease(ctx, hold, news(ctx, hold))
 }
 
-func awaitRelease(ctx context.Context, hold string) bool {
+func awaitRelease(ctx context.Context, hold string, news <-chan struct{}) bool {
 	ctx, cancel := context.WithTimeout(ctx, maxHold)
 	defer cancel()
 	poll := time.NewTicker(holdPoll)
@@ -98,9 +103,38 @@ func awaitRelease(ctx context.Context, hold string) bool {
 			return err != nil
 		}
 		select {
+		case <-news:
 		case <-poll.C:
 		case <-ctx.Done():
 			return false
 		}
 	}
+}
+
+// news tells when something becomes of a file, until ctx ends, unless the guest has no inotify
+// instance left (fs.inotify.max_user_instances).
+func news(ctx context.Context, file string) <-chan struct{} {
+	told := make(chan struct{}, 1)
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return told
+	}
+	queue := os.NewFile(uintptr(fd), "inotify")
+	context.AfterFunc(ctx, func() { _ = queue.Close() })
+	if _, err := unix.InotifyAddWatch(fd, file, unix.IN_ATTRIB|unix.IN_CLOSE_WRITE|unix.IN_DONT_FOLLOW); err != nil {
+		return told // it may be gone already
+	}
+	go func() {
+		buffer := make([]byte, 4096)
+		for {
+			if _, err := queue.Read(buffer); err != nil {
+				return
+			}
+			select {
+			case told <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	return told
 }

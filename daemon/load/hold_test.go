@@ -30,7 +30,7 @@ func newSteps(t *testing.T) *steps {
 	s.units = newUnits(func(ctx context.Context, slot hwdetect.Slot) error {
 		s.begun++
 		time.Sleep(time.Second)
-		if !awaitRelease(ctx, filepath.Join(holds, slot.String())) {
+		if !awaitRelease(ctx, filepath.Join(holds, slot.String()), nil) {
 			return nil
 		}
 		s.loaded++
@@ -47,6 +47,41 @@ func (s *steps) holds(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(files)
+}
+
+// A step hears at once what becomes of its hold.
+func TestNewsOfAHold(t *testing.T) {
+	t.Parallel()
+	for name, do := range map[string]func(hold string) error{
+		"released":     os.Remove,
+		"told to end":  func(hold string) error { return os.WriteFile(hold, []byte("end\n"), 0o644) },
+		"not there":    nil,
+		"held for now": func(hold string) error { return os.Chmod(hold, 0o600) },
+	} {
+		hold := filepath.Join(t.TempDir(), "0000:01:00.0")
+		if do != nil {
+			if err := os.WriteFile(hold, nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		told := news(t.Context(), hold)
+		if do == nil {
+			select {
+			case <-told:
+				t.Errorf("%s: there is news", name)
+			default:
+			}
+			continue
+		}
+		if err := do(hold); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-told:
+		case <-time.After(time.Minute):
+			t.Errorf("%s: there is no news", name)
+		}
+	}
 }
 
 func TestPrepared(t *testing.T) {
@@ -139,7 +174,7 @@ func TestHeldForEver(t *testing.T) {
 					t.Fatal(err)
 				}
 				began := time.Now()
-				if awaitRelease(t.Context(), path) {
+				if awaitRelease(t.Context(), path, nil) {
 					t.Error("it goes on")
 				}
 				if took := time.Since(began); took > maxHold {
