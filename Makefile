@@ -61,7 +61,7 @@ test-rest: guest ## run the tests of make test-all that make test leaves out (WI
 test-long: guest ## run storms, and half an hour of everything at random (SOAK=5m), which make test-all leaves out
 	@$(TESTS) -soak $(SOAK) long
 
-test-guests: guest ## run the tests in other kinds of guest, which make test-all leaves out (GUESTS=containers: these alone)
+test-guests: guest ## run the tests of each kind of guest, and print which have passed (GUESTS=xen,arm64: these alone)
 	@$(TESTS) $(if $(GUESTS),-guests $(GUESTS)) guests
 
 # The changed program goes into a guest with the existing package, which is built again

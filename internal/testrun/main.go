@@ -11,6 +11,7 @@
 // A TIER is test, rest, long or guests; parts.go says what is in each. With -within, a
 // part that would not end in time is left out, and named. With -only there are but the parts
 // with these tests. With -guests, of the tier guests there are but the tests for these kinds of guest.
+// At the end of that tier is a table of all guests, and what has become of the tests for each.
 package main
 
 import (
@@ -19,6 +20,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -61,6 +63,11 @@ func main() {
 	}
 	if err != nil {
 		fail(err)
+	}
+	if slices.Contains(flag.Args(), string(manyGuests)) {
+		if err := r.guestTable(); err != nil {
+			fail(err)
+		}
 	}
 	r.closing(others)
 	if r.failed > 0 || r.passed == 0 && len(r.leftOut) == 0 {

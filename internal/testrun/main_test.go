@@ -65,12 +65,14 @@ func TestPartsMustFitTheTests(t *testing.T) {
 }
 
 func TestKindsOfGuestAreChosen(t *testing.T) {
-	all := []part{{tier: everyday}, {tier: manyGuests, kind: "xen"}, {tier: manyGuests, kind: "containers"}}
+	all := []part{{tier: everyday}, {tier: rest, kind: "machines"}, {tier: manyGuests, kind: "xen"}, {tier: manyGuests, kind: "containers"}}
 	for _, test := range []struct {
 		tiers, kinds, want []string
 		fails              bool
 	}{
-		{[]string{"guests"}, nil, []string{"xen", "containers"}, false},
+		{[]string{"guests"}, nil, []string{"machines", "xen", "containers"}, false},
+		{[]string{"guests"}, []string{"machines"}, []string{"machines"}, false},
+		{[]string{"rest"}, []string{"xen"}, []string{"machines"}, false},
 		{[]string{"guests"}, []string{"containers"}, []string{"containers"}, false},
 		{[]string{"test"}, []string{"xen"}, []string{""}, false},
 		{[]string{"guests"}, []string{"xen", "bhyve"}, nil, true},
@@ -107,6 +109,30 @@ func TestResultsAreCounted(t *testing.T) {
 		_, told, err := r.read(strings.NewReader(test.in + "\n"))
 		if err != nil || told != test.told || r.passed != test.passed || r.failed != test.failed {
 			t.Errorf("%s: told %t, %d passed, %d failed: %v", test.name, told, r.passed, r.failed, err)
+		}
+	}
+}
+
+// A guest is shown with what has become of its tests.
+func TestGuestsAreShown(t *testing.T) {
+	t.Chdir("../..")
+	r := newRun()
+	var out strings.Builder
+	r.out = &out
+	_, _, err := r.read(strings.NewReader(`{"Action":"pass","Package":"p","Test":"TestXen/pv"}
+{"Action":"pass","Package":"p","Test":"TestXen"}
+{"Action":"fail","Package":"p","Test":"TestI686"}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	if err := r.guestTable(); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"passed    Xen 4.20, PVH ", "failed    KVM, i686, q35 ", "not run   KVM, aarch64 ", "untried   Xen, HVM "} {
+		if !strings.Contains(out.String(), "\n"+want) {
+			t.Errorf("%q is not in %s", want, out.String())
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 type tier string
 
 // The tiers: make test runs the first, make test-all the first two, make test-long
-// the third, make test-guests the fourth.
+// the third, make test-guests the fourth, and what of the others is for a kind of guest.
 const (
 	everyday   tier = "test"
 	rest       tier = "rest"
@@ -63,17 +63,17 @@ func parts(soak time.Duration) []part {
 	return []part{
 		{tier: everyday, command: []string{"make", "--no-print-directory", "lint"}, takes: 20 * time.Second},
 		{tier: everyday, command: []string{"go", "test", "-race", "-timeout=20m", "-count=1", "-json", "./..."}, takes: 2 * time.Minute},
-		{tier: everyday, pkg: "lab", tests: []string{"TestOtherArchitectures"}, takes: time.Minute},
+		{tier: everyday, kind: "builds", pkg: "lab", tests: []string{"TestOtherArchitectures"}, takes: time.Minute},
 		{tier: everyday, pkg: behaviour, tests: []string{"TestFaults"}, guests: 2, takes: 6 * time.Minute},
 		guest(everyday, behaviour, "TestPreinstall", 300),
 		{tier: everyday, pkg: "dnfbridge", takes: 3 * time.Minute},
 		guest(everyday, "lab", "TestBase", 200),
 		guest(everyday, behaviour, "TestBusctl", 160),
 		guest(everyday, behaviour, "TestUnplugAndRestart", 160),
-		guest(everyday, behaviour, "TestMainJob", 40),
-		guest(everyday, behaviour, "TestConventionalPCI", 90),
+		{tier: everyday, kind: "machines", pkg: behaviour, tests: []string{"TestMainJob"}, takes: 40 * time.Second},
+		{tier: everyday, kind: "machines", pkg: behaviour, tests: []string{"TestConventionalPCI"}, takes: 90 * time.Second},
 		guest(everyday, behaviour, "TestMainJobInCockpit", 150),
-		guest(everyday, behaviour, "TestKernelOfALibrary", 60),
+		{tier: everyday, kind: "library", pkg: behaviour, tests: []string{"TestKernelOfALibrary"}, takes: time.Minute},
 		{tier: everyday, pkg: "packaging", tests: []string{"TestPackages", "TestInstalledSize", "TestPrometheus", "TestPage"}, takes: 30 * time.Second},
 		guest(everyday, behaviour, "TestSizeBudget", 1),
 
@@ -84,7 +84,7 @@ func parts(soak time.Duration) []part {
 		guest(rest, behaviour, "TestWholeDevice", 100),
 		guest(rest, behaviour, "TestWhatKeepsADriverAway", 240),
 		guest(rest, behaviour, "TestLifecycle", 300),
-		guest(rest, behaviour, "TestMachines", 360),
+		{tier: rest, kind: "machines", pkg: behaviour, tests: []string{"TestMachines"}, takes: 6 * time.Minute},
 		guest(rest, behaviour, "TestOneDeviceAfterAnother", 240),
 		guest(rest, behaviour, "TestPublishedAnew", 180),
 		guest(rest, behaviour, "TestLoadEarly", 180),
@@ -114,6 +114,7 @@ func parts(soak time.Duration) []part {
 		guest(rest, behaviour, "TestNoModule", 80),
 		{tier: rest, pkg: behaviour, tests: []string{"TestFaultMatrix"}, guests: 3, takes: 18 * time.Minute},
 
+		{tier: manyGuests, kind: "recordings", command: []string{"go", "test", "-race", "-count=1", "-json", "./internal/service"}, takes: time.Minute},
 		{tier: manyGuests, kind: "containers", pkg: behaviour, tests: []string{"TestContainerEngines"}, takes: 10 * time.Minute},
 		{tier: manyGuests, kind: "arm64", pkg: behaviour, tests: []string{"TestARM64"}, takes: 6 * time.Minute},
 		{tier: manyGuests, kind: "i686", pkg: behaviour, tests: []string{"TestI686"}, takes: 5 * time.Minute},
@@ -122,8 +123,8 @@ func parts(soak time.Duration) []part {
 }
 
 // choose divides the parts into those that are asked for and the others: those of the
-// tiers, of make test-guests these kinds of guest, and if only names tests, the parts with those.
-// It is an error if no part has such a kind of guest.
+// tiers, for make test-guests those for these kinds of guest, or for all kinds, and if only names
+// tests, the parts with those. It is an error if no part has such a kind of guest.
 func choose(all []part, tiers, kinds, only []string) (chosen, others []part, err error) {
 	for _, kind := range kinds {
 		if !slices.ContainsFunc(all, func(p part) bool { return p.kind == kind }) {
@@ -131,8 +132,9 @@ func choose(all []part, tiers, kinds, only []string) (chosen, others []part, err
 		}
 	}
 	asked := func(p part) bool {
-		return slices.Contains(tiers, string(p.tier)) &&
-			(p.kind == "" || len(kinds) == 0 || slices.Contains(kinds, p.kind)) &&
+		ofTier := p.tier != manyGuests && slices.Contains(tiers, string(p.tier))
+		ofKind := p.kind != "" && slices.Contains(tiers, string(manyGuests)) && (len(kinds) == 0 || slices.Contains(kinds, p.kind))
+		return (ofTier || ofKind) &&
 			(len(only) == 0 || slices.ContainsFunc(only, func(test string) bool { return slices.Contains(p.tests, test) }))
 	}
 	for _, p := range all {

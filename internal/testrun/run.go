@@ -27,11 +27,12 @@ type run struct {
 
 	mu             sync.Mutex // of what follows, and of what is printed
 	passed, failed int
+	results        map[string]bool // whether a test of the top level has passed
 	took           []took
 	leftOut        []part
 }
 
-func newRun() *run { return &run{out: os.Stdout, room: machine()} }
+func newRun() *run { return &run{out: os.Stdout, room: machine(), results: make(map[string]bool)} }
 
 // compile compiles the tests that need the lab, once for all parts of a package.
 func (r *run) compile(ctx context.Context, chosen []part) error {
@@ -153,4 +154,11 @@ func (r *run) count(passed bool) {
 	} else {
 		r.failed++
 	}
+}
+
+// result notes how a test of the top level has ended.
+func (r *run) result(test string, passed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.results[test] = passed
 }

@@ -114,6 +114,7 @@ func (r *run) read(in io.Reader) (unfinished string, failed bool, err error) {
 				}
 			}
 			if top {
+				r.result(e.Test, e.Action == "pass")
 				r.note(name, time.Duration(e.Elapsed*float64(time.Second)))
 			}
 			delete(said, name)
