@@ -33,6 +33,11 @@ func BuildPeersImage(ctx context.Context, rpm string) (*Image, error) {
 	return buildRicherImage(ctx, "peers-", "peers-root", []string{"packagekit", "fwupd"}, "", rpm)
 }
 
+// BuildDracutImage makes the disk of a guest like BuildImage's that has dracut, for DracutRepo.
+func BuildDracutImage(ctx context.Context, rpm string) (*Image, error) {
+	return buildRicherImage(ctx, "dracut-", "dracut-root", []string{"dracut-core"}, "", rpm)
+}
+
 // BuildBrokerImage makes the disk of a guest like BuildImage's whose bus is dbus-broker's.
 func BuildBrokerImage(ctx context.Context, rpm string) (*Image, error) {
 	return buildRicherImage(ctx, "broker-", "broker-root", []string{"dbus-broker"}, "systemctl enable dbus-broker.service", rpm)

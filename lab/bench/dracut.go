@@ -13,7 +13,7 @@ import (
 
 // Dracut races for one card whose package has dracut make an initrd.
 func Dracut(ctx context.Context, o Options) (Report, error) {
-	image, err := lab.BuildImage(ctx, o.RPM)
+	image, err := lab.BuildDracutImage(ctx, o.RPM)
 	if err != nil {
 		return Report{}, err
 	}
@@ -28,8 +28,9 @@ func Dracut(ctx context.Context, o Options) (Report, error) {
 	}
 	options := lab.Options{Image: image, Repo: http.FileServer(http.Dir(filepath.Join(repo, "repo")))}
 	one := contest{name: "the same with dracut in %posttrans", goal: 0.1, of: "one card, dracut", devices: 1}
-	err = with(ctx, options, lab.Start{Files: map[string]string{keyFile: string(key)}}, func(g *guest) error {
-		if err := g.sh(ctx, "rpm --import "+keyFile); err != nil {
+	err = with(ctx, options, boot(lab.Start{Files: map[string]string{keyFile: string(key)}}), func(g *guest) error {
+		// The package would be installed without it as well.
+		if err := g.sh(ctx, "rpm --import "+keyFile+"; command -v dracut"); err != nil {
 			return err
 		}
 		return g.race(ctx, oneCard, o.Repetitions, &one.runs, driverdRuns, shellRuns)

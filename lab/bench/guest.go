@@ -24,10 +24,15 @@ type guest struct {
 // the monotonic clock, which is the one that /proc/uptime shows.
 const eventLog = "/run/bench-events"
 
-// boot boots a guest and waits until driverd has learned what the repository has.
-func boot(ctx context.Context, o lab.Options, s lab.Start) (*guest, error) {
+// boot boots a guest.
+func boot(s lab.Start) func(context.Context, lab.Options) (*lab.Guest, error) {
+	return func(ctx context.Context, o lab.Options) (*lab.Guest, error) { return lab.Boot(ctx, o, s) }
+}
+
+// begin starts a guest, and waits until driverd in it has learned what the repository has.
+func begin(ctx context.Context, o lab.Options, start func(context.Context, lab.Options) (*lab.Guest, error)) (*guest, error) {
 	o.Parallel = true
-	vm, err := lab.Boot(ctx, o, s)
+	vm, err := start(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -46,9 +51,9 @@ func boot(ctx context.Context, o lab.Options, s lab.Start) (*guest, error) {
 // evidence is where the logs of a guest are kept in which something failed.
 const evidence = "dist/bench-evidence"
 
-// with boots a guest, does something with it, and ends it.
-func with(ctx context.Context, o lab.Options, s lab.Start, do func(*guest) error) error {
-	g, err := boot(ctx, o, s)
+// with starts a guest, by boot or lab.Resume, does something with it, and ends it.
+func with(ctx context.Context, o lab.Options, start func(context.Context, lab.Options) (*lab.Guest, error), do func(*guest) error) error {
+	g, err := begin(ctx, o, start)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func Peers(ctx context.Context, o Options) (report Report, err error) {
 		return report, err
 	}
 	stays := lab.Start{Files: map[string]string{"etc/driverd/driverd.toml": "idle_exit = \"never\"\n"}}
-	err = with(ctx, lab.Options{Image: image}, stays, func(g *guest) error {
+	err = with(ctx, lab.Options{Image: image}, boot(stays), func(g *guest) error {
 		chain, err := g.chain(ctx)
 		if err != nil {
 			return err

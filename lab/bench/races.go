@@ -31,7 +31,7 @@ func Races(ctx context.Context, o Options) (Report, error) {
 		of: "one card", devices: 1, shareGoal: 5,
 	}
 	memory := atWork()
-	err = with(ctx, lab.Options{Image: image}, lab.Start{}, func(g *guest) error {
+	err = with(ctx, lab.Options{Image: image}, boot(lab.Start{}), func(g *guest) error {
 		if err := g.race(ctx, oneCard, o.Repetitions, &one.runs, driverdRuns, shellRuns, daemonRuns); err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ func Eight(ctx context.Context, o Options) (Report, error) {
 	}
 	for range o.Repetitions {
 		for _, run := range []runner{driverdRuns, shellRuns} {
-			err := with(ctx, lab.Options{Image: image}, lab.Start{}, func(g *guest) error { return run(ctx, g, eightDevices, &eight.runs) })
+			err := with(ctx, lab.Options{Image: image}, lab.Resume, func(g *guest) error { return run(ctx, g, eightDevices, &eight.runs) })
 			if err != nil {
 				return Report{}, err
 			}

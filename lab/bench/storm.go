@@ -22,7 +22,7 @@ func Storm(ctx context.Context, o Options) (report Report, err error) {
 	if err != nil {
 		return report, err
 	}
-	err = with(ctx, lab.Options{Image: image}, lab.Start{Devices: []lab.Device{lab.NVMeFunctions("disk", functions)}}, func(g *guest) error {
+	err = with(ctx, lab.Options{Image: image}, boot(lab.Start{Devices: []lab.Device{lab.NVMeFunctions("disk", functions)}}), func(g *guest) error {
 		if err := g.vm.WatchDriverd(ctx); err != nil {
 			return err
 		}
