@@ -99,9 +99,10 @@ func (g *guest) pss(ctx context.Context, unit string) (float64, error) {
 	return g.number(ctx, 1e6/1024, `pid=$(systemctl show -P MainPID %s.service); if [ $pid = 0 ]; then echo 0; else awk '/^Pss:/ {print $2}' /proc/$pid/smaps_rollup; fi`, unit)
 }
 
-// rests has driverd end as it has nothing to do, and waits until it has.
+// rests has driverd end as it has nothing to do, and waits until it has. It is started anew, as it
+// shows a job for ten minutes.
 func (g *guest) rests(ctx context.Context) error {
-	return g.sh(ctx, "rm /etc/driverd/driverd.toml; systemctl reload driverd.service; %s",
+	return g.sh(ctx, "rm /etc/driverd/driverd.toml; systemctl restart driverd.service; %s",
 		await("! systemctl is-active -q driverd.service && test -e /run/driverd/rest/asleep"))
 }
 
