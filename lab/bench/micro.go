@@ -46,14 +46,14 @@ func microFigures(out []byte) ([]Figure, error) {
 		Name: "CPU time of one alias lookup in a whole kernel's index", Unit: "us", MaxRatio: 0.2,
 		Driverd: scaled("Lookup/driverd", 1e3), Peer: scaled("Lookup/libkmod", 1e3), PeerName: "libkmod",
 	}, {
-		Name: "CPU time of explain of a modalias, whole process", Unit: "ms", MaxRatio: 5,
+		Name: "CPU time of explain of a modalias, whole process", Unit: "ms", MaxRatio: 3,
 		Driverd: scaled("Explain/driverd", 1e6), Peer: scaled("Explain/modprobe", 1e6), PeerName: "modprobe -R",
 	}, {
 		Name: "CPU time of the client of one installation by a real dnf5daemon", Unit: "ms", Max: 50, Driverd: scaled("Install", 1e6),
 	}, {
 		Name: "CPU time of the service when 120 functions come, all but the process", Unit: "ms", Max: 100, Driverd: scaled("Storm", 1e6),
 	}, {
-		Name: "CPU time of its start to READY with 200 devices, all but the process", Unit: "ms", Max: 150, Driverd: scaled("Start", 1e6),
+		Name: "CPU time of its start to READY with 200 devices, all but the process", Unit: "ms", Max: 25, Driverd: scaled("Start", 1e6),
 	}}
 	for _, n := range []string{"16", "256", "4096"} {
 		f := Figure{
@@ -61,7 +61,7 @@ func microFigures(out []byte) ([]Figure, error) {
 			Driverd: scaled("Look/driverd/"+n, 1e6), Peer: scaled("Look/lspci/"+n, 1e6), PeerName: "lspci -n",
 		}
 		if n == "4096" {
-			f.Max = 100
+			f.MaxRatio = 0.4
 		}
 		figures = append(figures, f)
 	}
