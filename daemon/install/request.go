@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,17 +46,14 @@ type Request struct {
 }
 
 // nevraForm is how a package is named in a request: exactly, so that it is neither a
-// pattern, nor a path, nor more than one. It has no bounds: each takes room in every process.
-var nevraForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._+-]*-([0-9]+:)?[A-Za-z0-9._+~^]+-[A-Za-z0-9._+~^]+\.[a-z0-9_]+$`)
+// pattern, nor a path, nor more than one. Its bounds take room and time to compile, which
+// only who reads a request has to spend.
+var nevraForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._+-]{0,200}-([0-9]{1,9}:)?[A-Za-z0-9._+~^]{1,100}-[A-Za-z0-9._+~^]{1,100}\.[a-z0-9_]{1,20}$`)
+})
 
 // uniqueForm is a unique name on the bus.
-var uniqueForm = regexp.MustCompile(`^:[0-9.]+$`)
-
-// The most bytes that the name of a package, and one on the bus, may have.
-const (
-	maxNEVRA  = 420
-	maxUnique = 41
-)
+var uniqueForm = regexp.MustCompile(`^:[0-9.]{1,40}$`)
 
 // ParseJob reads the number of a job, which is part of a file's name.
 func ParseJob(text string) (uint64, error) {
@@ -141,7 +139,7 @@ func (r Request) check() error {
 	for _, list := range [][]string{r.Install, r.Allowed, r.Others} {
 		for _, nevra := range list {
 			names[nevra] = true
-			if len(nevra) > maxNEVRA || !nevraForm.MatchString(nevra) {
+			if !nevraForm().MatchString(nevra) {
 				return fmt.Errorf("%.100q is not the name, version, release and architecture of a package", nevra)
 			}
 		}
@@ -151,7 +149,7 @@ func (r Request) check() error {
 		return fmt.Errorf("it names %d packages, more than %d", len(names), maxPackages)
 	case (len(r.Install) > 0) == (r.Stop != ""):
 		return errors.New("it has to name packages, or a dnf5daemon to stop")
-	case r.Stop != "" && (len(r.Stop) > maxUnique || !uniqueForm.MatchString(r.Stop)):
+	case r.Stop != "" && !uniqueForm.MatchString(r.Stop):
 		return fmt.Errorf("%.60q is not a unique name on the bus", r.Stop)
 	}
 	return nil
