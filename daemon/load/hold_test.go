@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +20,7 @@ import (
 // steps are load steps as systemd runs them: each takes a while to begin.
 type steps struct {
 	units         *Units
-	begun, loaded int
+	begun, loaded atomic.Int64
 }
 
 var errOfStep = errors.New("the driver did not bind")
@@ -28,12 +29,12 @@ func newSteps(t *testing.T) *steps {
 	s := &steps{}
 	holds := t.TempDir()
 	s.units = newUnits(func(ctx context.Context, slot hwdetect.Slot) error {
-		s.begun++
+		s.begun.Add(1)
 		time.Sleep(time.Second)
 		if !awaitRelease(ctx, filepath.Join(holds, slot.String()), nil) {
 			return nil
 		}
-		s.loaded++
+		s.loaded.Add(1)
 		return errOfStep
 	}, holds)
 	return s
@@ -89,7 +90,7 @@ func TestPrepared(t *testing.T) {
 	slot := hwdetect.Slot{Bus: 1}
 	for name, test := range map[string]struct {
 		before        func(t *testing.T, u *Units)
-		begun, loaded int
+		begun, loaded int64
 		takes         time.Duration // at most
 	}{
 		"not prepared": {func(*testing.T, *Units) {}, 1, 1, time.Second + holdPoll},
@@ -145,8 +146,8 @@ func TestPrepared(t *testing.T) {
 					t.Errorf("it took %s, want at most %s", took, test.takes)
 				}
 				time.Sleep(holdTime + time.Minute)
-				if s.begun != test.begun || s.loaded != test.loaded {
-					t.Errorf("%d steps began and %d loaded, want %d and %d", s.begun, s.loaded, test.begun, test.loaded)
+				if begun, loaded := s.begun.Load(), s.loaded.Load(); begun != test.begun || loaded != test.loaded {
+					t.Errorf("%d steps began and %d loaded, want %d and %d", begun, loaded, test.begun, test.loaded)
 				}
 				if n := s.holds(t); n != 0 {
 					t.Errorf("%d are held", n)
