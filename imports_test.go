@@ -38,7 +38,7 @@ var mayImport = map[string][]string{
 	"daemon/install": {"reason", "dnfbridge", "daemon/config", "daemon/units", "hwdetect/firmware", "internal/outcome", "internal/printable", "kernelbuild", "plan"},
 	"daemon/journal": {"reason"},
 	"daemon/ledger":  {"reason", "hwdetect"},
-	"daemon/load":    {"reason", "daemon/units", "hwdetect", "hwdetect/modalias", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/modprobe", "hwdetect/sysfs", "kernelbuild", "plan", "internal/outcome", "internal/printable", "internal/redact"},
+	"daemon/load":    {"reason", "daemon/outside", "daemon/units", "hwdetect", "hwdetect/modalias", "hwdetect/firmware", "hwdetect/kmod", "hwdetect/kmsg", "hwdetect/modprobe", "hwdetect/sysfs", "kernelbuild", "plan", "internal/outcome", "internal/printable", "internal/redact"},
 	"daemon/outside": {"internal/tree"},
 	"daemon/phase":   {"reason", "hwdetect", "hwdetect/firmware", "plan", "daemon/ledger"},
 	"daemon/units":   {"reason"},

@@ -8,8 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"driverd/daemon/outside"
 	"driverd/hwdetect"
 )
 
@@ -88,14 +87,13 @@ func (u *Units) end(p *prepared, slot hwdetect.Slot) {
 func AwaitRelease(ctx context.Context, slot hwdetect.Slot) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	hold := filepath.Join(holdDir, slot.String())
-	return awaitRelease(ctx, hold, news(ctx, hold))
+	return awaitRelease(ctx, filepath.Join(holdDir, slot.String()), watch(ctx, holdDir), holdPoll)
 }
 
-func awaitRelease(ctx context.Context, hold string, news <-chan struct{}) bool {
+func awaitRelease(ctx context.Context, hold string, news <-chan struct{}, every time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, maxHold)
 	defer cancel()
-	poll := time.NewTicker(holdPoll)
+	poll := time.NewTicker(every)
 	defer poll.Stop()
 	for {
 		info, err := os.Lstat(hold)
@@ -111,30 +109,17 @@ func awaitRelease(ctx context.Context, hold string, news <-chan struct{}) bool {
 	}
 }
 
-// news tells when something becomes of a file, until ctx ends, unless the guest has no inotify
-// instance left (fs.inotify.max_user_instances).
-func news(ctx context.Context, file string) <-chan struct{} {
-	told := make(chan struct{}, 1)
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
-	if err != nil {
-		return told
-	}
-	queue := os.NewFile(uintptr(fd), "inotify")
-	context.AfterFunc(ctx, func() { _ = queue.Close() })
-	if _, err := unix.InotifyAddWatch(fd, file, unix.IN_ATTRIB|unix.IN_CLOSE_WRITE|unix.IN_DONT_FOLLOW); err != nil {
-		return told // it may be gone already
-	}
+// watch tells of news in a folder until ctx ends, unless the guest has no inotify instance left
+// (fs.inotify.max_user_instances).
+func watch(ctx context.Context, folder string) <-chan struct{} {
+	news := make(chan struct{}, 1)
 	go func() {
-		buffer := make([]byte, 4096)
-		for {
-			if _, err := queue.Read(buffer); err != nil {
-				return
-			}
+		_ = outside.WatchFolders(ctx, []string{folder}, func() {
 			select {
-			case told <- struct{}{}:
+			case news <- struct{}{}:
 			default:
 			}
-		}
+		})
 	}()
-	return told
+	return news
 }

@@ -31,7 +31,7 @@ func newSteps(t *testing.T) *steps {
 	s.units = newUnits(func(ctx context.Context, slot hwdetect.Slot) error {
 		s.begun.Add(1)
 		time.Sleep(time.Second)
-		if !awaitRelease(ctx, filepath.Join(holds, slot.String()), nil) {
+		if !awaitRelease(ctx, filepath.Join(holds, slot.String()), nil, holdPoll) {
 			return nil
 		}
 		s.loaded.Add(1)
@@ -50,38 +50,39 @@ func (s *steps) holds(t *testing.T) int {
 	return len(files)
 }
 
-// A step hears at once what becomes of its hold.
+// A step hears at once what becomes of its hold, and does not wait until it looks again.
 func TestNewsOfAHold(t *testing.T) {
 	t.Parallel()
-	for name, do := range map[string]func(hold string) error{
-		"released":     os.Remove,
-		"told to end":  func(hold string) error { return os.WriteFile(hold, []byte("end\n"), 0o644) },
-		"not there":    nil,
-		"held for now": func(hold string) error { return os.Chmod(hold, 0o600) },
+	for name, test := range map[string]struct {
+		do   func(hold string) error
+		goes bool
+	}{
+		"released":    {os.Remove, true},
+		"told to end": {func(hold string) error { return os.WriteFile(hold, []byte("end\n"), 0o644) }, false},
 	} {
-		hold := filepath.Join(t.TempDir(), "0000:01:00.0")
-		if do != nil {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			folder := t.TempDir()
+			hold := filepath.Join(folder, "0000:01:00.0")
 			if err := os.WriteFile(hold, nil, 0o644); err != nil {
 				t.Fatal(err)
 			}
-		}
-		told := news(t.Context(), hold)
-		if do == nil {
-			select {
-			case <-told:
-				t.Errorf("%s: there is news", name)
-			default:
+			news := watch(t.Context(), folder)
+			<-news // it is watched from now on
+			ended := make(chan bool)
+			go func() { ended <- awaitRelease(t.Context(), hold, news, time.Hour) }()
+			if err := test.do(hold); err != nil {
+				t.Fatal(err)
 			}
-			continue
-		}
-		if err := do(hold); err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case <-told:
-		case <-time.After(time.Minute):
-			t.Errorf("%s: there is no news", name)
-		}
+			select {
+			case goes := <-ended:
+				if goes != test.goes {
+					t.Errorf("it goes on: %t", goes)
+				}
+			case <-time.After(time.Minute):
+				t.Fatal("it has heard nothing")
+			}
+		})
 	}
 }
 
@@ -175,7 +176,7 @@ func TestHeldForEver(t *testing.T) {
 					t.Fatal(err)
 				}
 				began := time.Now()
-				if awaitRelease(t.Context(), path, nil) {
+				if awaitRelease(t.Context(), path, nil, holdPoll) {
 					t.Error("it goes on")
 				}
 				if took := time.Since(began); took > maxHold {
