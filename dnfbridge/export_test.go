@@ -39,6 +39,9 @@ func Verify(root string, verify func(ctx context.Context, files []string) error)
 // Checksig are the arguments with which rpmkeys(8) checks the signatures of packages.
 var Checksig = checksig
 
+// Untrusted is the error for packages of which rpmkeys has said this.
+var Untrusted = untrusted
+
 // VerifyWithRPM has rpmkeys(8) check the signatures of packages.
 var VerifyWithRPM = verifyWithRPM
 

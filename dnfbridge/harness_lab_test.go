@@ -22,7 +22,6 @@ import (
 	"driverd/lab"
 	"driverd/lab/dnfroot"
 	"driverd/lab/rpmrepo"
-	"driverd/reason"
 )
 
 const (
@@ -147,8 +146,8 @@ func (g *guest) verify(ctx context.Context, files []string) error {
 	for _, file := range files {
 		inside = append(inside, "/"+strings.TrimPrefix(file, g.Path("/")))
 	}
-	if _, err := g.Run(ctx, "rpmkeys", dnfbridge.Checksig(inside)...); err != nil {
-		return reason.With(reason.UntrustedPackage, fmt.Errorf("a package is not signed, or by no trusted key: %w", err))
+	if said, err := g.Run(ctx, "rpmkeys", dnfbridge.Checksig(inside)...); err != nil {
+		return dnfbridge.Untrusted(said, inside)
 	}
 	return nil
 }

@@ -122,7 +122,7 @@ func cacheFolder(id, metalink, mirrorlist string, baseurls []string) string {
 // checksig are the arguments with which rpmkeys(8) checks the signatures of packages, and that
 // their contents are what was signed, whatever the guest's settings let rpm pass over.
 func checksig(files []string) []string {
-	return append([]string{"--define", "_pkgverify_level all", "--checksig", "--"}, files...)
+	return append([]string{"--define", "_pkgverify_level all", "--checksig", "--verbose", "--"}, files...)
 }
 
 // verifyWithRPM has rpmkeys(8) check the signatures of packages, as many at once as there are
@@ -154,19 +154,55 @@ func rpmkeys(ctx context.Context, files []string) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.As(err, &failed):
-		return reason.With(reason.UntrustedPackage, fmt.Errorf(
-			"a package is not signed, or not with a key that this guest trusts: rpmkeys says %s; if you trust the repository, "+
-				"import the key that its gpgkey= names (rpm --import FILE), then run: driverd rescan", oneLine(withoutFolders(string(said), files))))
+		return untrusted(string(said), files)
 	default:
 		return reason.With(reason.UntrustedPackage, fmt.Errorf("cannot check the signatures of packages: %w", err))
 	}
 }
 
-// withoutFolders is what rpmkeys said of files, with their names only: the folders of dnf's
-// cache are called as repositories, whose ids may hold credentials.
-func withoutFolders(said string, files []string) string {
+// untrusted is the error for packages of which rpmkeys --verbose has said this.
+func untrusted(said string, files []string) error {
+	// With their names only: the folders of dnf's cache are called as repositories, whose ids
+	// may hold credentials.
 	for _, file := range files {
 		said = strings.ReplaceAll(said, file, filepath.Base(file))
 	}
-	return redact.Text(said)
+	return reason.With(reason.UntrustedPackage, fmt.Errorf(
+		"a package is not signed, or not with a key that this guest trusts: rpmkeys says %s; if you trust the repository, "+
+			"import the key that its gpgkey= names (rpm --import FILE), then run: driverd rescan", redact.Text(complaints(said))))
+}
+
+// complaints are what rpmkeys --verbose has against packages: a key that is not known, a digest
+// that is another one, no signature. It says of each file all that it has looked for:
+//
+//	igb.rpm:
+//	    Header OpenPGP DSA signature: NOTFOUND
+//	    Header OpenPGP V4 RSA/SHA512 signature, key ID 4cda20eee71df620: NOKEY
+//	    Header SHA256 digest: OK
+//	    Payload SHA256 digest: BAD (Expected 2faf49cf != b1f36464)
+func complaints(said string) string {
+	var all []string
+	file, against, signed := "", "", true
+	next := func(name string) {
+		switch {
+		case against != "":
+			all = append(all, strings.TrimPrefix(file+against, ": "))
+		case !signed:
+			all = append(all, file+" has no signature")
+		}
+		file, against, signed = name, "", false
+	}
+	for line := range strings.Lines(said) {
+		found, _, _ := strings.Cut(strings.TrimSpace(line), " (")
+		switch name, isFile := strings.CutSuffix(found, ":"); {
+		case isFile:
+			next(name)
+		case strings.HasSuffix(found, ": OK"):
+			signed = signed || strings.Contains(strings.ToLower(found), "signature")
+		case found != "" && !strings.HasSuffix(found, ": NOTFOUND"):
+			against += ": " + found
+		}
+	}
+	next("")
+	return strings.Join(all, "; ")
 }
