@@ -106,7 +106,7 @@ var harmless = map[string][]string{
 	"os/exec":       {"(*Cmd).CombinedOutput", "(*Cmd).Output", "(*Cmd).Run", "(*Cmd).Start", "(*Cmd).Wait"}, // what runs was judged
 	"os/user":       {"Lookup"},
 	"os/signal":     {"Notify", "NotifyContext", "Stop"},
-	"runtime":       {"NumCPU"},
+	"runtime":       {"GOMAXPROCS"},
 	"runtime/debug": {"FreeOSMemory", "Stack"},
 	"syscall":       {"(Errno).Error", "(RawConn).Control", "NetlinkRIB", "ParseNetlinkMessage", "ParseNetlinkRouteAttr"},
 

@@ -128,7 +128,7 @@ func checksig(files []string) []string {
 // verifyWithRPM has rpmkeys(8) check the signatures of packages, as many at once as there are
 // processors: it reads all that is in them.
 func verifyWithRPM(ctx context.Context, files []string) error {
-	processors := runtime.NumCPU()
+	processors := runtime.GOMAXPROCS(0)
 	problems := make([]error, processors)
 	var work sync.WaitGroup
 	for n := range problems {

@@ -276,7 +276,7 @@ func (e *Early) learn(ctx context.Context, modules []string) error {
 	var mu sync.Mutex
 	var failed error
 	var work sync.WaitGroup
-	processors := runtime.NumCPU() // decompression is what takes the time
+	processors := runtime.GOMAXPROCS(0) // decompression is what takes the time
 	for part := range slices.Chunk(modules, (len(modules)+processors-1)/processors) {
 		work.Go(func() {
 			args := []string{"-0"}
