@@ -59,7 +59,7 @@ func Eight(ctx context.Context, o Options) (Report, error) {
 		of: "eight devices, each", devices: len(eightDevices.devices), shareGoal: 5,
 	}
 	for range o.Repetitions {
-		for _, run := range []runner{driverdRuns, shellRuns, daemonRuns} {
+		for _, run := range []runner{driverdRuns, shellRuns} {
 			err := with(ctx, lab.Options{Image: image}, lab.Resume, func(g *guest) error { return run(ctx, g, eightDevices, &eight.runs) })
 			if err != nil {
 				return Report{}, err
