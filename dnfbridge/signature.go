@@ -173,7 +173,8 @@ func untrusted(said string, files []string) error {
 }
 
 // complaints are what rpmkeys --verbose has against packages: a key that is not known, a digest
-// that is another one, no signature. It says of each file all that it has looked for:
+// that is another one, no signature; else all that it has said. It says of each file all that
+// it has looked for:
 //
 //	igb.rpm:
 //	    Header OpenPGP DSA signature: NOTFOUND
@@ -204,5 +205,5 @@ func complaints(said string) string {
 		}
 	}
 	next("")
-	return strings.Join(all, "; ")
+	return cmp.Or(strings.Join(all, "; "), oneLine(said))
 }

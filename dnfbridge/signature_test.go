@@ -27,6 +27,10 @@ func TestUntrusted(t *testing.T) {
 				"    Payload SHA256 ALT digest: BAD (Expected 2faf49cf != b1f36464)\n    Payload SHA256 digest: BAD (Expected a06b4d58 != b1f36464)\n",
 			"a.rpm: Payload SHA256 ALT digest: BAD: Payload SHA256 digest: BAD;",
 		},
+		{ // signed, and of its contents nothing is known
+			"/cache/a.rpm:\n    Header OpenPGP V4 RSA/SHA512 signature, key ID 4cda20eee71df620: OK\n    Payload SHA256 digest: NOTFOUND\n",
+			"says a.rpm:; Header OpenPGP V4 RSA/SHA512 signature, key ID 4cda20eee71df620: OK; Payload SHA256 digest: NOTFOUND;",
+		},
 		{"error: /cache/a.rpm: not an rpm package (or package manifest)\n", "says error: a.rpm: not an rpm package;"},
 	} {
 		err := dnfbridge.Untrusted(test.said, []string{"/cache/a.rpm", "/cache/b.rpm"})
