@@ -54,17 +54,23 @@ func (s *steps) holds(t *testing.T) int {
 func TestNewsOfAHold(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		do   func(hold string) error
+		do   func(hold string) error // nil where there is none
 		goes bool
 	}{
 		"released":    {os.Remove, true},
 		"told to end": {func(hold string) error { return os.WriteFile(hold, []byte("end\n"), 0o644) }, false},
+		"not there":   {nil, true},
+		"held for now": {func(hold string) error {
+			return errors.Join(os.WriteFile(hold, nil, 0o644), os.Chmod(hold, 0o600), os.Remove(hold))
+		}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			folder := t.TempDir()
 			hold := filepath.Join(folder, "0000:01:00.0")
-			if err := os.WriteFile(hold, nil, 0o644); err != nil {
+			if test.do == nil {
+				test.do = func(string) error { return nil }
+			} else if err := os.WriteFile(hold, nil, 0o644); err != nil {
 				t.Fatal(err)
 			}
 			news := watch(t.Context(), folder)
