@@ -24,13 +24,16 @@ type guest struct {
 // the monotonic clock, which is the one that /proc/uptime shows.
 const eventLog = "/run/bench-events"
 
+// starter starts a guest: what boot returns, or lab.Resume.
+type starter func(context.Context, lab.Options) (*lab.Guest, error)
+
 // boot boots a guest.
-func boot(s lab.Start) func(context.Context, lab.Options) (*lab.Guest, error) {
+func boot(s lab.Start) starter {
 	return func(ctx context.Context, o lab.Options) (*lab.Guest, error) { return lab.Boot(ctx, o, s) }
 }
 
 // begin starts a guest, and waits until driverd in it has learned what the repository has.
-func begin(ctx context.Context, o lab.Options, start func(context.Context, lab.Options) (*lab.Guest, error)) (*guest, error) {
+func begin(ctx context.Context, o lab.Options, start starter) (*guest, error) {
 	o.Parallel = true
 	vm, err := start(ctx, o)
 	if err != nil {
@@ -51,8 +54,8 @@ func begin(ctx context.Context, o lab.Options, start func(context.Context, lab.O
 // evidence is where the logs of a guest are kept in which something failed.
 const evidence = "dist/bench-evidence"
 
-// with starts a guest, by boot or lab.Resume, does something with it, and ends it.
-func with(ctx context.Context, o lab.Options, start func(context.Context, lab.Options) (*lab.Guest, error), do func(*guest) error) error {
+// with starts a guest, does something with it, and ends it.
+func with(ctx context.Context, o lab.Options, start starter, do func(*guest) error) error {
 	g, err := begin(ctx, o, start)
 	if err != nil {
 		return err

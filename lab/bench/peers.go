@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"driverd/api"
 	"driverd/lab"
 )
 
@@ -103,7 +104,7 @@ func (g *guest) pss(ctx context.Context, unit string) (float64, error) {
 // shows a job for ten minutes.
 func (g *guest) rests(ctx context.Context) error {
 	return g.sh(ctx, "rm /etc/driverd/driverd.toml; systemctl restart driverd.service; %s",
-		await("systemctl show -P ActiveState driverd.service | grep -qx inactive && test -e /run/driverd/rest/asleep"))
+		await("systemctl show -P ActiveState driverd.service | grep -qx inactive && test -e "+api.RestFile))
 }
 
 // starts compares how long services take to start.
